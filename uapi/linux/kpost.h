@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT */
+/*
+ * kpost: kernel-mediated mailboxes, the interface of /dev/kpost.
+ *
+ * An *office* is the table of mailbox names of one network namespace, and
+ * /dev/kpost is its counter: an open device belongs to the office of the
+ * namespace that it was opened in.  A *mailbox* is a bounded queue of discrete
+ * *messages*.  An *endpoint* is a file descriptor on one mailbox, with rights.
+ * Operations on the device open and list mailboxes; all others are operations
+ * on an endpoint, through ioctl(2) or as an io_uring command (see struct
+ * kpost_uring), with the same numbers, structs, checks and errors.
+ *
+ * Rules that hold for every operation:
+ *
+ *  - A call that fails has changed nothing, but where its description says so.
+ *  - Unknown flags and non-zero reserved fields are EINVAL.
+ *  - Structs grow at their end, and their size is part of the operation's
+ *    number.  A larger struct than the kernel knows is taken if all that the
+ *    kernel does not know is zero (else E2BIG); one that is smaller than its
+ *    first version is EINVAL.  An operation that does not exist, on this kind of
+ *    file, is ENOTTY.
+ *  - Pointers travel as 64-bit integers, so that 32-bit programs need no
+ *    translation.  A bad one is EFAULT.
+ *  - Deadlines are absolute, in nanoseconds of CLOCK_MONOTONIC.  Zero waits for
+ *    ever; one that has passed does not wait (ETIMEDOUT); past S64_MAX is EINVAL.
+ *  - KPOST_DONTWAIT, and O_NONBLOCK on the file, never wait: EAGAIN instead.
+ *  - A wait ends early with EINTR, or is restarted where the signal's handler was
+ *    installed with SA_RESTART, its deadline being absolute.
+ *
+ * The order of messages is first in, first out for each sender and priority,
+ * with higher priorities first.
+ */
+#ifndef _UAPI_LINUX_KPOST_H
+#define _UAPI_LINUX_KPOST_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/* The version of this interface; it changes only if a program could break. */
+#define KPOST_ABI_VERSION	1
+
+/* The longest name of a mailbox, in bytes, without the terminating NUL. */
+#define KPOST_NAME_MAX		255
+/* Priorities are 0 (the lowest, and the one of write(2)) to this. */
+#define KPOST_PRIORITY_MAX	32767
+/* The longest payload that any mailbox can be made to take, in bytes. */
+#define KPOST_PAYLOAD_MAX	(16u << 20)
+/* The most entries in a scatter/gather list. */
+#define KPOST_IOVEC_MAX		1024
+
+/* Rights of an endpoint. */
+#define KPOST_RIGHT_SEND	(1u << 0)	/* send and call; FMODE_WRITE */
+#define KPOST_RIGHT_RECV	(1u << 1)	/* receive and reply; FMODE_READ */
+#define KPOST_RIGHT_ADMIN	(1u << 2)	/* change the mailbox's attributes */
+
+/* Features, bits of kpost_info.features. */
+#define KPOST_FEATURE_URING	(1ull << 0)	/* io_uring commands */
+#define KPOST_FEATURE_URING_FIXED (1ull << 1)	/* ... with registered buffers */
+
+/**
+ * struct kpost_info - answer to KPOST_IOC_INFO
+ * @abi_version: KPOST_ABI_VERSION of the module
+ * @name_max: longest name
+ * @features: mask of KPOST_FEATURE_*
+ * @payload_max: longest payload of any mailbox
+ * @priority_max: highest priority
+ * @iovec_max: most entries of a scatter/gather list
+ * @default_messages: capacity of a mailbox in messages if none is asked for
+ * @default_bytes: capacity in payload bytes if none is asked for
+ * @max_messages: largest capacity in messages without CAP_SYS_RESOURCE
+ * @max_bytes: largest capacity in bytes without CAP_SYS_RESOURCE
+ * @user_mailboxes: most mailboxes of one user
+ * @user_bytes: most memory that one user's messages may take
+ * @office_mailboxes: most mailboxes of the office
+ * @office_bytes: most memory that the office's messages may take
+ *
+ * The limits are those of the office, see kpost(4) for their sysctls.
+ */
+struct kpost_info {
+	__u32 abi_version;
+	__u32 name_max;
+	__u64 features;
+	__u32 payload_max;
+	__u32 priority_max;
+	__u32 iovec_max;
+	__u32 default_messages;
+	__u64 default_bytes;
+	__u32 max_messages;
+	__u32 user_mailboxes;
+	__u64 max_bytes;
+	__u64 user_bytes;
+	__u64 office_bytes;
+	__u32 office_mailboxes;
+	__u32 reserved;
+};
+
+/* kpost_open.flags */
+#define KPOST_OPEN_CREATE	(1u << 0)	/* make the mailbox if it does not exist */
+#define KPOST_OPEN_EXCL		(1u << 1)	/* with CREATE: EEXIST if it does */
+#define KPOST_OPEN_WAIT		(1u << 2)	/* wait until somebody makes it */
+#define KPOST_OPEN_ANONYMOUS	(1u << 3)	/* make a mailbox without a name */
+#define KPOST_OPEN_PAIR		(1u << 4)	/* with ANONYMOUS: a second endpoint, to send */
+#define KPOST_OPEN_PERSIST	(1u << 5)	/* it outlives its endpoints until unlinked */
+#define KPOST_OPEN_NONBLOCK	(1u << 6)	/* set O_NONBLOCK on the endpoint */
+
+/**
+ * struct kpost_open - argument of KPOST_IOC_OPEN
+ * @flags: mask of KPOST_OPEN_*
+ * @rights: mask of KPOST_RIGHT_* that the endpoint shall have, not 0
+ * @mode: permission bits (0777) of a mailbox that is made, less the umask
+ * @messages: its capacity in messages, 0 for the default
+ * @bytes: its capacity in payload bytes, 0 for the default
+ * @message_max: its largest payload, 0 for the largest that fits (the lesser of
+ *	@bytes and KPOST_PAYLOAD_MAX)
+ * @send_fd: out, with KPOST_OPEN_PAIR: the endpoint with KPOST_RIGHT_SEND;
+ *	must be 0 on entry
+ * @deadline: with KPOST_OPEN_WAIT: how long to wait
+ * @name: the name, NUL-terminated, at most KPOST_NAME_MAX bytes; any bytes but
+ *	'/' and control characters.  All zero with KPOST_OPEN_ANONYMOUS.
+ *
+ * The fields that describe a new mailbox must be zero where none can be made,
+ * and are not looked at further where the mailbox exists already.
+ *
+ * Opening to send needs write permission by the mailbox's mode, opening to
+ * receive needs read permission, and KPOST_RIGHT_ADMIN needs its owner; whoever
+ * makes a mailbox gets the rights that it asks for.
+ *
+ * Returns the endpoint, a file descriptor with close-on-exec set.
+ *
+ * Errors: EACCES (mode, or not the owner), EEXIST, EINVAL (flags, rights, mode,
+ * capacities, name, deadline), ENAMETOOLONG (no NUL in @name), ENOENT,
+ * ETIMEDOUT, EINTR, EPERM (capacity above the office's maximum), EDQUOT (the
+ * user's mailboxes), ENOSPC (the office's), EMFILE, ENFILE, ENOMEM, EFAULT.
+ */
+struct kpost_open {
+	__u32 flags;
+	__u32 rights;
+	__u32 mode;
+	__u32 messages;
+	__u64 bytes;
+	__u32 message_max;
+	__s32 send_fd;
+	__u64 deadline;
+	char name[KPOST_NAME_MAX + 1];
+};
+
+/**
+ * struct kpost_unlink - argument of KPOST_IOC_UNLINK
+ * @flags: 0
+ * @reserved: 0
+ * @name: the name, as in struct kpost_open
+ *
+ * Takes the name away at once, and persistence with it.  Endpoints go on; the
+ * mailbox closes when nobody can receive from it any more.  Only the mailbox's
+ * owner may.
+ *
+ * Errors: EACCES (not the owner), EINVAL, ENAMETOOLONG, ENOENT, EFAULT.
+ */
+struct kpost_unlink {
+	__u32 flags;
+	__u32 reserved;
+	char name[KPOST_NAME_MAX + 1];
+};
+
+/* Flags of the operations on messages; each struct says which it takes. */
+#define KPOST_DONTWAIT		(1u << 0)	/* EAGAIN instead of waiting */
+#define KPOST_IOVEC		(1u << 1)	/* buf is an array of struct kpost_iovec */
+#define KPOST_REPLY_IOVEC	(1u << 2)	/* so is reply_buf */
+#define KPOST_SYNC		(1u << 3)	/* wait until the message was received */
+#define KPOST_TRUNCATE		(1u << 4)	/* cut off what does not fit */
+#define KPOST_DROP		(1u << 5)	/* give the call up instead of replying */
+
+/**
+ * struct kpost_iovec - one piece of a payload
+ * @base: address
+ * @len: bytes
+ *
+ * The same layout as struct iovec of a 64-bit program.
+ */
+struct kpost_iovec {
+	__u64 base;
+	__u64 len;
+};
+
+/**
+ * struct kpost_send - argument of KPOST_IOC_SEND
+ * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_SYNC
+ * @priority: 0 to KPOST_PRIORITY_MAX
+ * @deadline: when to give up waiting for room, and with KPOST_SYNC for receipt
+ * @buf: the payload, or with KPOST_IOVEC its pieces
+ * @len: bytes of @buf, or with KPOST_IOVEC the number of pieces
+ *
+ * With KPOST_SYNC the sender waits until a receiver has the message.  If it
+ * leaves before (signal, deadline), the message is withdrawn.  That cannot be had
+ * without waiting, so with KPOST_DONTWAIT it is EINVAL, and EAGAIN on a
+ * non-blocking endpoint.
+ *
+ * Returns 0.
+ *
+ * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), EDQUOT (the user's memory),
+ * EFAULT, EINTR, EINVAL, EMSGSIZE (longer than the mailbox's message_max),
+ * ENOBUFS (the office's memory), ENOMEM, EPIPE (the mailbox is closed),
+ * ETIMEDOUT.
+ */
+struct kpost_send {
+	__u32 flags;
+	__u32 priority;
+	__u64 deadline;
+	__u64 buf;
+	__u64 len;
+};
+
+/* kpost_recv.message_flags */
+#define KPOST_MESSAGE_CALL	(1u << 0)	/* the sender waits for a reply */
+#define KPOST_MESSAGE_TRUNCATED	(1u << 1)	/* size is more than was stored */
+#define KPOST_MESSAGE_SYNC	(1u << 2)	/* the sender waits for receipt */
+
+/**
+ * struct kpost_recv - argument of KPOST_IOC_RECV
+ * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_TRUNCATE
+ * @message_flags: out, mask of KPOST_MESSAGE_*
+ * @deadline: when to give up waiting for a message
+ * @buf: where the payload goes, or with KPOST_IOVEC the pieces
+ * @len: bytes of @buf, or with KPOST_IOVEC the number of pieces
+ * @size: out, bytes of the message's payload, however many were stored
+ * @sequence: out, the message's number in this mailbox, from 1 up
+ * @token: out, for KPOST_IOC_REPLY if this is a call, else 0
+ * @reply_max: out, the longest reply that the caller has room for
+ * @priority: out
+ * @pid: out, the sender's process, as seen in the receiver's pid namespace, or 0
+ *	where it is not visible there
+ * @uid: out, the sender's effective user when it sent, as seen in the receiver's
+ *	user namespace, or the overflow user
+ * @gid: out, likewise its group
+ *
+ * Returns how many bytes were stored.
+ *
+ * A message longer than the buffer stays where it is: EMSGSIZE, and @size (and no
+ * other field) tells the size needed.  With KPOST_TRUNCATE its beginning is
+ * stored, the rest is lost, and KPOST_MESSAGE_TRUNCATED says so.  A buffer that
+ * faults loses nothing: the message is put back.
+ *
+ * Errors: EAGAIN, EBADF (no KPOST_RIGHT_RECV), EFAULT, EINTR, EINVAL, EMSGSIZE,
+ * ENOMEM, EPIPE (an anonymous mailbox is empty and its last sender has gone),
+ * ETIMEDOUT.
+ */
+struct kpost_recv {
+	__u32 flags;
+	__u32 message_flags;
+	__u64 deadline;
+	__u64 buf;
+	__u64 len;
+	__u64 size;
+	__u64 sequence;
+	__u64 token;
+	__u64 reply_max;
+	__u32 priority;
+	__u32 pid;
+	__u32 uid;
+	__u32 gid;
+};
+
+/**
+ * struct kpost_call - argument of KPOST_IOC_CALL
+ * @flags: KPOST_IOVEC, KPOST_REPLY_IOVEC; KPOST_DONTWAIT is EINVAL, since a call
+ *	waits, and on a non-blocking endpoint it is EAGAIN
+ * @priority: of the request
+ * @deadline: when to give up on room, receipt or reply
+ * @buf: the request, or with KPOST_IOVEC its pieces
+ * @len: bytes of @buf, or the number of pieces
+ * @reply_buf: where the reply goes, or with KPOST_REPLY_IOVEC the pieces
+ * @reply_len: bytes of @reply_buf, or the number of pieces; the reply can be no
+ *	longer, and that much memory is reserved before the request is sent
+ *
+ * Returns how many bytes the reply has.
+ *
+ * If the caller leaves before its request was received, the request is withdrawn.
+ * If it leaves after that, the replier gets ECANCELED; a signal then always ends
+ * the call with EINTR, since restarting it would send the request twice.
+ *
+ * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), ECONNRESET (the receiver closed,
+ * died, or gave up the call), EDQUOT, EFAULT, EINTR, EINVAL, EMSGSIZE (request or
+ * reply room too long), ENOBUFS, ENOMEM, EPIPE (the mailbox is closed),
+ * ETIMEDOUT.
+ */
+struct kpost_call {
+	__u32 flags;
+	__u32 priority;
+	__u64 deadline;
+	__u64 buf;
+	__u64 len;
+	__u64 reply_buf;
+	__u64 reply_len;
+};
+
+/**
+ * struct kpost_reply - argument of KPOST_IOC_REPLY
+ * @flags: KPOST_IOVEC; or KPOST_DROP: no reply, the caller gets ECONNRESET
+ * @reserved: 0
+ * @token: the call's, as received through this endpoint
+ * @buf: the reply, or with KPOST_IOVEC its pieces; 0 with KPOST_DROP
+ * @len: bytes of @buf, or the number of pieces; 0 with KPOST_DROP
+ *
+ * Never waits.  A token works once, and only on the endpoint that received the
+ * call.  It is used up by success and by ECANCELED, and by nothing else.
+ *
+ * Returns 0.
+ *
+ * Errors: EBADF (no KPOST_RIGHT_RECV), EBUSY (another thread is replying to this
+ * token), ECANCELED (the caller has left), EFAULT, EINVAL, EMSGSIZE (longer than
+ * the caller's room), ENOENT (no such token here: unknown, used or foreign),
+ * ENOMEM (only for the list of pieces).
+ */
+struct kpost_reply {
+	__u32 flags;
+	__u32 reserved;
+	__u64 token;
+	__u64 buf;
+	__u64 len;
+};
+
+/**
+ * struct kpost_reply_recv - argument of KPOST_IOC_REPLY_RECV
+ * @reply: address of a struct kpost_reply
+ * @recv: address of a struct kpost_recv
+ * @reply_size: sizeof(struct kpost_reply)
+ * @recv_size: sizeof(struct kpost_recv)
+ *
+ * Replies, then receives the next message, in one operation: the loop of a
+ * server.  A token of 0 in @reply only receives.  When the token was used up, it
+ * is set to 0 in the caller's struct, so that whatever becomes of the receiving
+ * half (EINTR and its restart, EAGAIN, ETIMEDOUT), doing the same again does
+ * not reply twice, and tells which half failed.
+ *
+ * Returns what KPOST_IOC_RECV returns.  Errors: those of KPOST_IOC_REPLY, after
+ * which nothing was received, and of KPOST_IOC_RECV.
+ */
+struct kpost_reply_recv {
+	__u64 reply;
+	__u64 recv;
+	__u32 reply_size;
+	__u32 recv_size;
+};
+
+/* kpost_stat.flags */
+#define KPOST_STAT_PERSIST	(1u << 0)	/* outlives its endpoints */
+#define KPOST_STAT_CLOSED	(1u << 1)	/* nobody can receive from it */
+#define KPOST_STAT_ANONYMOUS	(1u << 2)	/* never had a name */
+
+/**
+ * struct kpost_stat - answer to KPOST_IOC_STAT, and one entry of KPOST_IOC_LIST
+ * @flags: mask of KPOST_STAT_*
+ * @mode: permission bits
+ * @uid: owner, as seen in the caller's user namespace
+ * @gid: group, likewise
+ * @messages: capacity in messages
+ * @message_max: largest payload
+ * @bytes: capacity in payload bytes
+ * @queued_messages: messages in it now, being received included
+ * @receivers: endpoints that can receive
+ * @queued_bytes: payload bytes in it now
+ * @senders: endpoints that can send
+ * @waiting_receivers: tasks that wait for a message
+ * @waiting_senders: tasks that wait for room
+ * @open_calls: calls received and not yet replied to
+ * @sent: messages ever taken into the mailbox, the last one's sequence number
+ * @received: messages ever received
+ * @dropped: messages lost because the mailbox closed, or withdrawn by the sender
+ * @name: its name, or empty if it has none (any more)
+ *
+ * Any endpoint may ask.  Errors: EFAULT, EINVAL.
+ */
+struct kpost_stat {
+	__u32 flags;
+	__u32 mode;
+	__u32 uid;
+	__u32 gid;
+	__u32 messages;
+	__u32 message_max;
+	__u64 bytes;
+	__u32 queued_messages;
+	__u32 receivers;
+	__u64 queued_bytes;
+	__u32 senders;
+	__u32 waiting_receivers;
+	__u32 waiting_senders;
+	__u32 open_calls;
+	__u64 sent;
+	__u64 received;
+	__u64 dropped;
+	char name[KPOST_NAME_MAX + 1];
+};
+
+/**
+ * struct kpost_list - argument of KPOST_IOC_LIST
+ * @buf: an array of struct kpost_stat
+ * @count: how many it has room for
+ * @entry_size: sizeof(struct kpost_stat); an entry is cut off or filled with zero
+ *	to this size
+ * @after: list names that sort (bytewise) after this one, empty to begin with
+ *
+ * Returns how many entries were stored, in order of their names; fewer than
+ * @count when there are no more.  What changes between two operations may be
+ * seen or not, but no name is seen twice.
+ *
+ * Errors: EFAULT, EINVAL (@entry_size below the first version's), ENAMETOOLONG.
+ */
+struct kpost_list {
+	__u64 buf;
+	__u32 count;
+	__u32 entry_size;
+	char after[KPOST_NAME_MAX + 1];
+};
+
+/* kpost_setattr.valid: which fields to set */
+#define KPOST_SET_MESSAGES	(1u << 0)
+#define KPOST_SET_BYTES		(1u << 1)
+#define KPOST_SET_MODE		(1u << 2)
+#define KPOST_SET_UID		(1u << 3)
+#define KPOST_SET_GID		(1u << 4)
+
+/**
+ * struct kpost_setattr - argument of KPOST_IOC_SETATTR
+ * @valid: mask of KPOST_SET_*, which fields to look at; the others must be 0
+ * @mode: permission bits; endpoints that are open keep their rights
+ * @uid: owner, as seen in the caller's user namespace
+ * @gid: group, likewise
+ * @messages: capacity in messages, not 0
+ * @reserved: 0
+ * @bytes: capacity in payload bytes, no less than the mailbox's message_max
+ *
+ * A capacity below what is queued drops nothing; it only takes no more until
+ * there is room.  One above lets waiting senders in.
+ *
+ * Errors: EFAULT, EINVAL (also an id that is not mapped), EPERM (no
+ * KPOST_RIGHT_ADMIN; a capacity above the office's maximum; giving the mailbox
+ * to another user, or to a group one is not in, without CAP_CHOWN), EPIPE (the
+ * mailbox is closed).
+ */
+struct kpost_setattr {
+	__u32 valid;
+	__u32 mode;
+	__u32 uid;
+	__u32 gid;
+	__u32 messages;
+	__u32 reserved;
+	__u64 bytes;
+};
+
+/**
+ * struct kpost_uring - the 16 bytes of sqe->cmd of an io_uring command
+ * @arg: address of the struct that the operation in sqe->cmd_op takes
+ * @reserved: 0
+ *
+ * The operations on an endpoint, as IORING_OP_URING_CMD.  The completion's result
+ * is what ioctl(2) would return, or -errno.  The struct, the payload and whatever
+ * else it points to must stay as they are until then.  What cannot complete at
+ * once is done by a worker of io_uring's, which waits in the mailbox's line like
+ * any other task; cancelling it is ECANCELED, and has changed nothing.  Requests
+ * that wait at the same time wait in no particular order, as everywhere in
+ * io_uring; IOSQE_IO_LINK gives one.
+ *
+ * With IORING_URING_CMD_FIXED, @buf of the struct lies in the registered buffer
+ * sqe->buf_index (and KPOST_IOVEC is EINVAL); a call's @reply_buf never does.
+ */
+struct kpost_uring {
+	__u64 arg;
+	__u64 reserved;
+};
+
+#define KPOST_IOC_TYPE		0xBE
+
+/* On the device. */
+#define KPOST_IOC_INFO		_IOR(KPOST_IOC_TYPE, 0x00, struct kpost_info)
+#define KPOST_IOC_OPEN		_IOWR(KPOST_IOC_TYPE, 0x01, struct kpost_open)
+#define KPOST_IOC_UNLINK	_IOW(KPOST_IOC_TYPE, 0x02, struct kpost_unlink)
+#define KPOST_IOC_LIST		_IOW(KPOST_IOC_TYPE, 0x03, struct kpost_list)
+
+/* On an endpoint. */
+#define KPOST_IOC_SEND		_IOW(KPOST_IOC_TYPE, 0x10, struct kpost_send)
+#define KPOST_IOC_RECV		_IOWR(KPOST_IOC_TYPE, 0x11, struct kpost_recv)
+#define KPOST_IOC_CALL		_IOW(KPOST_IOC_TYPE, 0x12, struct kpost_call)
+#define KPOST_IOC_REPLY		_IOW(KPOST_IOC_TYPE, 0x13, struct kpost_reply)
+#define KPOST_IOC_REPLY_RECV	_IOW(KPOST_IOC_TYPE, 0x14, struct kpost_reply_recv)
+#define KPOST_IOC_STAT		_IOR(KPOST_IOC_TYPE, 0x15, struct kpost_stat)
+#define KPOST_IOC_SETATTR	_IOW(KPOST_IOC_TYPE, 0x16, struct kpost_setattr)
+
+#endif /* _UAPI_LINUX_KPOST_H */
