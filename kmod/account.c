@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/capability.h>
+#include <linux/hashtable.h>
+#include <linux/slab.h>
+
+#include "account.h"
+#include "office.h"
+
+static struct kpost_account *account_find(struct kpost_office *office, kuid_t uid)
+{
+	struct kpost_account *account;
+
+	lockdep_assert_held(&office->accounts_lock);
+	hash_for_each_possible(office->accounts, account, link, __kuid_val(uid))
+		if (uid_eq(account->uid, uid)) {
+			refcount_inc(&account->refs);
+			return account;
+		}
+	return NULL;
+}
+
+/* The account of @uid, held; NULL if there is no memory for it. */
+struct kpost_account *kpost_account_get(struct kpost_office *office, kuid_t uid)
+{
+	struct kpost_account *account, *fresh;
+
+	spin_lock(&office->accounts_lock);
+	account = account_find(office, uid);
+	spin_unlock(&office->accounts_lock);
+	if (likely(account))
+		return account;
+
+	fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
+	if (!fresh)
+		return NULL;
+	fresh->office = office;
+	fresh->uid = uid;
+	refcount_set(&fresh->refs, 1);
+
+	spin_lock(&office->accounts_lock);
+	account = account_find(office, uid);
+	if (!account) {
+		hash_add(office->accounts, &fresh->link, __kuid_val(uid));
+		swap(account, fresh);
+	}
+	spin_unlock(&office->accounts_lock);
+	kfree(fresh);
+	return account;
+}
+
+void kpost_account_put(struct kpost_account *account)
+{
+	struct kpost_office *office = account->office;
+
+	if (!refcount_dec_and_lock(&account->refs, &office->accounts_lock))
+		return;
+	hash_del(&account->link);
+	spin_unlock(&office->accounts_lock);
+	WARN_ON_ONCE(atomic_long_read(&account->bytes) || atomic_long_read(&account->mailboxes));
+	kfree(account);
+}
+
+/* Add @n unless that goes past @max and the task has no privilege to do so. */
+static bool counter_add(atomic_long_t *counter, long n, long max)
+{
+	long old = atomic_long_read(counter);
+
+	do {
+		if (unlikely(n > max - old) && !capable(CAP_SYS_RESOURCE))
+			return false;
+	} while (!atomic_long_try_cmpxchg(counter, &old, old + n));
+	return true;
+}
+
+/* Count a mailbox; the account is held by it. Returns 0, -ENOSPC or -EDQUOT. */
+int kpost_account_add_mailbox(struct kpost_account *account)
+{
+	struct kpost_office *office = account->office;
+
+	if (!counter_add(&office->mailboxes, 1, READ_ONCE(office->limits.office_mailboxes)))
+		return -ENOSPC;
+	if (!counter_add(&account->mailboxes, 1, READ_ONCE(office->limits.user_mailboxes))) {
+		atomic_long_dec(&office->mailboxes);
+		return -EDQUOT;
+	}
+	refcount_inc(&account->refs);
+	return 0;
+}
+
+void kpost_account_del_mailbox(struct kpost_account *account)
+{
+	atomic_long_dec(&account->mailboxes);
+	atomic_long_dec(&account->office->mailboxes);
+	kpost_account_put(account);
+}
+
+/* Charge @bytes. Returns 0, -ENOBUFS (the office has no more) or -EDQUOT. */
+int kpost_charge(struct kpost_charge *charge, struct kpost_account *account, size_t bytes)
+{
+	struct kpost_office *office = account->office;
+
+	if (!counter_add(&office->bytes, bytes, READ_ONCE(office->limits.office_bytes)))
+		return -ENOBUFS;
+	if (!counter_add(&account->bytes, bytes, READ_ONCE(office->limits.user_bytes))) {
+		atomic_long_sub(bytes, &office->bytes);
+		return -EDQUOT;
+	}
+	refcount_inc(&account->refs);
+	charge->account = account;
+	charge->bytes = bytes;
+	return 0;
+}
+
+/* Give back what was charged; harmless if nothing was. */
+void kpost_uncharge(struct kpost_charge *charge)
+{
+	struct kpost_account *account = charge->account;
+
+	if (!account)
+		return;
+	charge->account = NULL;
+	atomic_long_sub(charge->bytes, &account->bytes);
+	atomic_long_sub(charge->bytes, &account->office->bytes);
+	kpost_account_put(account);
+}

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/fs.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "call.h"
+#include "endpoint.h"
+#include "payload.h"
+#include "trace.h"
+
+/* One sequence for all, so that no token is ever good on a second endpoint. */
+static atomic64_t last_token = ATOMIC64_INIT(0);
+
+void kpost_call_put(struct kpost_call_state *call)
+{
+	if (!refcount_dec_and_test(&call->refs))
+		return;
+	if (call->reply)
+		kpost_message_free(call->reply);
+	kfree(call);
+}
+
+/* A call with @room bytes for its reply; -EMSGSIZE, -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR. */
+static struct kpost_call_state *call_alloc(struct kpost_endpoint *endpoint, size_t room)
+{
+	struct kpost_account *payer;
+	struct kpost_message *reply;
+	struct kpost_call_state *call;
+
+	if (room > KPOST_PAYLOAD_MAX)
+		return ERR_PTR(-EMSGSIZE);
+	call = kzalloc(sizeof(*call), GFP_KERNEL_ACCOUNT);
+	if (!call)
+		return ERR_PTR(-ENOMEM);
+	refcount_set(&call->refs, 1);
+
+	payer = kpost_endpoint_payer(endpoint);
+	reply = payer ? kpost_message_alloc(payer, room, sizeof(*call)) : ERR_PTR(-ENOMEM);
+	if (payer)
+		kpost_account_put(payer);
+	if (IS_ERR(reply)) {
+		kpost_call_put(call);
+		return ERR_CAST(reply);
+	}
+	call->reply = reply;
+	call->room = room;
+	call->token = atomic64_inc_return(&last_token);
+	return call;
+}
+
+/* The request was received through @endpoint, which now leads to the call. */
+void kpost_call_received(struct kpost_endpoint *endpoint, struct kpost_message *message)
+{
+	struct rb_node **link = &endpoint->calls.rb_node, *parent = NULL;
+	struct kpost_call_state *call = message->call;
+
+	lockdep_assert_held(&endpoint->mailbox->lock);
+	while (*link) {
+		parent = *link;
+		if (call->token < rb_entry(parent, struct kpost_call_state, link)->token)
+			link = &parent->rb_left;
+		else
+			link = &parent->rb_right;
+	}
+	rb_link_node(&call->link, parent, link);
+	rb_insert_color(&call->link, &endpoint->calls);
+	endpoint->open_calls++;
+	endpoint->mailbox->open_calls++;
+	call->caller = message->sender;
+	call->received = true;
+	message->call = NULL; /* its reference is the tree's now */
+}
+
+static void call_unlink(struct kpost_endpoint *endpoint, struct kpost_call_state *call)
+{
+	lockdep_assert_held(&endpoint->mailbox->lock);
+	rb_erase(&call->link, &endpoint->calls);
+	endpoint->open_calls--;
+	endpoint->mailbox->open_calls--;
+}
+
+/* The endpoint goes: whoever waits for a reply through it waits in vain. */
+void kpost_calls_reset(struct kpost_endpoint *endpoint)
+{
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	struct rb_node *first;
+
+	do {
+		struct kpost_wakes wakes = {};
+		struct kpost_call_state *call = NULL;
+
+		spin_lock(&mailbox->lock);
+		first = rb_first(&endpoint->calls);
+		if (first) {
+			call = rb_entry(first, struct kpost_call_state, link);
+			call_unlink(endpoint, call);
+			if (call->caller)
+				kpost_waiter_done(call->caller, -ECONNRESET, &wakes);
+		}
+		spin_unlock(&mailbox->lock);
+		kpost_wakes_flush(&wakes, &mailbox->pollers);
+		if (call)
+			kpost_call_put(call);
+	} while (first);
+}
+
+/*
+ * The caller leaves with @err before it was answered.  Returns what to tell it,
+ * and in @trash what is to be freed once the lock is dropped.
+ */
+static int call_abandon(struct kpost_mailbox *mailbox, struct kpost_call_state *call,
+			struct kpost_message *request, int err, struct kpost_message **trash,
+			struct kpost_wakes *wakes)
+{
+	lockdep_assert_held(&mailbox->lock);
+	*trash = NULL;
+	if (!call->received) {
+		if (request->state != KPOST_TAKEN)
+			*trash = request;
+		kpost_message_withdraw(mailbox, request, wakes);
+		return err;
+	}
+	call->caller = NULL;
+	if (!call->claimed)
+		swap(*trash, call->reply);
+	/* It cannot be sent again: the receiver may be at work on it. */
+	return err == -ERESTARTSYS ? -EINTR : err;
+}
+
+/* Send @request and wait for its reply. Returns 0 if call->reply has it. */
+static int call_message(struct kpost_mailbox *mailbox, struct kpost_call_state *call,
+			struct kpost_message *request, u64 deadline)
+{
+	struct kpost_message *trash = NULL;
+	struct kpost_wakes wakes = {};
+	struct kpost_waiter caller;
+	int err;
+
+	kpost_waiter_init(&caller);
+	err = kpost_message_commit(mailbox, request, &caller, false);
+	if (err < 0) {
+		kpost_message_free(request);
+		return err;
+	}
+	err = kpost_waiter_wait(&caller, deadline);
+	if (err) {
+		spin_lock(&mailbox->lock);
+		if (caller.done)
+			err = 0;
+		else
+			err = call_abandon(mailbox, call, request, err, &trash, &wakes);
+		spin_unlock(&mailbox->lock);
+		kpost_wakes_flush(&wakes, &mailbox->pollers);
+		if (trash)
+			kpost_message_free(trash);
+	}
+	return err ?: caller.result;
+}
+
+static long call_and_store(struct kpost_endpoint *endpoint, const struct kpost_call *arg,
+			   struct kpost_payload *request, struct kpost_payload *room)
+{
+	struct kpost_message *message;
+	struct kpost_call_state *call;
+	long ret;
+
+	call = call_alloc(endpoint, iov_iter_count(&room->iter));
+	if (IS_ERR(call))
+		return PTR_ERR(call);
+	message = kpost_message_build(endpoint, &request->iter, arg->priority);
+	ret = PTR_ERR_OR_ZERO(message);
+	if (ret)
+		goto out;
+	message->call = call;
+	refcount_inc(&call->refs);
+
+	trace_kpost_call(endpoint->mailbox->id, call->token, message->size);
+	ret = call_message(endpoint->mailbox, call, message, arg->deadline);
+	if (ret)
+		goto out;
+	ret = kpost_message_copy_out(call->reply, &room->iter, call->reply->size);
+	if (!ret)
+		ret = call->reply->size;
+out:
+	kpost_call_put(call);
+	return ret;
+}
+
+long kpost_call(struct kpost_operand *op)
+{
+	struct kpost_payload request, room;
+	struct kpost_call arg;
+	long ret;
+
+	if (!(op->endpoint->rights & KPOST_RIGHT_SEND))
+		return -EBADF;
+	ret = kpost_struct_get(op, &arg, sizeof(arg));
+	if (ret)
+		return ret;
+	if (arg.flags & ~(KPOST_IOVEC | KPOST_REPLY_IOVEC) || arg.priority > KPOST_PRIORITY_MAX ||
+	    arg.deadline > S64_MAX)
+		return -EINVAL;
+	if (op->nowait)
+		return -EAGAIN;
+
+	ret = kpost_payload_import(&request,
+				   &(struct kpost_payload_arg){
+					   .buf = arg.buf,
+					   .len = arg.len,
+					   .pieces = arg.flags & KPOST_IOVEC,
+					   .direction = ITER_SOURCE,
+				   },
+				   op->fixed);
+	if (ret)
+		return ret;
+	ret = kpost_payload_import(&room,
+				   &(struct kpost_payload_arg){
+					   .buf = arg.reply_buf,
+					   .len = arg.reply_len,
+					   .pieces = arg.flags & KPOST_REPLY_IOVEC,
+					   .direction = ITER_DEST,
+				   },
+				   NULL);
+	if (ret)
+		goto out_request;
+	/* Better now than when the request has had its effect. */
+	ret = kpost_payload_probe(&room);
+	if (!ret)
+		ret = call_and_store(op->endpoint, &arg, &request, &room);
+	kpost_payload_release(&room);
+out_request:
+	kpost_payload_release(&request);
+	return ret;
+}
+
+static struct kpost_call_state *call_find(struct kpost_endpoint *endpoint, u64 token)
+{
+	struct rb_node *node = endpoint->calls.rb_node;
+
+	lockdep_assert_held(&endpoint->mailbox->lock);
+	while (node) {
+		struct kpost_call_state *call = rb_entry(node, struct kpost_call_state, link);
+
+		if (call->token == token)
+			return call;
+		node = token < call->token ? node->rb_left : node->rb_right;
+	}
+	return NULL;
+}
+
+/*
+ * Claim the call that @token stands for, for a reply of @size bytes, or any with
+ * -1.  It stays in the tree, so nobody else can use the token, and nobody frees
+ * the call: the claimant holds the endpoint.  Returns it or -ENOENT, -EBUSY,
+ * -EMSGSIZE.
+ */
+static struct kpost_call_state *call_claim(struct kpost_endpoint *endpoint, u64 token, size_t size)
+{
+	struct kpost_call_state *call;
+	int err = 0;
+
+	spin_lock(&endpoint->mailbox->lock);
+	call = call_find(endpoint, token);
+	if (!call)
+		err = -ENOENT;
+	else if (call->claimed)
+		err = -EBUSY;
+	else if (call->caller && size > call->room)
+		err = -EMSGSIZE;
+	else
+		call->claimed = true;
+	spin_unlock(&endpoint->mailbox->lock);
+	return err ? ERR_PTR(err) : call;
+}
+
+/* Give up the claim: the token can be used again. */
+static void call_unclaim(struct kpost_endpoint *endpoint, struct kpost_call_state *call)
+{
+	struct kpost_message *trash = NULL;
+
+	spin_lock(&endpoint->mailbox->lock);
+	call->claimed = false;
+	if (!call->caller)
+		swap(trash, call->reply);
+	spin_unlock(&endpoint->mailbox->lock);
+	if (trash)
+		kpost_message_free(trash);
+}
+
+/* Use up the token: the caller gets @result. Returns 0, or -ECANCELED if it has left. */
+static int call_answer(struct kpost_endpoint *endpoint, struct kpost_call_state *call, int result)
+{
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	struct kpost_wakes wakes = {};
+	int err = 0;
+
+	spin_lock(&mailbox->lock);
+	call_unlink(endpoint, call);
+	if (call->caller)
+		kpost_waiter_done(call->caller, result, &wakes);
+	else
+		err = -ECANCELED;
+	spin_unlock(&mailbox->lock);
+	trace_kpost_reply(mailbox->id, call->token, err ?: result);
+	kpost_wakes_flush(&wakes, &mailbox->pollers);
+	kpost_call_put(call);
+	return err;
+}
+
+/*
+ * Reply as @arg says.  @used, if given, is where the user keeps the token; it is
+ * cleared when that is used up, which has to be known to work before.
+ */
+static long reply(struct kpost_operand *op, const struct kpost_reply *arg, u64 __user *used)
+{
+	struct kpost_endpoint *endpoint = op->endpoint;
+	bool drop = arg->flags & KPOST_DROP;
+	struct kpost_payload payload;
+	struct kpost_call_state *call;
+	long err;
+
+	if (arg->flags & ~(KPOST_IOVEC | KPOST_DROP) || arg->reserved ||
+	    (drop && (arg->flags != KPOST_DROP || arg->buf || arg->len)))
+		return -EINVAL;
+	err = kpost_payload_import(&payload,
+				   &(struct kpost_payload_arg){
+					   .buf = arg->buf,
+					   .len = arg->len,
+					   .pieces = arg->flags & KPOST_IOVEC,
+					   .direction = ITER_SOURCE,
+				   },
+				   drop ? NULL : op->fixed);
+	if (err)
+		return err;
+
+	call = call_claim(endpoint, arg->token, iov_iter_count(&payload.iter));
+	err = PTR_ERR_OR_ZERO(call);
+	if (err)
+		goto out;
+	if (call->reply && !drop) {
+		call->reply->size = iov_iter_count(&payload.iter);
+		err = kpost_message_copy_in(call->reply, &payload.iter);
+	}
+	if (!err && used)
+		err = put_user(0, used);
+	if (err)
+		call_unclaim(endpoint, call);
+	else
+		err = call_answer(endpoint, call, drop ? -ECONNRESET : 0);
+out:
+	kpost_payload_release(&payload);
+	return err;
+}
+
+long kpost_reply(struct kpost_operand *op)
+{
+	struct kpost_reply arg;
+	int err;
+
+	if (!(op->endpoint->rights & KPOST_RIGHT_RECV))
+		return -EBADF;
+	err = kpost_struct_get(op, &arg, sizeof(arg));
+	return err ?: reply(op, &arg, NULL);
+}
+
+long kpost_reply_recv(struct kpost_operand *op)
+{
+	struct kpost_reply_recv arg;
+	struct kpost_operand half = *op;
+	struct kpost_reply replied;
+	long err;
+
+	if (!(op->endpoint->rights & KPOST_RIGHT_RECV))
+		return -EBADF;
+	err = kpost_struct_get(op, &arg, sizeof(arg));
+	if (err)
+		return err;
+	if (arg.reply_size > KPOST_STRUCT_MAX || arg.recv_size > KPOST_STRUCT_MAX)
+		return -EINVAL;
+
+	half.arg = u64_to_user_ptr(arg.reply);
+	half.size = arg.reply_size;
+	err = kpost_struct_get(&half, &replied, sizeof(replied));
+	if (err)
+		return err;
+	if (replied.token) {
+		struct kpost_reply __user *from = half.arg;
+
+		err = reply(&half, &replied, &from->token);
+		if (err)
+			return err;
+	}
+	half.arg = u64_to_user_ptr(arg.recv);
+	half.size = arg.recv_size;
+	err = kpost_recv(&half);
+	op->dontwait = half.dontwait;
+	return err;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Calls: a message whose sender waits for exactly one reply.
+ *
+ * A call is held by its caller, and by what leads a replier to it: first the
+ * message, then, once that was received, the tree of the endpoint that
+ * received it.  Room for the reply is allocated and charged before the request
+ * is sent, so that a reply needs nothing that could run out.
+ *
+ * A replier claims the call, copies its reply into the room with no lock held,
+ * and commits.  A caller that leaves in between only clears @caller: the room
+ * stays with the replier until it is done.
+ */
+#ifndef KPOST_CALL_H
+#define KPOST_CALL_H
+
+#include <linux/rbtree.h>
+#include <linux/refcount.h>
+#include <linux/types.h>
+
+struct kpost_endpoint;
+struct kpost_mailbox;
+struct kpost_message;
+struct kpost_operand;
+struct kpost_waiter;
+
+struct kpost_call_state {
+	refcount_t refs;
+	u64 token; /* unique in this kernel, fixed */
+	size_t room; /* bytes that a reply may have, fixed */
+
+	/* protected by the mailbox's lock */
+	struct rb_node link; /* in endpoint->calls, once received */
+	struct kpost_waiter *caller; /* once received; NULL if it has left */
+	bool received;
+	bool claimed; /* a replier copies into the room */
+	struct kpost_message *reply; /* the room, then the reply; NULL if given up */
+};
+
+long kpost_call(struct kpost_operand *op);
+long kpost_reply(struct kpost_operand *op);
+long kpost_reply_recv(struct kpost_operand *op);
+
+void kpost_call_put(struct kpost_call_state *call);
+void kpost_call_received(struct kpost_endpoint *endpoint, struct kpost_message *message);
+void kpost_calls_reset(struct kpost_endpoint *endpoint);
+
+#endif /* KPOST_CALL_H */

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What differs between kernels.  Each difference is found by compiling a probe,
+ * see probe.mk; nothing here or elsewhere looks at a version.
+ */
+#ifndef KPOST_COMPAT_H
+#define KPOST_COMPAT_H
+
+#ifdef KPOST_HAVE_IO_URING_CMD_H
+#include <linux/io_uring/cmd.h>
+#else
+#include <linux/io_uring.h>
+#endif
+#include <linux/uio.h>
+#include <net/net_namespace.h>
+
+/* The 16 bytes of a command, in memory shared with user space. */
+static inline const void *kpost_compat_uring_arg(const struct io_uring_cmd *cmd)
+{
+#ifdef KPOST_HAVE_IO_URING_CMD_H
+	return io_uring_sqe_cmd(cmd->sqe);
+#else
+	return cmd->cmd;
+#endif
+}
+
+static inline int kpost_uring_import_fixed(u64 buf, u64 len, unsigned int direction,
+					   struct iov_iter *iter, struct io_uring_cmd *cmd)
+{
+	if (len > MAX_RW_COUNT)
+		return -EFAULT;
+	return io_uring_cmd_import_fixed(buf, len, direction, iter, cmd);
+}
+
+/* Tables end with an empty entry, which newer kernels want left out of the count. */
+#ifndef KPOST_HAVE_REGISTER_NET_SYSCTL_SZ
+#define register_net_sysctl_sz(net, path, table, size) register_net_sysctl(net, path, table)
+#endif
+
+#endif /* KPOST_COMPAT_H */

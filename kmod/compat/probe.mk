@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Each probe is a file that compiles on the kernels that have what it is named
+# after, and then defines KPOST_HAVE_<NAME>.
+
+probe = $(call try-run,$(CC) $(NOSTDINC_FLAGS) $(LINUXINCLUDE) $(KBUILD_CPPFLAGS) \
+	$(KBUILD_CFLAGS) $(KBUILD_CFLAGS_MODULE) \
+	-DKBUILD_MODNAME='"probe"' -DKBUILD_MODFILE='"probe"' -DKBUILD_BASENAME='"probe"' \
+	-c -o "$$TMP" $(src)/compat/$(1).c,-D$(2),)
+
+ccflags-y += $(call probe,io_uring_cmd_h,KPOST_HAVE_IO_URING_CMD_H)
+ccflags-y += $(call probe,register_net_sysctl_sz,KPOST_HAVE_REGISTER_NET_SYSCTL_SZ)

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * /dev/kpost: the counter of an office, where mailboxes are opened.
+ */
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/nsproxy.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "compat/compat.h"
+#include "endpoint.h"
+#include "trace.h"
+
+static_assert(sizeof(struct kpost_info) == 80);
+static_assert(sizeof(struct kpost_open) == 296);
+static_assert(sizeof(struct kpost_unlink) == 264);
+static_assert(sizeof(struct kpost_list) == 272);
+
+/* Returns 0, -ENAMETOOLONG (no end) or -EINVAL (empty, or not a name). */
+static int name_check(const char name[KPOST_NAME_MAX + 1])
+{
+	size_t len = strnlen(name, KPOST_NAME_MAX + 1);
+	size_t i;
+
+	if (len > KPOST_NAME_MAX)
+		return -ENAMETOOLONG;
+	for (i = 0; i < len; i++) {
+		unsigned char c = name[i];
+
+		if (c < ' ' || c == 0x7f || c == '/')
+			return -EINVAL;
+	}
+	return len ? 0 : -EINVAL;
+}
+
+static long device_info(struct kpost_office *office, const struct kpost_operand *op)
+{
+	const struct kpost_limits *limits = &office->limits;
+	struct kpost_info info = {
+		.abi_version = KPOST_ABI_VERSION,
+		.name_max = KPOST_NAME_MAX,
+		.features = KPOST_FEATURE_URING | KPOST_FEATURE_URING_FIXED,
+		.payload_max = KPOST_PAYLOAD_MAX,
+		.priority_max = KPOST_PRIORITY_MAX,
+		.iovec_max = KPOST_IOVEC_MAX,
+		.default_messages = READ_ONCE(limits->default_messages),
+		.default_bytes = READ_ONCE(limits->default_bytes),
+		.max_messages = READ_ONCE(limits->max_messages),
+		.max_bytes = READ_ONCE(limits->max_bytes),
+		.user_mailboxes = READ_ONCE(limits->user_mailboxes),
+		.user_bytes = READ_ONCE(limits->user_bytes),
+		.office_mailboxes = READ_ONCE(limits->office_mailboxes),
+		.office_bytes = READ_ONCE(limits->office_bytes),
+	};
+
+	if (op->size > sizeof(info) &&
+	    clear_user((char __user *)op->arg + sizeof(info), op->size - sizeof(info)))
+		return -EFAULT;
+	return kpost_struct_put(op, &info, sizeof(info));
+}
+
+/* One way to the mailbox that an open is to end at, before anything is tried. */
+struct opening {
+	struct kpost_open arg;
+	struct file *file; /* the endpoint, and the fd kept for it */
+	struct file *send_file; /* the second one of a pair */
+	int fd;
+	int send_fd;
+};
+
+static int open_check(const struct kpost_open *arg)
+{
+	u32 flags = arg->flags;
+	u32 makes = flags & (KPOST_OPEN_CREATE | KPOST_OPEN_ANONYMOUS);
+
+	if (flags & ~(KPOST_OPEN_CREATE | KPOST_OPEN_EXCL | KPOST_OPEN_WAIT |
+		      KPOST_OPEN_ANONYMOUS | KPOST_OPEN_PAIR | KPOST_OPEN_PERSIST |
+		      KPOST_OPEN_NONBLOCK))
+		return -EINVAL;
+	if (flags & (KPOST_OPEN_EXCL | KPOST_OPEN_PERSIST) && !(flags & KPOST_OPEN_CREATE))
+		return -EINVAL;
+	/* At most one says what to do about the name. */
+	if (hweight32(flags & (KPOST_OPEN_CREATE | KPOST_OPEN_WAIT | KPOST_OPEN_ANONYMOUS)) > 1)
+		return -EINVAL;
+	if (!arg->rights ||
+	    arg->rights & ~(KPOST_RIGHT_SEND | KPOST_RIGHT_RECV | KPOST_RIGHT_ADMIN))
+		return -EINVAL;
+	if (flags & KPOST_OPEN_PAIR &&
+	    (!(flags & KPOST_OPEN_ANONYMOUS) || arg->rights & KPOST_RIGHT_SEND))
+		return -EINVAL;
+	if (arg->mode & ~S_IRWXUGO || arg->send_fd || arg->deadline > S64_MAX ||
+	    (arg->deadline && !(flags & KPOST_OPEN_WAIT)))
+		return -EINVAL;
+	if (!makes && (arg->mode || arg->messages || arg->bytes || arg->message_max))
+		return -EINVAL;
+	if (flags & KPOST_OPEN_ANONYMOUS)
+		return memchr_inv(arg->name, 0, sizeof(arg->name)) ? -EINVAL : 0;
+	return name_check(arg->name);
+}
+
+/* An fd and a file for one endpoint, not yet known to user space. */
+static int endpoint_prepare(struct net *net, u32 rights, bool nonblock, struct file **file)
+{
+	int fd = get_unused_fd_flags(O_CLOEXEC);
+
+	if (fd < 0)
+		return fd;
+	*file = kpost_endpoint_new(net, rights, nonblock);
+	if (IS_ERR(*file)) {
+		put_unused_fd(fd);
+		return PTR_ERR(*file);
+	}
+	return fd;
+}
+
+static void endpoint_attach(struct file *file, struct kpost_mailbox *mailbox)
+{
+	struct kpost_endpoint *endpoint = file->private_data;
+
+	kpost_mailbox_attach(mailbox, endpoint->rights);
+	endpoint->mailbox = mailbox;
+	trace_kpost_open(mailbox->id, endpoint->rights, mailbox->name);
+}
+
+/* A mailbox without a name: once it was made, nothing can fail. */
+static int open_anonymous(struct kpost_office *office, struct opening *opening)
+{
+	struct kpost_mailbox *mailbox = kpost_mailbox_new(office, &opening->arg);
+
+	if (IS_ERR(mailbox))
+		return PTR_ERR(mailbox);
+	mutex_lock(&office->lock);
+	endpoint_attach(opening->file, mailbox);
+	if (opening->send_file)
+		endpoint_attach(opening->send_file, mailbox);
+	mutex_unlock(&office->lock);
+	kpost_mailbox_put(mailbox);
+	return 0;
+}
+
+/* Attach to the mailbox of that name, made or waited for as the flags say. */
+static int open_named(struct kpost_office *office, struct opening *opening)
+{
+	const struct kpost_open *arg = &opening->arg;
+	struct kpost_mailbox *mailbox, *fresh = NULL;
+	int err = 0;
+
+	for (;;) {
+		mutex_lock(&office->lock);
+		mailbox = kpost_office_find(office, arg->name);
+		if (mailbox) {
+			err = arg->flags & KPOST_OPEN_EXCL ?
+				      -EEXIST :
+				      kpost_mailbox_permission(mailbox, arg->rights);
+			break;
+		}
+		if (fresh) {
+			mailbox = fresh;
+			kpost_office_add(office, fresh);
+			break;
+		}
+		if (arg->flags & KPOST_OPEN_WAIT) {
+			err = kpost_office_await(office, arg->name, arg->deadline);
+			if (err)
+				return err;
+			continue;
+		}
+		mutex_unlock(&office->lock);
+		if (!(arg->flags & KPOST_OPEN_CREATE))
+			return -ENOENT;
+		/* Somebody else may make it while we do. */
+		fresh = kpost_mailbox_new(office, arg);
+		if (IS_ERR(fresh))
+			return PTR_ERR(fresh);
+	}
+	if (!err)
+		endpoint_attach(opening->file, mailbox);
+	mutex_unlock(&office->lock);
+	if (fresh)
+		kpost_mailbox_put(fresh);
+	return err;
+}
+
+static long device_open_mailbox(struct kpost_office *office, const struct kpost_operand *op)
+{
+	struct kpost_open __user *to = op->arg;
+	struct opening opening = { .send_fd = -1 };
+	bool nonblock;
+	int err;
+
+	err = kpost_struct_get(op, &opening.arg, sizeof(opening.arg));
+	if (err)
+		return err;
+	err = open_check(&opening.arg);
+	if (err)
+		return err;
+	nonblock = opening.arg.flags & KPOST_OPEN_NONBLOCK;
+
+	opening.fd = endpoint_prepare(office->net, opening.arg.rights, nonblock, &opening.file);
+	if (opening.fd < 0)
+		return opening.fd;
+	if (opening.arg.flags & KPOST_OPEN_PAIR) {
+		opening.send_fd = endpoint_prepare(office->net, KPOST_RIGHT_SEND, nonblock,
+						   &opening.send_file);
+		if (opening.send_fd < 0) {
+			err = opening.send_fd;
+			goto err_file;
+		}
+		err = put_user(opening.send_fd, &to->send_fd);
+		if (err)
+			goto err_send_file;
+	}
+
+	if (opening.arg.flags & KPOST_OPEN_ANONYMOUS)
+		err = open_anonymous(office, &opening);
+	else
+		err = open_named(office, &opening);
+	if (err) {
+		if (opening.send_file && put_user(0, &to->send_fd))
+			err = -EFAULT;
+		goto err_send_file;
+	}
+
+	if (opening.send_file)
+		fd_install(opening.send_fd, opening.send_file);
+	fd_install(opening.fd, opening.file);
+	return opening.fd;
+
+err_send_file:
+	if (opening.send_file) {
+		fput(opening.send_file);
+		put_unused_fd(opening.send_fd);
+	}
+err_file:
+	fput(opening.file);
+	put_unused_fd(opening.fd);
+	return err;
+}
+
+static long device_unlink(struct kpost_office *office, const struct kpost_operand *op)
+{
+	struct kpost_mailbox *mailbox;
+	struct kpost_unlink arg;
+	int err;
+
+	err = kpost_struct_get(op, &arg, sizeof(arg));
+	if (err)
+		return err;
+	if (arg.flags || arg.reserved)
+		return -EINVAL;
+	err = name_check(arg.name);
+	if (err)
+		return err;
+
+	mutex_lock(&office->lock);
+	mailbox = kpost_office_find(office, arg.name);
+	err = mailbox ? kpost_mailbox_permission(mailbox, KPOST_RIGHT_ADMIN) : -ENOENT;
+	if (!err)
+		kpost_mailbox_unname(mailbox);
+	mutex_unlock(&office->lock);
+	return err;
+}
+
+/* One entry at a time, since nothing is locked while user memory is written. */
+static long device_list(struct kpost_office *office, const struct kpost_operand *op)
+{
+	struct kpost_mailbox *mailbox;
+	struct kpost_list arg;
+	struct kpost_stat st;
+	u32 done;
+	int err;
+
+	err = kpost_struct_get(op, &arg, sizeof(arg));
+	if (err)
+		return err;
+	if (arg.entry_size < sizeof(st) || arg.entry_size > KPOST_STRUCT_MAX ||
+	    arg.count > INT_MAX)
+		return -EINVAL;
+	if (strnlen(arg.after, sizeof(arg.after)) == sizeof(arg.after))
+		return -ENAMETOOLONG;
+
+	for (done = 0; done < arg.count; done++) {
+		char __user *to = u64_to_user_ptr(arg.buf) + (u64)done * arg.entry_size;
+
+		if (signal_pending(current))
+			return done ?: -EINTR;
+		mutex_lock(&office->lock);
+		mailbox = kpost_office_after(office, arg.after);
+		if (mailbox)
+			kpost_mailbox_stat(mailbox, &st);
+		mutex_unlock(&office->lock);
+		if (!mailbox)
+			break;
+		if (copy_to_user(to, &st, sizeof(st)) ||
+		    clear_user(to + sizeof(st), arg.entry_size - sizeof(st)))
+			return -EFAULT;
+		strscpy(arg.after, st.name, sizeof(arg.after));
+	}
+	return done;
+}
+
+static const struct {
+	unsigned int cmd;
+	size_t first_size; /* of the struct in its first version */
+	long (*operate)(struct kpost_office *office, const struct kpost_operand *op);
+} operations[] = {
+	{ KPOST_IOC_INFO, sizeof(struct kpost_info), device_info },
+	{ KPOST_IOC_OPEN, sizeof(struct kpost_open), device_open_mailbox },
+	{ KPOST_IOC_UNLINK, sizeof(struct kpost_unlink), device_unlink },
+	{ KPOST_IOC_LIST, sizeof(struct kpost_list), device_list },
+};
+
+static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct kpost_office *office = kpost_office(file->private_data);
+	struct kpost_operand op = {
+		.arg = (void __user *)arg,
+		.size = _IOC_SIZE(cmd),
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(operations); i++) {
+		if ((cmd ^ operations[i].cmd) & ~IOCSIZE_MASK)
+			continue;
+		if (op.size < operations[i].first_size)
+			return -EINVAL;
+		return operations[i].operate(office, &op);
+	}
+	return -ENOTTY;
+}
+
+/* The office is the opener's, whoever uses the file later. */
+static int device_open(struct inode *inode, struct file *file)
+{
+	file->private_data = get_net(current->nsproxy->net_ns);
+	return stream_open(inode, file);
+}
+
+static int device_release(struct inode *inode, struct file *file)
+{
+	put_net(file->private_data);
+	return 0;
+}
+
+static const struct file_operations device_fops = {
+	.owner = THIS_MODULE,
+	.open = device_open,
+	.release = device_release,
+	.unlocked_ioctl = device_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+};
+
+static struct miscdevice device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "kpost",
+	.mode = 0666,
+	.fops = &device_fops,
+};
+
+int __init kpost_device_init(void)
+{
+	return misc_register(&device);
+}
+
+void kpost_device_exit(void)
+{
+	misc_deregister(&device);
+}

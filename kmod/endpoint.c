@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/anon_inodes.h>
+#include <linux/cred.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/poll.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+
+#include "call.h"
+#include "endpoint.h"
+#include "trace.h"
+
+static const struct file_operations endpoint_fops;
+
+/*
+ * A file for an endpoint that has no mailbox yet; the caller attaches one, and
+ * only then lets user space know of the file.  Returns it or -ENOMEM, -ENFILE.
+ */
+struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock)
+{
+	struct kpost_endpoint *endpoint;
+	struct file *file;
+	int flags;
+
+	endpoint = kzalloc(sizeof(*endpoint), GFP_KERNEL_ACCOUNT);
+	if (!endpoint)
+		return ERR_PTR(-ENOMEM);
+	endpoint->account = kpost_account_get(kpost_office(net), current_uid());
+	if (!endpoint->account) {
+		kfree(endpoint);
+		return ERR_PTR(-ENOMEM);
+	}
+	endpoint->net = get_net(net);
+	endpoint->rights = rights;
+	endpoint->calls = RB_ROOT;
+
+	flags = nonblock ? O_NONBLOCK : 0;
+	if (rights & KPOST_RIGHT_SEND)
+		flags |= rights & KPOST_RIGHT_RECV ? O_RDWR : O_WRONLY;
+	file = anon_inode_getfile("[kpost]", &endpoint_fops, endpoint, flags);
+	if (IS_ERR(file)) {
+		put_net(net);
+		kpost_account_put(endpoint->account);
+		kfree(endpoint);
+		return file;
+	}
+	stream_open(file_inode(file), file);
+	file->f_mode |= FMODE_NOWAIT;
+	return file;
+}
+
+/* Whom to charge for what the task does, held; NULL if there is no memory. */
+struct kpost_account *kpost_endpoint_payer(struct kpost_endpoint *endpoint)
+{
+	struct kpost_account *account = endpoint->account;
+
+	if (likely(uid_eq(account->uid, current_uid()))) {
+		refcount_inc(&account->refs);
+		return account;
+	}
+	return kpost_account_get(account->office, current_uid());
+}
+
+static int endpoint_release(struct inode *inode, struct file *file)
+{
+	struct kpost_endpoint *endpoint = file->private_data;
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	struct kpost_office *office = kpost_office(endpoint->net);
+
+	if (mailbox) {
+		trace_kpost_close(mailbox->id, endpoint->rights);
+		kpost_calls_reset(endpoint);
+		mutex_lock(&office->lock);
+		kpost_mailbox_detach(mailbox, endpoint->rights);
+		mutex_unlock(&office->lock);
+	}
+	kpost_account_put(endpoint->account);
+	put_net(endpoint->net);
+	kfree(endpoint);
+	return 0;
+}
+
+static __poll_t endpoint_poll(struct file *file, struct poll_table_struct *wait)
+{
+	struct kpost_endpoint *endpoint = file->private_data;
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	__poll_t events = 0;
+
+	poll_wait(file, &mailbox->pollers, wait);
+
+	spin_lock(&mailbox->lock);
+	if (endpoint->rights & KPOST_RIGHT_RECV) {
+		if (!kpost_queue_empty(&mailbox->queue))
+			events |= EPOLLIN | EPOLLRDNORM;
+		if (mailbox->anonymous && !mailbox->senders)
+			events |= EPOLLRDHUP;
+		if (kpost_mailbox_finished(mailbox))
+			events |= EPOLLHUP;
+	}
+	if (endpoint->rights & KPOST_RIGHT_SEND && kpost_mailbox_writable(mailbox))
+		events |= EPOLLOUT | EPOLLWRNORM;
+	if (mailbox->closed)
+		events |= EPOLLHUP;
+	spin_unlock(&mailbox->lock);
+	return events;
+}
+
+static long endpoint_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct kpost_operand op = {
+		.endpoint = file->private_data,
+		.arg = (void __user *)arg,
+		.nowait = file->f_flags & O_NONBLOCK,
+	};
+
+	return kpost_operate(&op, cmd);
+}
+
+#ifdef CONFIG_PROC_FS
+static void endpoint_show_fdinfo(struct seq_file *seq, struct file *file)
+{
+	struct kpost_endpoint *endpoint = file->private_data;
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	unsigned int calls;
+	u64 bytes, sequence;
+	u32 messages;
+
+	spin_lock(&mailbox->lock);
+	messages = mailbox->messages;
+	bytes = mailbox->bytes;
+	sequence = mailbox->sent;
+	calls = endpoint->open_calls;
+	spin_unlock(&mailbox->lock);
+
+	seq_puts(seq, "kpost-name:\t");
+	seq_escape(seq, READ_ONCE(mailbox->named) ? mailbox->name : "", "\n\\");
+	seq_printf(seq, "\nkpost-rights:\t%s%s%s\n",
+		   endpoint->rights & KPOST_RIGHT_SEND ? "send" : "",
+		   endpoint->rights & KPOST_RIGHT_RECV ?
+			   endpoint->rights & KPOST_RIGHT_SEND ? ",recv" : "recv" : "",
+		   endpoint->rights & KPOST_RIGHT_ADMIN ?
+			   endpoint->rights & ~KPOST_RIGHT_ADMIN ? ",admin" : "admin" : "");
+	seq_printf(seq, "kpost-queued:\t%u %llu\n", messages, bytes);
+	seq_printf(seq, "kpost-sequence:\t%llu\n", sequence);
+	seq_printf(seq, "kpost-calls:\t%u\n", calls);
+}
+#endif
+
+static const struct file_operations endpoint_fops = {
+	.owner = THIS_MODULE,
+	.release = endpoint_release,
+	.read_iter = kpost_read_iter,
+	.write_iter = kpost_write_iter,
+	.poll = endpoint_poll,
+	.unlocked_ioctl = endpoint_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.uring_cmd = kpost_uring_cmd,
+#ifdef CONFIG_PROC_FS
+	.show_fdinfo = endpoint_show_fdinfo,
+#endif
+};

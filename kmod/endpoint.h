@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * An endpoint: an open file on one mailbox, with rights.
+ *
+ * It holds its mailbox and its network namespace, and so the office.  Each
+ * operation holds the file, so an endpoint is released only when nothing goes
+ * on through it.
+ *
+ * An operation comes from ioctl(2), io_uring, or read(2) and write(2).  The first
+ * two hand over the user's struct as a struct kpost_operand, and share the table
+ * in operation.c.
+ */
+#ifndef KPOST_ENDPOINT_H
+#define KPOST_ENDPOINT_H
+
+#include <linux/fs.h>
+#include <linux/rbtree.h>
+#include <linux/types.h>
+
+#include "../uapi/linux/kpost.h"
+#include "mailbox.h"
+
+struct io_uring_cmd;
+
+struct kpost_endpoint {
+	struct kpost_mailbox *mailbox; /* fixed once the file is known to user space */
+	struct kpost_account *account; /* the opener's, a cache for kpost_endpoint_payer() */
+	struct net *net;
+	u32 rights; /* fixed */
+	struct rb_root calls; /* received through it (protected by mailbox->lock) */
+	unsigned int open_calls; /* likewise */
+};
+
+/* One operation under way. */
+struct kpost_operand {
+	struct kpost_endpoint *endpoint;
+	void __user *arg; /* the operation's struct */
+	size_t size; /* of it, as the caller knows it */
+	bool nowait; /* -EAGAIN instead of waiting */
+	bool dontwait; /* out: the struct said so too, so that -EAGAIN is final */
+	struct io_uring_cmd *fixed; /* the payload is in this command's registered buffer */
+};
+
+#define KPOST_STRUCT_MAX ((1U << _IOC_SIZEBITS) - 1)
+
+/* operation.c */
+long kpost_operate(struct kpost_operand *op, unsigned int cmd);
+int kpost_struct_get(const struct kpost_operand *op, void *to, size_t size);
+int kpost_struct_put(const struct kpost_operand *op, const void *from, size_t size);
+
+/* endpoint.c */
+struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock);
+struct kpost_account *kpost_endpoint_payer(struct kpost_endpoint *endpoint);
+
+/* send.c */
+struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint, struct iov_iter *from,
+					  u32 priority);
+int kpost_message_commit(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			 struct kpost_waiter *sender, bool nowait);
+void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			    struct kpost_wakes *wakes);
+long kpost_send(struct kpost_operand *op);
+ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from);
+
+/* recv.c */
+long kpost_recv(struct kpost_operand *op);
+ssize_t kpost_read_iter(struct kiocb *iocb, struct iov_iter *to);
+
+/* device.c, uring.c */
+int kpost_device_init(void);
+void kpost_device_exit(void);
+int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
+
+#endif /* KPOST_ENDPOINT_H */

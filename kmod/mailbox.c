@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/fs.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "../uapi/linux/kpost.h"
+#include "mailbox.h"
+#include "trace.h"
+
+/* No privilege goes past these. */
+#define MESSAGES_HARD_MAX (1U << 20)
+#define BYTES_HARD_MAX	  (1ULL << 30)
+
+static int capacity_check(const struct kpost_office *office, u32 messages, u64 bytes)
+{
+	if (!messages || messages > MESSAGES_HARD_MAX || !bytes || bytes > BYTES_HARD_MAX)
+		return -EINVAL;
+	if ((messages > READ_ONCE(office->limits.max_messages) ||
+	     bytes > READ_ONCE(office->limits.max_bytes)) &&
+	    !capable(CAP_SYS_RESOURCE))
+		return -EPERM;
+	return 0;
+}
+
+/*
+ * A mailbox as @arg describes it, of the task's user, held by the caller and
+ * known to nobody.  Returns it or -EINVAL, -EPERM, -EDQUOT, -ENOSPC, -ENOMEM.
+ */
+struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struct kpost_open *arg)
+{
+	static atomic_t last_id = ATOMIC_INIT(0);
+	u32 messages = arg->messages ?: READ_ONCE(office->limits.default_messages);
+	u64 bytes = arg->bytes ?: READ_ONCE(office->limits.default_bytes);
+	u32 message_max = arg->message_max ?: min_t(u64, bytes, KPOST_PAYLOAD_MAX);
+	struct kpost_account *account;
+	struct kpost_mailbox *mailbox;
+	int err;
+
+	err = capacity_check(office, messages, bytes);
+	if (err)
+		return ERR_PTR(err);
+	if (message_max > bytes || message_max > KPOST_PAYLOAD_MAX)
+		return ERR_PTR(-EINVAL);
+
+	mailbox = kzalloc(struct_size(mailbox, name, strlen(arg->name) + 1), GFP_KERNEL_ACCOUNT);
+	account = kpost_account_get(office, current_uid());
+	err = -ENOMEM;
+	if (!mailbox || !account)
+		goto err_free;
+	err = kpost_account_add_mailbox(account);
+	if (err)
+		goto err_free;
+	kpost_account_put(account);
+
+	kref_init(&mailbox->refs);
+	mailbox->office = office;
+	mailbox->account = account;
+	mailbox->anonymous = arg->flags & KPOST_OPEN_ANONYMOUS;
+	mailbox->persistent = arg->flags & KPOST_OPEN_PERSIST;
+	spin_lock_init(&mailbox->lock);
+	mailbox->uid = current_euid();
+	mailbox->gid = current_egid();
+	mailbox->mode = arg->mode & ~current_umask();
+	mailbox->max_messages = messages;
+	mailbox->max_bytes = bytes;
+	mailbox->message_max = message_max;
+	kpost_queue_init(&mailbox->queue);
+	kpost_queue_init(&mailbox->pending);
+	INIT_LIST_HEAD(&mailbox->waiting);
+	init_waitqueue_head(&mailbox->pollers);
+	mailbox->id = atomic_inc_return(&last_id);
+	strcpy(mailbox->name, arg->name);
+	return mailbox;
+
+err_free:
+	if (account)
+		kpost_account_put(account);
+	kfree(mailbox);
+	return ERR_PTR(err);
+}
+
+void kpost_mailbox_release(struct kref *refs)
+{
+	struct kpost_mailbox *mailbox = container_of(refs, struct kpost_mailbox, refs);
+
+	WARN_ON_ONCE(!kpost_queue_empty(&mailbox->queue) || mailbox->messages);
+	kpost_account_del_mailbox(mailbox->account);
+	kfree(mailbox);
+}
+
+/* May the task have @rights on @mailbox?  As for files. Returns 0 or -EACCES. */
+int kpost_mailbox_permission(struct kpost_mailbox *mailbox, u32 rights)
+{
+	struct kpost_office *office = mailbox->office;
+	umode_t want = 0, have;
+
+	lockdep_assert_held(&office->lock);
+	if (rights & KPOST_RIGHT_ADMIN && !uid_eq(mailbox->uid, current_euid()) &&
+	    !kpost_office_capable(office, CAP_FOWNER, mailbox->uid, mailbox->gid))
+		return -EACCES;
+
+	if (rights & KPOST_RIGHT_RECV)
+		want |= MAY_READ;
+	if (rights & KPOST_RIGHT_SEND)
+		want |= MAY_WRITE;
+	if (uid_eq(mailbox->uid, current_euid()))
+		have = mailbox->mode >> 6;
+	else if (in_egroup_p(mailbox->gid))
+		have = mailbox->mode >> 3;
+	else
+		have = mailbox->mode;
+	if (want & ~have &&
+	    !kpost_office_capable(office, CAP_DAC_OVERRIDE, mailbox->uid, mailbox->gid))
+		return -EACCES;
+	return 0;
+}
+
+/* Count a new endpoint with @rights, which then holds the mailbox. */
+void kpost_mailbox_attach(struct kpost_mailbox *mailbox, u32 rights)
+{
+	lockdep_assert_held(&mailbox->office->lock);
+	kpost_mailbox_get(mailbox);
+	mailbox->endpoints++;
+	spin_lock(&mailbox->lock);
+	if (rights & KPOST_RIGHT_RECV)
+		mailbox->receivers++;
+	if (rights & KPOST_RIGHT_SEND)
+		mailbox->senders++;
+	spin_unlock(&mailbox->lock);
+}
+
+/*
+ * Drop one message that nobody will receive, and tell its sender if it waits.
+ * Returns false if there was none.  One at a time, since what is dropped is
+ * freed without the lock.
+ */
+static bool mailbox_drop_one(struct kpost_mailbox *mailbox)
+{
+	struct kpost_wakes wakes = {};
+	struct kpost_message *message;
+
+	spin_lock(&mailbox->lock);
+	message = kpost_mailbox_first(&mailbox->queue);
+	if (message) {
+		kpost_queue_del(&mailbox->queue, &message->node);
+		mailbox->messages--;
+		mailbox->bytes -= message->size;
+		mailbox->dropped++;
+	} else {
+		message = kpost_mailbox_first(&mailbox->pending);
+		if (!message) {
+			spin_unlock(&mailbox->lock);
+			return false;
+		}
+		kpost_queue_del(&mailbox->pending, &message->node);
+		mailbox->waiting_senders--;
+	}
+	if (message->sender)
+		kpost_waiter_done(message->sender, message->call ? -ECONNRESET : -EPIPE, &wakes);
+	spin_unlock(&mailbox->lock);
+
+	kpost_wakes_flush(&wakes, &mailbox->pollers);
+	trace_kpost_drop(mailbox->id, message->node.order, message->size,
+			 message->node.priority);
+	kpost_message_free(message);
+	return true;
+}
+
+/*
+ * Close @mailbox: nobody can receive from it any more.  No message is TAKEN,
+ * since only a receiver takes one, and no call is open.
+ */
+static void mailbox_close(struct kpost_mailbox *mailbox)
+{
+	struct kpost_wakes wakes = { .events = EPOLLHUP };
+
+	lockdep_assert_held(&mailbox->office->lock);
+	spin_lock(&mailbox->lock);
+	mailbox->closed = true;
+	spin_unlock(&mailbox->lock);
+
+	/* Nothing is added any more. */
+	while (mailbox_drop_one(mailbox))
+		cond_resched();
+	kpost_wakes_flush(&wakes, &mailbox->pollers);
+
+	if (mailbox->named) {
+		kpost_office_del(mailbox->office, mailbox);
+		kpost_mailbox_put(mailbox);
+	}
+}
+
+/* Take @mailbox's name away, and close it if that was the last way in. */
+void kpost_mailbox_unname(struct kpost_mailbox *mailbox)
+{
+	lockdep_assert_held(&mailbox->office->lock);
+	kpost_office_del(mailbox->office, mailbox);
+	mailbox->persistent = false;
+	if (!mailbox->receivers)
+		mailbox_close(mailbox);
+	kpost_mailbox_put(mailbox);
+}
+
+/* An endpoint with @rights has gone, with its reference. */
+void kpost_mailbox_detach(struct kpost_mailbox *mailbox, u32 rights)
+{
+	struct kpost_wakes wakes = {};
+	bool close;
+
+	lockdep_assert_held(&mailbox->office->lock);
+	mailbox->endpoints--;
+	spin_lock(&mailbox->lock);
+	if (rights & KPOST_RIGHT_RECV)
+		mailbox->receivers--;
+	if (rights & KPOST_RIGHT_SEND && !--mailbox->senders && mailbox->anonymous) {
+		wakes.events |= EPOLLRDHUP;
+		if (kpost_mailbox_finished(mailbox))
+			kpost_mailbox_finish(mailbox, &wakes);
+	}
+	spin_unlock(&mailbox->lock);
+	kpost_wakes_flush(&wakes, &mailbox->pollers);
+
+	close = !mailbox->closed && !mailbox->persistent && !mailbox->receivers &&
+		(rights & KPOST_RIGHT_RECV || !mailbox->named || !mailbox->endpoints);
+	if (close)
+		mailbox_close(mailbox);
+	kpost_mailbox_put(mailbox);
+}
+
+static int setattr_owner(struct kpost_mailbox *mailbox, const struct kpost_setattr *arg,
+			 kuid_t *uid, kgid_t *gid)
+{
+	bool may_chown;
+
+	lockdep_assert_held(&mailbox->office->lock);
+	*uid = mailbox->uid;
+	*gid = mailbox->gid;
+	if (arg->valid & KPOST_SET_UID)
+		*uid = make_kuid(current_user_ns(), arg->uid);
+	if (arg->valid & KPOST_SET_GID)
+		*gid = make_kgid(current_user_ns(), arg->gid);
+	if (!uid_valid(*uid) || !gid_valid(*gid))
+		return -EINVAL;
+
+	/* As for files: the owner may choose among its own groups. */
+	if (uid_eq(*uid, mailbox->uid) &&
+	    (gid_eq(*gid, mailbox->gid) ||
+	     (uid_eq(mailbox->uid, current_euid()) && in_egroup_p(*gid))))
+		return 0;
+	may_chown = kpost_office_capable(mailbox->office, CAP_CHOWN, mailbox->uid, mailbox->gid) &&
+		    kpost_office_capable(mailbox->office, CAP_CHOWN, *uid, *gid);
+	return may_chown ? 0 : -EPERM;
+}
+
+/* Change what may change; the endpoint's right to do so was checked. */
+int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_setattr *arg)
+{
+	struct kpost_office *office = mailbox->office;
+	struct kpost_wakes wakes = {};
+	kuid_t uid;
+	kgid_t gid;
+	int err;
+
+	err = capacity_check(office, arg->valid & KPOST_SET_MESSAGES ? arg->messages : 1,
+			     arg->valid & KPOST_SET_BYTES ? arg->bytes : 1);
+	if (err)
+		return err;
+	if (arg->valid & KPOST_SET_BYTES && arg->bytes < mailbox->message_max)
+		return -EINVAL;
+
+	mutex_lock(&office->lock);
+	err = setattr_owner(mailbox, arg, &uid, &gid);
+	if (!err && mailbox->closed)
+		err = -EPIPE;
+	if (err)
+		goto out;
+
+	spin_lock(&mailbox->lock);
+	mailbox->uid = uid;
+	mailbox->gid = gid;
+	if (arg->valid & KPOST_SET_MODE)
+		mailbox->mode = arg->mode;
+	if (arg->valid & KPOST_SET_MESSAGES)
+		mailbox->max_messages = arg->messages;
+	if (arg->valid & KPOST_SET_BYTES)
+		mailbox->max_bytes = arg->bytes;
+	kpost_mailbox_let_in(mailbox, &wakes);
+	spin_unlock(&mailbox->lock);
+	kpost_wakes_flush(&wakes, &mailbox->pollers);
+out:
+	mutex_unlock(&office->lock);
+	return err;
+}
+
+/* A snapshot, in the task's terms. */
+void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st)
+{
+	lockdep_assert_held(&mailbox->office->lock);
+	memset(st, 0, sizeof(*st));
+	st->flags = (mailbox->persistent ? KPOST_STAT_PERSIST : 0) |
+		    (mailbox->anonymous ? KPOST_STAT_ANONYMOUS : 0);
+	if (mailbox->named)
+		strscpy(st->name, mailbox->name, sizeof(st->name));
+	st->message_max = mailbox->message_max;
+
+	spin_lock(&mailbox->lock);
+	if (mailbox->closed)
+		st->flags |= KPOST_STAT_CLOSED;
+	st->mode = mailbox->mode;
+	st->uid = from_kuid_munged(current_user_ns(), mailbox->uid);
+	st->gid = from_kgid_munged(current_user_ns(), mailbox->gid);
+	st->messages = mailbox->max_messages;
+	st->bytes = mailbox->max_bytes;
+	st->queued_messages = mailbox->messages;
+	st->queued_bytes = mailbox->bytes;
+	st->receivers = mailbox->receivers;
+	st->senders = mailbox->senders;
+	st->waiting_receivers = mailbox->waiting_receivers;
+	st->waiting_senders = mailbox->waiting_senders;
+	st->open_calls = mailbox->open_calls;
+	st->sent = mailbox->sent;
+	st->received = mailbox->received;
+	st->dropped = mailbox->dropped;
+	spin_unlock(&mailbox->lock);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A mailbox: messages, those who wait to send and to receive, and its room.
+ *
+ * A message's room is taken when it is admitted and given back when it was
+ * received, so what is TAKEN counts, and a message that goes back always fits.
+ *
+ * While a receiver waits the queue is empty: whoever brings a message hands it
+ * to the first receiver that has room for it, and it is never queued.  A
+ * sender that waits for room is served in the order of its message's priority,
+ * and whoever gives room back admits its message; the sender learns of it
+ * afterwards.  So no waiter ever has to try again, and none that leaves takes
+ * anything with it.
+ *
+ * It lives while the office (by name) or an endpoint holds it.
+ */
+#ifndef KPOST_MAILBOX_H
+#define KPOST_MAILBOX_H
+
+#include <linux/kref.h>
+#include <linux/rbtree.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+
+#include "message.h"
+#include "office.h"
+#include "queue.h"
+#include "wait.h"
+
+struct kpost_call_state;
+struct kpost_open;
+struct kpost_setattr;
+struct kpost_stat;
+
+struct kpost_mailbox {
+	struct kref refs;
+	struct kpost_office *office;
+	struct kpost_account *account; /* whom it is counted for */
+	bool anonymous; /* never had a name */
+
+	/* protected by office->lock */
+	struct rb_node by_name; /* in office->names */
+	bool named;
+	bool persistent;
+	unsigned int endpoints;
+
+	spinlock_t lock; /* protects what follows */
+	bool closed; /* set with office->lock held too */
+	unsigned int receivers; /* endpoints; changed with office->lock held too */
+	unsigned int senders; /* likewise */
+	kuid_t uid; /* changed with office->lock held too, as are gid and mode */
+	kgid_t gid;
+	umode_t mode;
+
+	u32 max_messages;
+	u64 max_bytes;
+	u32 messages; /* admitted and not yet received */
+	u64 bytes;
+	struct kpost_queue queue; /* of messages */
+	struct kpost_queue pending; /* of messages whose senders wait for room */
+	struct list_head waiting; /* of struct kpost_waiter, receivers */
+	unsigned int waiting_senders;
+	unsigned int waiting_receivers;
+	unsigned int open_calls;
+
+	u64 sent; /* the last sequence number */
+	u64 received;
+	u64 dropped;
+
+	struct wait_queue_head pollers; /* those who poll, woken without the lock */
+	u32 message_max; /* fixed */
+	u32 id; /* fixed, for traces */
+	char name[]; /* fixed; its own only while @named */
+};
+
+struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struct kpost_open *arg);
+void kpost_mailbox_release(struct kref *refs);
+
+static inline void kpost_mailbox_get(struct kpost_mailbox *mailbox)
+{
+	kref_get(&mailbox->refs);
+}
+
+static inline void kpost_mailbox_put(struct kpost_mailbox *mailbox)
+{
+	kref_put(&mailbox->refs, kpost_mailbox_release);
+}
+
+/* With office->lock held: who is attached, and when the mailbox closes. */
+int kpost_mailbox_permission(struct kpost_mailbox *mailbox, u32 rights);
+void kpost_mailbox_attach(struct kpost_mailbox *mailbox, u32 rights);
+void kpost_mailbox_detach(struct kpost_mailbox *mailbox, u32 rights);
+void kpost_mailbox_unname(struct kpost_mailbox *mailbox);
+
+int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_setattr *arg);
+void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st);
+
+/* With mailbox->lock held. */
+bool kpost_mailbox_admits(const struct kpost_mailbox *mailbox, size_t size, u32 priority);
+bool kpost_mailbox_writable(const struct kpost_mailbox *mailbox);
+bool kpost_mailbox_finished(const struct kpost_mailbox *mailbox);
+void kpost_mailbox_admit(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			 struct kpost_wakes *wakes);
+void kpost_mailbox_put_back(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			    struct kpost_wakes *wakes);
+void kpost_mailbox_give_back(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			     struct kpost_wakes *wakes);
+void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes);
+void kpost_mailbox_finish(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes);
+struct kpost_message *kpost_mailbox_first(const struct kpost_queue *queue);
+
+#endif /* KPOST_MAILBOX_H */

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * kpost: kernel-mediated mailboxes.
+ *
+ * The map:
+ *
+ *	device.c	/dev/kpost: open, unlink, list mailboxes
+ *	office.c	one per network namespace: names; sysctl.c its limits,
+ *			procfs.c its list for people
+ *	mailbox.c	a mailbox: attributes, who is attached, when it closes
+ *	room.c		its room: who gets in, and which receiver gets what
+ *	endpoint.c	a file on a mailbox: rights, poll, release
+ *	operation.c	the table of operations on an endpoint
+ *	send.c, recv.c	the hot path
+ *	call.c		calls, replies, tokens
+ *	uring.c		operations as io_uring commands
+ *	message.c	messages and their memory; payload.c where it comes from
+ *	queue.c		order by priority; wait.c sleeping and waking
+ *	account.c	who pays
+ *	compat/		what differs between kernels
+ *
+ * Lock order, outermost first:
+ *
+ *	office->lock (mutex)		names, attachment, closing
+ *	  mailbox->lock (spinlock)	list work of one mailbox
+ *	office->accounts_lock (spinlock) finding and freeing accounts; a leaf
+ *
+ * No lock is held while user memory is touched; none but office->lock (in
+ * mailbox_close() and kpost_mailbox_setattr()) while a task is woken, and no two
+ * mailboxes are ever locked at once.  Nothing runs in interrupt context.
+ *
+ * Lifetimes:
+ *
+ *	An open file, of the device or an endpoint, holds the module, its
+ *	network namespace, and so the office.  An endpoint holds its mailbox.
+ *	The office holds each mailbox that has a name in it.  A message is
+ *	owned by its sender until it is committed, then by the mailbox's lists,
+ *	then by the receiver that has taken it.  A message holds its sender's
+ *	struct pid, what was charged for it, and its call.  A waiter is on the
+ *	stack of its task and reached under the lock of the list it is in, see
+ *	wait.h.  An operation under way, from a worker of io_uring's too, holds
+ *	its file.
+ */
+#include <linux/module.h>
+
+#include "endpoint.h"
+#include "office.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+static int __init kpost_init(void)
+{
+	int err;
+
+	err = kpost_offices_init();
+	if (err)
+		return err;
+	err = kpost_device_init();
+	if (err)
+		kpost_offices_exit();
+	return err;
+}
+
+static void __exit kpost_exit(void)
+{
+	kpost_device_exit();
+	kpost_offices_exit();
+}
+
+module_init(kpost_init);
+module_exit(kpost_exit);
+
+MODULE_DESCRIPTION("Kernel-mediated mailboxes");
+MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1.0");

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/cred.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uio.h>
+
+#include "call.h"
+#include "message.h"
+
+#define FIRST_PIECE (PAGE_SIZE - sizeof(struct kpost_message))
+#define NEXT_PIECE  (PAGE_SIZE - sizeof(struct kpost_piece))
+
+/*
+ * Room for a payload of @size bytes, charged to @account with @overhead bytes on
+ * top.  Returns the message or -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR.
+ */
+struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t size,
+					  size_t overhead)
+{
+	size_t done = min_t(size_t, size, FIRST_PIECE);
+	struct kpost_charge charge;
+	struct kpost_message *message;
+	struct kpost_piece **link;
+	int err;
+
+	err = kpost_charge(&charge, account, sizeof(*message) + size + overhead);
+	if (err)
+		return ERR_PTR(err);
+
+	message = kmalloc(sizeof(*message) + done, GFP_KERNEL_ACCOUNT);
+	if (!message) {
+		kpost_uncharge(&charge);
+		return ERR_PTR(-ENOMEM);
+	}
+	memset(message, 0, sizeof(*message));
+	message->charge = charge;
+	message->size = size;
+
+	for (link = &message->pieces; done < size; link = &(*link)->next) {
+		size_t n = min_t(size_t, size - done, NEXT_PIECE);
+
+		/* A payload may be many pages long: let a killed task go. */
+		err = -EINTR;
+		if (fatal_signal_pending(current))
+			goto err_free;
+		err = -ENOMEM;
+		*link = kmalloc(sizeof(struct kpost_piece) + n, GFP_KERNEL_ACCOUNT);
+		if (!*link)
+			goto err_free;
+		(*link)->next = NULL;
+		done += n;
+		cond_resched();
+	}
+	return message;
+
+err_free:
+	kpost_message_free(message);
+	return ERR_PTR(err);
+}
+
+void kpost_message_free(struct kpost_message *message)
+{
+	struct kpost_piece *piece, *next;
+
+	for (piece = message->pieces; piece; piece = next) {
+		next = piece->next;
+		kfree(piece);
+	}
+	if (message->call)
+		kpost_call_put(message->call);
+	put_pid(message->pid);
+	kpost_uncharge(&message->charge);
+	kfree(message);
+}
+
+/* Note who sends: the task that is in the system call, as it is now. */
+void kpost_message_identify(struct kpost_message *message)
+{
+	message->pid = get_pid(task_tgid(current));
+	message->uid = current_euid();
+	message->gid = current_egid();
+}
+
+/* Fill the payload from @from. Returns 0 or -EFAULT. */
+int kpost_message_copy_in(struct kpost_message *message, struct iov_iter *from)
+{
+	size_t left = message->size;
+	size_t n = min_t(size_t, left, FIRST_PIECE);
+	struct kpost_piece *piece;
+
+	if (!copy_from_iter_full(message->data, n, from))
+		return -EFAULT;
+	for (piece = message->pieces; piece && (left -= n); piece = piece->next) {
+		n = min_t(size_t, left, NEXT_PIECE);
+		if (!copy_from_iter_full(piece->data, n, from))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+/* Copy the first @size bytes of the payload to @to. Returns 0 or -EFAULT. */
+int kpost_message_copy_out(struct kpost_message *message, struct iov_iter *to, size_t size)
+{
+	size_t n = min_t(size_t, size, FIRST_PIECE);
+	struct kpost_piece *piece;
+
+	if (copy_to_iter(message->data, n, to) != n)
+		return -EFAULT;
+	for (piece = message->pieces; piece && (size -= n); piece = piece->next) {
+		n = min_t(size_t, size, NEXT_PIECE);
+		if (copy_to_iter(piece->data, n, to) != n)
+			return -EFAULT;
+	}
+	return 0;
+}

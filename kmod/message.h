@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Messages and the memory of their payloads.
+ *
+ * A message is built by its sender alone (memory, charge, copy of the payload,
+ * identity) and then committed to a mailbox, from where it goes through these
+ * states (protected by the mailbox's lock):
+ *
+ *	PENDING   its sender waits for room; in mailbox->pending
+ *	QUEUED    in mailbox->queue
+ *	TAKEN     a receiver copies it out; in no list, its room still held
+ *
+ * From TAKEN it is received and freed, or goes back to QUEUED if the copy
+ * faults, or is dropped if its sender has withdrawn it in the meantime.
+ */
+#ifndef KPOST_MESSAGE_H
+#define KPOST_MESSAGE_H
+
+#include <linux/pid.h>
+#include <linux/types.h>
+#include <linux/uidgid.h>
+
+#include "account.h"
+#include "queue.h"
+
+struct iov_iter;
+struct kpost_call_state;
+struct kpost_waiter;
+
+enum kpost_message_state {
+	KPOST_PENDING,
+	KPOST_QUEUED,
+	KPOST_TAKEN,
+};
+
+/* A further piece of a payload; each is one page. */
+struct kpost_piece {
+	struct kpost_piece *next;
+	u8 data[];
+};
+
+struct kpost_message {
+	/* protected by the mailbox's lock, once committed */
+	struct kpost_node node; /* order is the sequence number */
+	enum kpost_message_state state;
+	bool withdrawn; /* while TAKEN: the sender has left */
+	struct kpost_waiter *sender; /* waits for room, receipt or a reply; or NULL */
+	struct kpost_call_state *call; /* held, if the sender waits for a reply */
+
+	/* fixed once committed */
+	bool sync; /* the sender waits for receipt */
+	size_t size; /* of the payload */
+	struct pid *pid; /* the sender's process, held */
+	kuid_t uid;
+	kgid_t gid;
+
+	struct kpost_charge charge;
+	struct kpost_piece *pieces; /* what does not fit into data */
+	u8 data[];
+};
+
+struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t size,
+					  size_t overhead);
+void kpost_message_free(struct kpost_message *message);
+void kpost_message_identify(struct kpost_message *message);
+int kpost_message_copy_in(struct kpost_message *message, struct iov_iter *from);
+int kpost_message_copy_out(struct kpost_message *message, struct iov_iter *to, size_t size);
+
+#endif /* KPOST_MESSAGE_H */

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/capability.h>
+#include <linux/string.h>
+#include <net/netns/generic.h>
+
+#include "mailbox.h"
+#include "office.h"
+#include "wait.h"
+
+static unsigned int office_id __read_mostly;
+
+/* A task that waits for a name to appear. */
+struct office_opener {
+	struct kpost_waiter waiter; /* in office->awaited (protected by office->lock) */
+	const char *name;
+};
+
+struct kpost_office *kpost_office(struct net *net)
+{
+	return net_generic(net, office_id);
+}
+
+/* As for files: a capability reaches only what its namespace knows the ids of. */
+bool kpost_office_capable(struct kpost_office *office, int capability, kuid_t uid, kgid_t gid)
+{
+	struct user_namespace *ns = office->net->user_ns;
+
+	return kuid_has_mapping(ns, uid) && kgid_has_mapping(ns, gid) && ns_capable(ns, capability);
+}
+
+/* The mailbox called @name, or NULL; not held. */
+struct kpost_mailbox *kpost_office_find(struct kpost_office *office, const char *name)
+{
+	struct rb_node *node = office->names.rb_node;
+
+	lockdep_assert_held(&office->lock);
+	while (node) {
+		struct kpost_mailbox *mailbox = rb_entry(node, struct kpost_mailbox, by_name);
+		int order = strcmp(name, mailbox->name);
+
+		if (!order)
+			return mailbox;
+		node = order < 0 ? node->rb_left : node->rb_right;
+	}
+	return NULL;
+}
+
+/* The first mailbox whose name sorts after @name, or NULL; not held. */
+struct kpost_mailbox *kpost_office_after(struct kpost_office *office, const char *name)
+{
+	struct rb_node *node = office->names.rb_node;
+	struct kpost_mailbox *after = NULL;
+
+	lockdep_assert_held(&office->lock);
+	while (node) {
+		struct kpost_mailbox *mailbox = rb_entry(node, struct kpost_mailbox, by_name);
+
+		if (strcmp(mailbox->name, name) > 0) {
+			after = mailbox;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	return after;
+}
+
+/* Give @mailbox its name, which is free.  The office then holds it. */
+void kpost_office_add(struct kpost_office *office, struct kpost_mailbox *mailbox)
+{
+	struct rb_node **link = &office->names.rb_node, *parent = NULL;
+	struct office_opener *opener, *next;
+	struct kpost_wakes wakes = {};
+
+	lockdep_assert_held(&office->lock);
+	while (*link) {
+		parent = *link;
+		if (strcmp(mailbox->name, rb_entry(parent, struct kpost_mailbox, by_name)->name) < 0)
+			link = &parent->rb_left;
+		else
+			link = &parent->rb_right;
+	}
+	rb_link_node(&mailbox->by_name, parent, link);
+	rb_insert_color(&mailbox->by_name, &office->names);
+	mailbox->named = true;
+	kpost_mailbox_get(mailbox);
+
+	list_for_each_entry_safe(opener, next, &office->awaited, waiter.link) {
+		if (strcmp(opener->name, mailbox->name))
+			continue;
+		list_del_init(&opener->waiter.link);
+		kpost_waiter_done(&opener->waiter, 0, &wakes);
+	}
+	kpost_wakes_flush(&wakes, NULL);
+}
+
+/* Take the name away; the caller drops the reference that the office had. */
+void kpost_office_del(struct kpost_office *office, struct kpost_mailbox *mailbox)
+{
+	lockdep_assert_held(&office->lock);
+	rb_erase(&mailbox->by_name, &office->names);
+	mailbox->named = false;
+}
+
+/*
+ * Wait until @name is given.  Called with the office locked and the name free,
+ * returns with it unlocked: 0 if it was given, whatever became of it since, or
+ * -ETIMEDOUT, -ERESTARTSYS.
+ */
+int kpost_office_await(struct kpost_office *office, const char *name, u64 deadline)
+{
+	struct office_opener opener = { .name = name };
+	int err;
+
+	lockdep_assert_held(&office->lock);
+	kpost_waiter_init(&opener.waiter);
+	list_add_tail(&opener.waiter.link, &office->awaited);
+	mutex_unlock(&office->lock);
+
+	err = kpost_waiter_wait(&opener.waiter, deadline);
+	if (!err)
+		return 0;
+
+	mutex_lock(&office->lock);
+	if (opener.waiter.done)
+		err = 0;
+	else
+		list_del(&opener.waiter.link);
+	mutex_unlock(&office->lock);
+	return err;
+}
+
+static int __net_init office_init(struct net *net)
+{
+	struct kpost_office *office = kpost_office(net);
+	int err;
+
+	office->net = net;
+	mutex_init(&office->lock);
+	office->names = RB_ROOT;
+	INIT_LIST_HEAD(&office->awaited);
+	spin_lock_init(&office->accounts_lock);
+	hash_init(office->accounts);
+
+	err = kpost_sysctl_init(office);
+	if (err)
+		return err;
+	err = kpost_procfs_init(office);
+	if (err)
+		kpost_sysctl_exit(office);
+	return err;
+}
+
+static void __net_exit office_exit(struct net *net)
+{
+	struct kpost_office *office = kpost_office(net);
+	struct kpost_mailbox *mailbox;
+
+	kpost_procfs_exit(office);
+	kpost_sysctl_exit(office);
+
+	for (;;) {
+		mutex_lock(&office->lock);
+		mailbox = kpost_office_after(office, "");
+		if (mailbox)
+			kpost_mailbox_unname(mailbox);
+		mutex_unlock(&office->lock);
+		if (!mailbox)
+			break;
+	}
+	WARN_ON_ONCE(atomic_long_read(&office->mailboxes) || atomic_long_read(&office->bytes));
+}
+
+static struct pernet_operations office_ops = {
+	.init = office_init,
+	.exit = office_exit,
+	.id = &office_id,
+	.size = sizeof(struct kpost_office),
+};
+
+int __init kpost_offices_init(void)
+{
+	return register_pernet_subsys(&office_ops);
+}
+
+void kpost_offices_exit(void)
+{
+	unregister_pernet_subsys(&office_ops);
+}

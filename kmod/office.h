@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * An office: the names, limits and accounts of one network namespace.
+ *
+ * It lives as long as its namespace, which every open device and endpoint
+ * holds.  When the namespace goes, all that can be left is persistent mailboxes
+ * that nobody has open; they go with it.
+ */
+#ifndef KPOST_OFFICE_H
+#define KPOST_OFFICE_H
+
+#include <linux/hashtable.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/rbtree.h>
+#include <linux/spinlock.h>
+#include <net/net_namespace.h>
+
+#include "account.h"
+
+struct kpost_mailbox;
+struct kpost_waiter;
+struct ctl_table;
+struct ctl_table_header;
+
+/* What net.kpost.* sets; read without a lock. */
+struct kpost_limits {
+	unsigned int default_messages;
+	unsigned int max_messages;
+	unsigned int user_mailboxes;
+	unsigned int office_mailboxes;
+	unsigned long default_bytes;
+	unsigned long max_bytes;
+	unsigned long user_bytes;
+	unsigned long office_bytes;
+};
+
+struct kpost_office {
+	struct net *net;
+	struct kpost_limits limits;
+	struct ctl_table *sysctl_table;
+	struct ctl_table_header *sysctl;
+
+	struct mutex lock; /* protects what follows, and who is attached to mailboxes */
+	struct rb_root names; /* of struct kpost_mailbox, sorted */
+	struct list_head awaited; /* of struct office_opener: who waits for a name */
+
+	spinlock_t accounts_lock;
+	DECLARE_HASHTABLE(accounts, 6);
+	atomic_long_t mailboxes;
+	atomic_long_t bytes;
+};
+
+struct kpost_office *kpost_office(struct net *net);
+/* May the task act as if it had @capability over what belongs to @uid and @gid? */
+bool kpost_office_capable(struct kpost_office *office, int capability, kuid_t uid, kgid_t gid);
+
+struct kpost_mailbox *kpost_office_find(struct kpost_office *office, const char *name);
+struct kpost_mailbox *kpost_office_after(struct kpost_office *office, const char *name);
+void kpost_office_add(struct kpost_office *office, struct kpost_mailbox *mailbox);
+void kpost_office_del(struct kpost_office *office, struct kpost_mailbox *mailbox);
+int kpost_office_await(struct kpost_office *office, const char *name, u64 deadline);
+
+int kpost_offices_init(void);
+void kpost_offices_exit(void);
+
+/* sysctl.c */
+int kpost_sysctl_init(struct kpost_office *office);
+void kpost_sysctl_exit(struct kpost_office *office);
+
+/* procfs.c */
+int kpost_procfs_init(struct kpost_office *office);
+void kpost_procfs_exit(struct kpost_office *office);
+
+#endif /* KPOST_OFFICE_H */

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The operations on an endpoint: one table, for ioctl(2) and for io_uring.
+ */
+#include <linux/build_bug.h>
+#include <linux/uaccess.h>
+
+#include "call.h"
+#include "endpoint.h"
+
+static long operation_stat(struct kpost_operand *op)
+{
+	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
+	struct kpost_stat st;
+
+	mutex_lock(&mailbox->office->lock);
+	kpost_mailbox_stat(mailbox, &st);
+	mutex_unlock(&mailbox->office->lock);
+
+	/* Nothing comes in, so what a newer program asks for beyond it is zero. */
+	if (op->size > sizeof(st) &&
+	    clear_user((char __user *)op->arg + sizeof(st), op->size - sizeof(st)))
+		return -EFAULT;
+	return kpost_struct_put(op, &st, sizeof(st));
+}
+
+static long operation_setattr(struct kpost_operand *op)
+{
+	struct kpost_setattr arg;
+	int err;
+
+	err = kpost_struct_get(op, &arg, sizeof(arg));
+	if (err)
+		return err;
+	if (arg.valid & ~(KPOST_SET_MESSAGES | KPOST_SET_BYTES | KPOST_SET_MODE | KPOST_SET_UID |
+			  KPOST_SET_GID) ||
+	    arg.reserved || arg.mode & ~S_IRWXUGO ||
+	    (arg.mode && !(arg.valid & KPOST_SET_MODE)) ||
+	    (arg.uid && !(arg.valid & KPOST_SET_UID)) ||
+	    (arg.gid && !(arg.valid & KPOST_SET_GID)) ||
+	    (arg.messages && !(arg.valid & KPOST_SET_MESSAGES)) ||
+	    (arg.bytes && !(arg.valid & KPOST_SET_BYTES)))
+		return -EINVAL;
+	if (!(op->endpoint->rights & KPOST_RIGHT_ADMIN))
+		return -EPERM;
+	return kpost_mailbox_setattr(op->endpoint->mailbox, &arg);
+}
+
+static const struct {
+	unsigned int cmd;
+	size_t first_size; /* of the struct in its first version */
+	long (*operate)(struct kpost_operand *op);
+} operations[] = {
+	{ KPOST_IOC_SEND, 32, kpost_send },
+	{ KPOST_IOC_RECV, 80, kpost_recv },
+	{ KPOST_IOC_CALL, 48, kpost_call },
+	{ KPOST_IOC_REPLY, 32, kpost_reply },
+	{ KPOST_IOC_REPLY_RECV, 24, kpost_reply_recv },
+	{ KPOST_IOC_STAT, 344, operation_stat },
+	{ KPOST_IOC_SETATTR, 32, operation_setattr },
+};
+
+static_assert(sizeof(struct kpost_send) == 32);
+static_assert(sizeof(struct kpost_recv) == 80);
+static_assert(sizeof(struct kpost_call) == 48);
+static_assert(sizeof(struct kpost_reply) == 32);
+static_assert(sizeof(struct kpost_reply_recv) == 24);
+static_assert(sizeof(struct kpost_stat) == 344);
+static_assert(sizeof(struct kpost_setattr) == 32);
+static_assert(sizeof(struct kpost_iovec) == 16);
+static_assert(sizeof(struct kpost_uring) == 16);
+
+/* Do what @cmd says with @op->arg, whose size is part of @cmd. */
+long kpost_operate(struct kpost_operand *op, unsigned int cmd)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(operations); i++) {
+		if ((cmd ^ operations[i].cmd) & ~IOCSIZE_MASK)
+			continue;
+		op->size = _IOC_SIZE(cmd);
+		if (op->size < operations[i].first_size)
+			return -EINVAL;
+		return operations[i].operate(op);
+	}
+	return -ENOTTY;
+}
+
+/*
+ * Read the operation's struct into @to, which is @size bytes as this module
+ * knows it.  Returns 0, -EFAULT, -EINVAL (shorter than ever was) or -E2BIG.
+ */
+int kpost_struct_get(const struct kpost_operand *op, void *to, size_t size)
+{
+	if (op->size < size)
+		return -EINVAL;
+	return copy_struct_from_user(to, size, op->arg, op->size);
+}
+
+/* Write it back. Returns 0 or -EFAULT. */
+int kpost_struct_put(const struct kpost_operand *op, const void *from, size_t size)
+{
+	return copy_to_user(op->arg, from, min(size, op->size)) ? -EFAULT : 0;
+}

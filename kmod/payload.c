@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/fs.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "../uapi/linux/kpost.h"
+#include "compat/compat.h"
+#include "payload.h"
+
+/* Read a list of pieces. Returns their sum in bytes, or -EFAULT, -EINVAL, -ENOMEM. */
+static ssize_t payload_pieces(struct kpost_payload *payload, u64 list, u64 count)
+{
+	const struct kpost_iovec __user *from = u64_to_user_ptr(list);
+	size_t total = 0;
+	unsigned int i;
+
+	if (count > KPOST_IOVEC_MAX)
+		return -EINVAL;
+	if (count > ARRAY_SIZE(payload->few)) {
+		payload->pieces = kmalloc_array(count, sizeof(*payload->pieces),
+						GFP_KERNEL_ACCOUNT);
+		if (!payload->pieces)
+			return -ENOMEM;
+	}
+	for (i = 0; i < count; i++) {
+		struct kpost_iovec piece;
+
+		if (copy_from_user(&piece, &from[i], sizeof(piece)))
+			return -EFAULT;
+		if (piece.len > MAX_RW_COUNT - total)
+			return -EINVAL;
+		if (!access_ok(u64_to_user_ptr(piece.base), piece.len))
+			return -EFAULT;
+		payload->pieces[i].iov_base = u64_to_user_ptr(piece.base);
+		payload->pieces[i].iov_len = piece.len;
+		total += piece.len;
+	}
+	payload->count = count;
+	return total;
+}
+
+/*
+ * Make @payload->iter from what @arg says.  Returns 0 or -EFAULT, -EINVAL,
+ * -ENOMEM; to be released only if 0.
+ */
+int kpost_payload_import(struct kpost_payload *payload, const struct kpost_payload_arg *arg,
+			 struct io_uring_cmd *fixed)
+{
+	ssize_t total;
+
+	payload->pieces = payload->few;
+	payload->count = 0;
+
+	if (fixed)
+		return arg->pieces ? -EINVAL :
+				     kpost_uring_import_fixed(arg->buf, arg->len, arg->direction,
+							      &payload->iter, fixed);
+	if (arg->pieces) {
+		total = payload_pieces(payload, arg->buf, arg->len);
+		if (total < 0) {
+			kpost_payload_release(payload);
+			return total;
+		}
+	} else {
+		void __user *buf = u64_to_user_ptr(arg->buf);
+
+		total = min_t(u64, arg->len, MAX_RW_COUNT);
+		if (!access_ok(buf, arg->len))
+			return -EFAULT;
+		payload->few[0] = (struct iovec){ .iov_base = buf, .iov_len = total };
+		payload->count = 1;
+	}
+	iov_iter_init(&payload->iter, arg->direction, payload->pieces, payload->count, total);
+	return 0;
+}
+
+/*
+ * Can all of it be written to?  For what has to be known before there is anything
+ * to write, and is not worth pinning pages for.  Each page gets back the byte that
+ * it has.  Returns 0 or -EFAULT.
+ */
+int kpost_payload_probe(const struct kpost_payload *payload)
+{
+	unsigned int i;
+
+	for (i = 0; i < payload->count; i++) {
+		char __user *at = payload->pieces[i].iov_base;
+		char __user *end = at + payload->pieces[i].iov_len;
+
+		while (at < end) {
+			char byte;
+
+			if (get_user(byte, at) || put_user(byte, at))
+				return -EFAULT;
+			at = (char __user *)(((unsigned long)at | ~PAGE_MASK) + 1);
+			cond_resched();
+		}
+	}
+	return 0;
+}
+
+void kpost_payload_release(struct kpost_payload *payload)
+{
+	if (payload->pieces != payload->few)
+		kfree(payload->pieces);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Where in user memory a payload comes from or goes to: one buffer, a list of
+ * pieces, or a registered buffer of io_uring's.
+ */
+#ifndef KPOST_PAYLOAD_H
+#define KPOST_PAYLOAD_H
+
+#include <linux/types.h>
+#include <linux/uio.h>
+
+struct io_uring_cmd;
+
+struct kpost_payload {
+	struct iov_iter iter;
+	struct iovec *pieces; /* @few, or allocated */
+	unsigned int count; /* of them, 0 for a registered buffer */
+	struct iovec few[4];
+};
+
+/* What of an operation's struct says where its payload is. */
+struct kpost_payload_arg {
+	u64 buf;
+	u64 len;
+	bool pieces; /* KPOST_IOVEC */
+	unsigned int direction; /* ITER_SOURCE or ITER_DEST */
+};
+
+int kpost_payload_import(struct kpost_payload *payload, const struct kpost_payload_arg *arg,
+			 struct io_uring_cmd *fixed);
+int kpost_payload_probe(const struct kpost_payload *payload);
+void kpost_payload_release(struct kpost_payload *payload);
+
+#endif /* KPOST_PAYLOAD_H */

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A mailbox's room: who gets in, who gets what, and in which order.  All of it
+ * is list work under the mailbox's lock, and none of it can fail.
+ */
+#include "mailbox.h"
+#include "trace.h"
+
+/* The message of @queue to be served next, or NULL. */
+struct kpost_message *kpost_mailbox_first(const struct kpost_queue *queue)
+{
+	struct kpost_node *node = kpost_queue_first(queue);
+
+	return node ? container_of(node, struct kpost_message, node) : NULL;
+}
+
+static bool mailbox_has_room(const struct kpost_mailbox *mailbox, size_t size)
+{
+	return mailbox->messages < mailbox->max_messages &&
+	       mailbox->bytes + size <= mailbox->max_bytes;
+}
+
+/* Would a message of @size bytes get in now, without overtaking anybody? */
+bool kpost_mailbox_admits(const struct kpost_mailbox *mailbox, size_t size, u32 priority)
+{
+	const struct kpost_node *first = kpost_queue_first(&mailbox->pending);
+
+	lockdep_assert_held(&mailbox->lock);
+	return mailbox_has_room(mailbox, size) && (!first || priority > first->priority);
+}
+
+/* EPOLLOUT: would any message get in? */
+bool kpost_mailbox_writable(const struct kpost_mailbox *mailbox)
+{
+	return !mailbox->closed && kpost_mailbox_admits(mailbox, mailbox->message_max, 0);
+}
+
+/* Can there never be a message again?  Only an anonymous mailbox can tell. */
+bool kpost_mailbox_finished(const struct kpost_mailbox *mailbox)
+{
+	lockdep_assert_held(&mailbox->lock);
+	return mailbox->anonymous && !mailbox->senders && !mailbox->messages;
+}
+
+/* Hand @message to the first waiting receiver that has room for it, if any. */
+static bool mailbox_hand_over(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			      struct kpost_wakes *wakes)
+{
+	struct kpost_waiter *receiver;
+
+	while ((receiver = list_first_entry_or_null(&mailbox->waiting, struct kpost_waiter,
+						    link))) {
+		list_del_init(&receiver->link);
+		mailbox->waiting_receivers--;
+		if (message->size > receiver->room) {
+			receiver->room = message->size;
+			kpost_waiter_done(receiver, -EMSGSIZE, wakes);
+			continue;
+		}
+		message->state = KPOST_TAKEN;
+		receiver->message = message;
+		kpost_waiter_done(receiver, 0, wakes);
+		return true;
+	}
+	message->state = KPOST_QUEUED;
+	wakes->events |= EPOLLIN;
+	return false;
+}
+
+/* Take @message in, for which there is room. */
+void kpost_mailbox_admit(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			 struct kpost_wakes *wakes)
+{
+	lockdep_assert_held(&mailbox->lock);
+	mailbox->messages++;
+	mailbox->bytes += message->size;
+	message->node.order = ++mailbox->sent;
+	trace_kpost_send(mailbox->id, message->node.order, message->size, message->node.priority);
+	if (!mailbox_hand_over(mailbox, message, wakes))
+		kpost_queue_add(&mailbox->queue, &message->node);
+}
+
+/* Put back @message, which was taken and could not be received. */
+void kpost_mailbox_put_back(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			    struct kpost_wakes *wakes)
+{
+	lockdep_assert_held(&mailbox->lock);
+	if (!mailbox_hand_over(mailbox, message, wakes))
+		kpost_queue_add_ordered(&mailbox->queue, &message->node);
+}
+
+/* Let those in who wait for room, as far as it goes. */
+void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
+{
+	struct kpost_message *message;
+
+	lockdep_assert_held(&mailbox->lock);
+	if (mailbox->closed)
+		return;
+	while ((message = kpost_mailbox_first(&mailbox->pending)) &&
+	       mailbox_has_room(mailbox, message->size)) {
+		kpost_queue_del(&mailbox->pending, &message->node);
+		mailbox->waiting_senders--;
+		if (!message->sync && !message->call) {
+			kpost_waiter_done(message->sender, 0, wakes);
+			message->sender = NULL;
+		}
+		kpost_mailbox_admit(mailbox, message, wakes);
+	}
+	if (kpost_mailbox_writable(mailbox))
+		wakes->events |= EPOLLOUT;
+}
+
+/* Send the waiting receivers away: nothing will come. */
+void kpost_mailbox_finish(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
+{
+	struct kpost_waiter *receiver, *next;
+
+	lockdep_assert_held(&mailbox->lock);
+	wakes->events |= EPOLLHUP;
+	list_for_each_entry_safe(receiver, next, &mailbox->waiting, link) {
+		list_del_init(&receiver->link);
+		mailbox->waiting_receivers--;
+		kpost_waiter_done(receiver, -EPIPE, wakes);
+	}
+}
+
+/* Give back the room of @message, which is in no list any more. */
+void kpost_mailbox_give_back(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			     struct kpost_wakes *wakes)
+{
+	lockdep_assert_held(&mailbox->lock);
+	mailbox->messages--;
+	mailbox->bytes -= message->size;
+	kpost_mailbox_let_in(mailbox, wakes);
+	if (kpost_mailbox_finished(mailbox))
+		kpost_mailbox_finish(mailbox, wakes);
+}

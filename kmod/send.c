@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The hot path, first half: sending.
+ *
+ * A message is built with no lock held: memory, charge, payload, identity.
+ * Then it is committed under the mailbox's lock, where nothing can fail but for
+ * want of room.  A sender that has to wait leaves its message in the mailbox
+ * and is told what became of it.
+ */
+#include <linux/fs.h>
+#include <linux/uio.h>
+
+#include "call.h"
+#include "endpoint.h"
+#include "payload.h"
+
+/*
+ * A message with the payload @from, ready to be committed.  Returns it or
+ * -EMSGSIZE, -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR, -EFAULT.
+ */
+struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint, struct iov_iter *from,
+					  u32 priority)
+{
+	size_t size = iov_iter_count(from);
+	struct kpost_account *payer;
+	struct kpost_message *message;
+
+	if (size > endpoint->mailbox->message_max)
+		return ERR_PTR(-EMSGSIZE);
+	payer = kpost_endpoint_payer(endpoint);
+	if (!payer)
+		return ERR_PTR(-ENOMEM);
+	message = kpost_message_alloc(payer, size, 0);
+	kpost_account_put(payer);
+	if (IS_ERR(message))
+		return message;
+	if (kpost_message_copy_in(message, from)) {
+		kpost_message_free(message);
+		return ERR_PTR(-EFAULT);
+	}
+	message->node.priority = priority;
+	kpost_message_identify(message);
+	return message;
+}
+
+/*
+ * Take back a message whose sender leaves before it was received.  It is freed
+ * here, or by the receiver that has it.
+ */
+void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			    struct kpost_wakes *wakes)
+{
+	lockdep_assert_held(&mailbox->lock);
+	switch (message->state) {
+	case KPOST_PENDING:
+		kpost_queue_del(&mailbox->pending, &message->node);
+		mailbox->waiting_senders--;
+		/* It may have been what held up those behind it. */
+		kpost_mailbox_let_in(mailbox, wakes);
+		break;
+	case KPOST_QUEUED:
+		kpost_queue_del(&mailbox->queue, &message->node);
+		mailbox->dropped++;
+		kpost_mailbox_give_back(mailbox, message, wakes);
+		break;
+	case KPOST_TAKEN:
+		message->withdrawn = true;
+		message->sender = NULL;
+		break;
+	}
+}
+
+/*
+ * Commit @message.  Returns 0 if it is in the mailbox and there is nothing to
+ * wait for, 1 if @sender has to wait, for room or because the message asks for it,
+ * or -EPIPE, -EAGAIN, after which the message is still the caller's.
+ */
+int kpost_message_commit(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			 struct kpost_waiter *sender, bool nowait)
+{
+	bool waits = message->sync || message->call;
+	struct kpost_wakes wakes = {};
+	int err = waits;
+
+	spin_lock(&mailbox->lock);
+	if (unlikely(mailbox->closed)) {
+		err = -EPIPE;
+	} else if (likely(kpost_mailbox_admits(mailbox, message->size, message->node.priority))) {
+		if (waits)
+			message->sender = sender;
+		kpost_mailbox_admit(mailbox, message, &wakes);
+	} else if (nowait) {
+		err = -EAGAIN;
+	} else {
+		message->sender = sender;
+		message->state = KPOST_PENDING;
+		kpost_queue_add(&mailbox->pending, &message->node);
+		mailbox->waiting_senders++;
+		err = 1;
+	}
+	spin_unlock(&mailbox->lock);
+	kpost_wakes_flush(&wakes, &mailbox->pollers);
+	return err;
+}
+
+static int send_message(struct kpost_mailbox *mailbox, struct kpost_message *message, u64 deadline,
+			bool nowait)
+{
+	struct kpost_waiter sender;
+	struct kpost_wakes wakes = {};
+	bool mine = false;
+	int err;
+
+	kpost_waiter_init(&sender);
+	err = kpost_message_commit(mailbox, message, &sender, nowait);
+	if (err < 0)
+		kpost_message_free(message);
+	if (err <= 0)
+		return err;
+
+	err = kpost_waiter_wait(&sender, deadline);
+	if (err) {
+		spin_lock(&mailbox->lock);
+		if (!sender.done) {
+			mine = message->state != KPOST_TAKEN;
+			kpost_message_withdraw(mailbox, message, &wakes);
+		} else {
+			err = 0;
+		}
+		spin_unlock(&mailbox->lock);
+		kpost_wakes_flush(&wakes, &mailbox->pollers);
+		if (mine)
+			kpost_message_free(message);
+	}
+	return err ?: sender.result;
+}
+
+long kpost_send(struct kpost_operand *op)
+{
+	struct kpost_endpoint *endpoint = op->endpoint;
+	struct kpost_message *message;
+	struct kpost_payload payload;
+	struct kpost_send arg;
+	int err;
+
+	if (!(endpoint->rights & KPOST_RIGHT_SEND))
+		return -EBADF;
+	err = kpost_struct_get(op, &arg, sizeof(arg));
+	if (err)
+		return err;
+	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_SYNC) ||
+	    arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX)
+		return -EINVAL;
+	op->dontwait = arg.flags & KPOST_DONTWAIT;
+	if (arg.flags & KPOST_SYNC && op->dontwait)
+		return -EINVAL;
+	if (arg.flags & KPOST_SYNC && op->nowait)
+		return -EAGAIN;
+
+	err = kpost_payload_import(&payload,
+				   &(struct kpost_payload_arg){
+					   .buf = arg.buf,
+					   .len = arg.len,
+					   .pieces = arg.flags & KPOST_IOVEC,
+					   .direction = ITER_SOURCE,
+				   },
+				   op->fixed);
+	if (err)
+		return err;
+	message = kpost_message_build(endpoint, &payload.iter, arg.priority);
+	kpost_payload_release(&payload);
+	if (IS_ERR(message))
+		return PTR_ERR(message);
+	message->sync = arg.flags & KPOST_SYNC;
+	return send_message(endpoint->mailbox, message, arg.deadline,
+			    op->nowait || op->dontwait);
+}
+
+/* write(2) and its kin: one message of priority 0, as long as the buffer. */
+ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct kpost_endpoint *endpoint = iocb->ki_filp->private_data;
+	bool nowait = iocb->ki_filp->f_flags & O_NONBLOCK || iocb->ki_flags & IOCB_NOWAIT;
+	size_t size = iov_iter_count(from);
+	struct kpost_message *message;
+	int err;
+
+	if (!(endpoint->rights & KPOST_RIGHT_SEND))
+		return -EBADF;
+	message = kpost_message_build(endpoint, from, 0);
+	if (IS_ERR(message))
+		return PTR_ERR(message);
+	err = send_message(endpoint->mailbox, message, 0, nowait);
+	return err ?: size;
+}

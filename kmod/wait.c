@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/hrtimer.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+
+#include "trace.h"
+#include "wait.h"
+
+/*
+ * End the wait of @waiter with @result.  The caller holds the lock of the list
+ * that the waiter was in, and has taken it off.
+ */
+void kpost_waiter_done(struct kpost_waiter *waiter, int result, struct kpost_wakes *wakes)
+{
+	struct task_struct *task = get_task_struct(waiter->task);
+
+	waiter->result = result;
+	/*
+	 * Pairs with the acquire in kpost_waiter_wait(): its task reads the
+	 * result, and a message handed over with it, without a lock.  After this
+	 * store the waiter may be gone; the task is held.
+	 */
+	smp_store_release(&waiter->done, true);
+
+	if (likely(wakes->count < ARRAY_SIZE(wakes->tasks))) {
+		wakes->tasks[wakes->count++] = task;
+	} else {
+		wake_up_process(task);
+		put_task_struct(task);
+	}
+}
+
+/*
+ * Wait until @waiter is done.  Returns 0 then, else -ETIMEDOUT or -ERESTARTSYS,
+ * after which the caller takes the lock and looks at waiter->done again.
+ */
+int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline)
+{
+	ktime_t expires = ns_to_ktime(deadline);
+	int err = 0;
+
+	trace_kpost_block(deadline);
+	for (;;) {
+		/* The barrier pairs with the one in wake_up_process(). */
+		set_current_state(TASK_INTERRUPTIBLE);
+		/* Pairs with the release in kpost_waiter_done(). */
+		if (smp_load_acquire(&waiter->done))
+			break;
+		if (signal_pending(current)) {
+			err = -ERESTARTSYS;
+			break;
+		}
+		if (!schedule_hrtimeout_range(deadline ? &expires : NULL,
+					      current->timer_slack_ns, HRTIMER_MODE_ABS)) {
+			err = -ETIMEDOUT;
+			break;
+		}
+	}
+	__set_current_state(TASK_RUNNING);
+	trace_kpost_wake(err);
+	return err;
+}
+
+/* Wake what was collected.  No lock of ours is held. */
+void kpost_wakes_flush(struct kpost_wakes *wakes, struct wait_queue_head *pollers)
+{
+	unsigned int i;
+
+	/*
+	 * wq_has_sleeper() has the barrier between what was changed under the
+	 * lock and the look at the list; it pairs with the one in poll_wait().
+	 * In and out are told apart, since each may wake one exclusive poller.
+	 */
+	if (wakes->events && wq_has_sleeper(pollers)) {
+		if (wakes->events & (EPOLLHUP | EPOLLRDHUP))
+			__wake_up(pollers, TASK_NORMAL, 0, poll_to_key(wakes->events));
+		if (wakes->events & EPOLLIN)
+			wake_up_interruptible_poll(pollers, EPOLLIN | EPOLLRDNORM);
+		if (wakes->events & EPOLLOUT)
+			wake_up_interruptible_poll(pollers, EPOLLOUT | EPOLLWRNORM);
+	}
+	for (i = 0; i < wakes->count; i++) {
+		wake_up_process(wakes->tasks[i]);
+		put_task_struct(wakes->tasks[i]);
+	}
+	wakes->events = 0;
+	wakes->count = 0;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Waiting, and waking without a lock held.
+ *
+ * A waiter lives on the stack of the task that waits and hangs in somebody's
+ * list.  Whoever has what it waits for takes it off that list, under the lock
+ * of the list, and calls kpost_waiter_done(); from then on the waiter must not
+ * be touched, since its task may return at once.  A task that gives up (signal,
+ * deadline) takes the lock and looks once more: if the waiter is done by then,
+ * that counts, else it takes itself off the list.  So there is exactly one
+ * outcome, and nothing that was handed over is lost.
+ *
+ * Tasks to wake are collected in a struct kpost_wakes and woken after the lock
+ * was dropped, so that they do not run into it.
+ */
+#ifndef KPOST_WAIT_H
+#define KPOST_WAIT_H
+
+#include <linux/list.h>
+#include <linux/poll.h>
+#include <linux/sched.h>
+#include <linux/wait.h>
+
+struct kpost_message;
+
+struct kpost_waiter {
+	struct list_head link; /* in the list it waits in (protected by its lock) */
+	struct task_struct *task;
+	bool done; /* set last, see kpost_waiter_done() */
+	int result;
+	size_t room; /* a receiver's: how long a message may be */
+	struct kpost_message *message; /* handed to a receiver */
+};
+
+struct kpost_wakes {
+	__poll_t events; /* what to tell those who poll */
+	unsigned int count;
+	struct task_struct *tasks[6];
+};
+
+static inline void kpost_waiter_init(struct kpost_waiter *waiter)
+{
+	*waiter = (struct kpost_waiter){ .task = current };
+	INIT_LIST_HEAD(&waiter->link);
+}
+
+void kpost_waiter_done(struct kpost_waiter *waiter, int result, struct kpost_wakes *wakes);
+int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline);
+void kpost_wakes_flush(struct kpost_wakes *wakes, struct wait_queue_head *pollers);
+
+#endif /* KPOST_WAIT_H */
