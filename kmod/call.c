@@ -20,15 +20,13 @@ void kpost_call_put(struct kpost_call_state *call)
 	kfree(call);
 }
 
-/* A call with @room bytes for its reply; -EMSGSIZE, -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR. */
+/* A call with @room bytes for its reply, or -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR. */
 static struct kpost_call_state *call_alloc(struct kpost_endpoint *endpoint, size_t room)
 {
 	struct kpost_account *payer;
 	struct kpost_message *reply;
 	struct kpost_call_state *call;
 
-	if (room > KPOST_PAYLOAD_MAX)
-		return ERR_PTR(-EMSGSIZE);
 	call = kzalloc(sizeof(*call), GFP_KERNEL_ACCOUNT);
 	if (!call)
 		return ERR_PTR(-ENOMEM);
@@ -223,10 +221,14 @@ long kpost_call(struct kpost_operand *op)
 				   NULL);
 	if (ret)
 		goto out_request;
+	ret = -EMSGSIZE;
+	if (iov_iter_count(&room.iter) > KPOST_PAYLOAD_MAX)
+		goto out_room;
 	/* Better now than when the request has had its effect. */
 	ret = kpost_payload_probe(&room);
 	if (!ret)
 		ret = call_and_store(op->endpoint, &arg, &request, &room);
+out_room:
 	kpost_payload_release(&room);
 out_request:
 	kpost_payload_release(&request);

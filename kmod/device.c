@@ -39,7 +39,14 @@ static int name_check(const char name[KPOST_NAME_MAX + 1])
 static long device_info(struct kpost_office *office, const struct kpost_operand *op)
 {
 	const struct kpost_limits *limits = &office->limits;
-	struct kpost_info info = {
+	struct kpost_info info;
+	int err;
+
+	/* Nothing comes in, but what this module does not know has to be zero. */
+	err = kpost_struct_get(op, &info, sizeof(info));
+	if (err)
+		return err;
+	info = (struct kpost_info){
 		.abi_version = KPOST_ABI_VERSION,
 		.name_max = KPOST_NAME_MAX,
 		.features = KPOST_FEATURE_URING | KPOST_FEATURE_URING_FIXED,
@@ -55,10 +62,6 @@ static long device_info(struct kpost_office *office, const struct kpost_operand 
 		.office_mailboxes = READ_ONCE(limits->office_mailboxes),
 		.office_bytes = READ_ONCE(limits->office_bytes),
 	};
-
-	if (op->size > sizeof(info) &&
-	    clear_user((char __user *)op->arg + sizeof(info), op->size - sizeof(info)))
-		return -EFAULT;
 	return kpost_struct_put(op, &info, sizeof(info));
 }
 

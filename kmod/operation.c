@@ -12,15 +12,15 @@ static long operation_stat(struct kpost_operand *op)
 {
 	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
 	struct kpost_stat st;
+	int err;
 
+	/* Nothing comes in, but what this module does not know has to be zero. */
+	err = kpost_struct_get(op, &st, sizeof(st));
+	if (err)
+		return err;
 	mutex_lock(&mailbox->office->lock);
 	kpost_mailbox_stat(mailbox, &st);
 	mutex_unlock(&mailbox->office->lock);
-
-	/* Nothing comes in, so what a newer program asks for beyond it is zero. */
-	if (op->size > sizeof(st) &&
-	    clear_user((char __user *)op->arg + sizeof(st), op->size - sizeof(st)))
-		return -EFAULT;
 	return kpost_struct_put(op, &st, sizeof(st));
 }
 
