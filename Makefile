@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 
 VERSION := 0.1.0
-KERNEL  ?= 6.12
+KERNEL  ?= $(shell tools/vm/kernel default)
 KERNELS ?= 6.12 6.1
 PREFIX  ?= /usr/local
 BUILD   ?= build
