@@ -289,7 +289,7 @@ static long device_list(struct kpost_office *office, const struct kpost_operand 
 		char __user *to = u64_to_user_ptr(arg.buf) + (u64)done * arg.entry_size;
 
 		if (signal_pending(current))
-			return done ?: -EINTR;
+			return done ? (long)done : -EINTR;
 		mutex_lock(&office->lock);
 		mailbox = kpost_office_after(office, arg.after);
 		if (mailbox)

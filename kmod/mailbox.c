@@ -31,8 +31,11 @@ static int capacity_check(const struct kpost_office *office, u32 messages, u64 b
 struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struct kpost_open *arg)
 {
 	static atomic_t last_id = ATOMIC_INIT(0);
-	u32 messages = arg->messages ?: READ_ONCE(office->limits.default_messages);
-	u64 bytes = arg->bytes ?: READ_ONCE(office->limits.default_bytes);
+	const struct kpost_limits *limits = &office->limits;
+	u32 messages = arg->messages ?: min(READ_ONCE(limits->default_messages),
+					    READ_ONCE(limits->max_messages));
+	u64 bytes = arg->bytes ?: min(READ_ONCE(limits->default_bytes),
+				      READ_ONCE(limits->max_bytes));
 	u32 message_max = arg->message_max ?: min_t(u64, bytes, KPOST_PAYLOAD_MAX);
 	struct kpost_account *account;
 	struct kpost_mailbox *mailbox;

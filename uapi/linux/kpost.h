@@ -276,7 +276,9 @@ struct kpost_recv {
  *
  * If the caller leaves before its request was received, the request is withdrawn.
  * If it leaves after that, the replier gets ECANCELED; a signal then always ends
- * the call with EINTR, since restarting it would send the request twice.
+ * the call with EINTR, since restarting it would send the request twice.  The
+ * memory for the reply is looked at before the request is sent; if it is taken
+ * away while the call is under way, the reply is lost with EFAULT.
  *
  * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), ECONNRESET (the receiver closed,
  * died, or gave up the call), EDQUOT, EFAULT, EINTR, EINVAL, EMSGSIZE (request or
