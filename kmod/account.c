@@ -51,11 +51,18 @@ struct kpost_account *kpost_account_get(struct kpost_office *office, kuid_t uid)
 void kpost_account_put(struct kpost_account *account)
 {
 	struct kpost_office *office = account->office;
+	bool last;
 
-	if (!refcount_dec_and_lock(&account->refs, &office->accounts_lock))
+	/* The last one has the lock, so that nobody finds it meanwhile. */
+	if (refcount_dec_not_one(&account->refs))
 		return;
-	hash_del(&account->link);
+	spin_lock(&office->accounts_lock);
+	last = refcount_dec_and_test(&account->refs);
+	if (last)
+		hash_del(&account->link);
 	spin_unlock(&office->accounts_lock);
+	if (!last)
+		return;
 	WARN_ON_ONCE(atomic_long_read(&account->bytes) || atomic_long_read(&account->mailboxes));
 	kfree(account);
 }

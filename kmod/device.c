@@ -94,7 +94,7 @@ static int open_check(const struct kpost_open *arg)
 	if (flags & KPOST_OPEN_PAIR &&
 	    (!(flags & KPOST_OPEN_ANONYMOUS) || arg->rights & KPOST_RIGHT_SEND))
 		return -EINVAL;
-	if (arg->mode & ~S_IRWXUGO || arg->send_fd || arg->deadline > S64_MAX ||
+	if (arg->mode & ~0777 || arg->send_fd || arg->deadline > S64_MAX ||
 	    (arg->deadline && !(flags & KPOST_OPEN_WAIT)))
 		return -EINVAL;
 	if (!makes && (arg->mode || arg->messages || arg->bytes || arg->message_max))

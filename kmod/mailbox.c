@@ -2,6 +2,7 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/fs.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -10,8 +11,8 @@
 #include "trace.h"
 
 /* No privilege goes past these. */
-#define MESSAGES_HARD_MAX (1U << 20)
-#define BYTES_HARD_MAX	  (1ULL << 30)
+#define MESSAGES_HARD_MAX 1048576U
+#define BYTES_HARD_MAX	  SZ_1G
 
 static int capacity_check(const struct kpost_office *office, u32 messages, u64 bytes)
 {
@@ -74,7 +75,7 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	INIT_LIST_HEAD(&mailbox->waiting);
 	init_waitqueue_head(&mailbox->pollers);
 	mailbox->id = atomic_inc_return(&last_id);
-	strcpy(mailbox->name, arg->name);
+	strscpy(mailbox->name, arg->name, strlen(arg->name) + 1);
 	return mailbox;
 
 err_free:

@@ -44,7 +44,7 @@ struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t 
 		if (fatal_signal_pending(current))
 			goto err_free;
 		err = -ENOMEM;
-		*link = kmalloc(sizeof(struct kpost_piece) + n, GFP_KERNEL_ACCOUNT);
+		*link = kmalloc(struct_size(*link, data, n), GFP_KERNEL_ACCOUNT);
 		if (!*link)
 			goto err_free;
 		(*link)->next = NULL;

@@ -70,12 +70,14 @@ void kpost_office_add(struct kpost_office *office, struct kpost_mailbox *mailbox
 {
 	struct rb_node **link = &office->names.rb_node, *parent = NULL;
 	struct office_opener *opener, *next;
+	struct kpost_mailbox *other;
 	struct kpost_wakes wakes = {};
 
 	lockdep_assert_held(&office->lock);
 	while (*link) {
 		parent = *link;
-		if (strcmp(mailbox->name, rb_entry(parent, struct kpost_mailbox, by_name)->name) < 0)
+		other = rb_entry(parent, struct kpost_mailbox, by_name);
+		if (strcmp(mailbox->name, other->name) < 0)
 			link = &parent->rb_left;
 		else
 			link = &parent->rb_right;

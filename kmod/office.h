@@ -45,7 +45,7 @@ struct kpost_office {
 	struct rb_root names; /* of struct kpost_mailbox, sorted */
 	struct list_head awaited; /* of struct office_opener: who waits for a name */
 
-	spinlock_t accounts_lock;
+	spinlock_t accounts_lock; /* protects accounts; a leaf */
 	DECLARE_HASHTABLE(accounts, 6);
 	atomic_long_t mailboxes;
 	atomic_long_t bytes;

@@ -12,7 +12,6 @@
 #ifdef CONFIG_PROC_FS
 
 static void *procfs_start(struct seq_file *seq, loff_t *pos)
-	__acquires(&kpost_office(seq_file_net(seq))->lock)
 {
 	struct kpost_office *office = kpost_office(seq_file_net(seq));
 	struct rb_node *node;
@@ -35,7 +34,6 @@ static void *procfs_next(struct seq_file *seq, void *at, loff_t *pos)
 }
 
 static void procfs_stop(struct seq_file *seq, void *at)
-	__releases(&kpost_office(seq_file_net(seq))->lock)
 {
 	mutex_unlock(&kpost_office(seq_file_net(seq))->lock);
 }
