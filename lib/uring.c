@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+/* Operations as entries of the caller's own ring. */
+#include <liburing.h>
+#include <string.h>
+
+#include "internal.h"
+
+_Static_assert(sizeof(struct kpost_uring) == 16, "what an ordinary entry has room for");
+
+static void prep(struct io_uring_sqe *sqe, int fd, unsigned int number, const void *arg)
+{
+	const struct kpost_uring cmd = { .arg = kpost_address(arg) };
+
+	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, fd, NULL, 0, 0);
+	sqe->cmd_op = number;
+	memcpy(sqe->cmd, &cmd, sizeof(cmd));
+}
+
+KPOST_EXPORT void kpost_prep_send(struct io_uring_sqe *sqe, int fd, const struct kpost_send *arg)
+{
+	prep(sqe, fd, KPOST_IOC_SEND, arg);
+}
+
+KPOST_EXPORT void kpost_prep_recv(struct io_uring_sqe *sqe, int fd, struct kpost_recv *arg)
+{
+	prep(sqe, fd, KPOST_IOC_RECV, arg);
+}
+
+KPOST_EXPORT void kpost_prep_call(struct io_uring_sqe *sqe, int fd, const struct kpost_call *arg)
+{
+	prep(sqe, fd, KPOST_IOC_CALL, arg);
+}
+
+KPOST_EXPORT void kpost_prep_reply(struct io_uring_sqe *sqe, int fd, const struct kpost_reply *arg)
+{
+	prep(sqe, fd, KPOST_IOC_REPLY, arg);
+}
+
+KPOST_EXPORT void kpost_prep_reply_recv(struct io_uring_sqe *sqe, int fd,
+					const struct kpost_reply_recv *arg)
+{
+	prep(sqe, fd, KPOST_IOC_REPLY_RECV, arg);
+}
+
+KPOST_EXPORT void kpost_sqe_set_fixed_buffer(struct io_uring_sqe *sqe, unsigned int index)
+{
+	/* rw_flags is where the kernel looks for the flags of a command. */
+	sqe->rw_flags |= (__kernel_rwf_t)IORING_URING_CMD_FIXED;
+	sqe->buf_index = (__u16)index;
+}
