@@ -311,7 +311,7 @@ static inline struct kpost_open kt_open_args(const char *name, unsigned int righ
 	if (flags & KPOST_OPEN_CREATE)
 		open.mode = 0600;
 	if (name)
-		strncpy(open.name, name, sizeof(open.name) - 1);
+		memcpy(open.name, name, strnlen(name, KPOST_NAME_MAX));
 	return open;
 }
 
@@ -337,7 +337,7 @@ static inline int kt_unlink(const char *name)
 {
 	struct kpost_unlink unlink = { .flags = 0 };
 
-	strncpy(unlink.name, name, sizeof(unlink.name) - 1);
+	memcpy(unlink.name, name, strnlen(name, KPOST_NAME_MAX));
 	return (int)kt_ioctl(kt_device(), KPOST_IOC_UNLINK, &unlink);
 }
 
