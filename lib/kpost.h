@@ -2,11 +2,31 @@
 /*
  * libkpost: mailboxes that the kernel keeps.
  *
- * Every function returns -errno on failure (never sets errno), is thread-safe,
- * and takes deadlines as absolute nanoseconds of CLOCK_MONOTONIC, 0 for none;
- * kpost_deadline() makes one.  Errors are those that <linux/kpost.h> lists for
- * the operation of the same name.  Endpoints are file descriptors: close(),
- * poll(), read(), write(), fork() and SCM_RIGHTS work on them as on any other.
+ * The model is that of <linux/kpost.h>, which also describes the flags, the errors
+ * of each operation and the order of messages: a *mailbox* is a bounded queue of
+ * discrete messages, and an *endpoint* is a file descriptor on one.  Endpoints work
+ * with close(), dup(), fork(), poll(), read(), write() and SCM_RIGHTS as any other
+ * file descriptor, are closed on exec, and are closed with close().
+ *
+ * What holds for every function:
+ *
+ *  - It returns -errno on failure and never changes errno.  Its errors are those
+ *    of the kernel's operation of the same name, and what is said here.
+ *  - It is thread-safe, and keeps nothing that the caller passes in but where it
+ *    says so.
+ *  - Lengths and sizes are in bytes.  A buffer of no bytes may be NULL.
+ *  - Deadlines are absolute, in nanoseconds of CLOCK_MONOTONIC, and 0 is none:
+ *    wait for ever.  kpost_deadline() makes one.  -ETIMEDOUT when it has passed.
+ *  - Waiting ends with -EINTR when a signal was caught by a handler that was
+ *    installed without SA_RESTART.
+ *
+ * Functions that take a name open /dev/kpost for themselves, each time, and so
+ * speak to the office of the network namespace that the thread is in then; they
+ * fail as open() does, with -ENOENT or -ENXIO where the module is not loaded.  Those
+ * that end in _at take a device that kpost_device() has opened, whose office stays.
+ *
+ * Only the last two sections need liburing.  To compile them, include <liburing.h>
+ * and link with it for a ring of your own; the sender needs neither.
  */
 #ifndef KPOST_H
 #define KPOST_H
@@ -23,71 +43,279 @@ extern "C" {
 
 /* ---- device.c: the office ------------------------------------------- */
 
-int kpost_device(void); /* open /dev/kpost, for the functions below that end in _at */
+/**
+ * kpost_device - open the office of the caller's network namespace
+ *
+ * Returns a file descriptor of /dev/kpost for the functions that end in _at, to be
+ * closed with close(); or -ENOENT, -ENXIO, -EACCES, -EMFILE, -ENFILE, -ENOMEM.
+ */
+int kpost_device(void);
+
+/**
+ * kpost_info - ask for the version, features and limits of the module
+ * @info: where the answer goes
+ *
+ * Returns 0.
+ */
 int kpost_info(struct kpost_info *info);
 int kpost_info_at(int device, struct kpost_info *info);
-uint64_t kpost_deadline(int64_t milliseconds); /* now + ms; negative: 0, no deadline */
+
+/**
+ * kpost_deadline - the deadline that is some milliseconds away
+ * @milliseconds: from now; 0 does not wait, negative waits for ever
+ *
+ * Returns nanoseconds of CLOCK_MONOTONIC, or 0 if @milliseconds is negative.
+ */
+uint64_t kpost_deadline(int64_t milliseconds);
 
 /* ---- mailbox.c: opening, naming, looking ------------------------------ */
 
-struct kpost_attr { /* of a mailbox that is made; zero for a default */
-	unsigned int mode; /* permission bits */
-	unsigned int messages; /* capacity in messages */
-	uint64_t bytes; /* capacity in payload bytes */
-	size_t message_max; /* largest payload */
+/**
+ * struct kpost_attr - a mailbox that is made; zero in any field for its default
+ * @mode: permission bits (0777) less the umask, default 0600
+ * @messages: capacity in messages
+ * @bytes: capacity in bytes of payload
+ * @message_max: largest payload of a message
+ */
+struct kpost_attr {
+	unsigned int mode;
+	unsigned int messages;
+	uint64_t bytes;
+	size_t message_max;
 };
 
-/* flags: KPOST_OPEN_*; attr may be NULL (mode 0600); deadline for KPOST_OPEN_WAIT */
+/**
+ * kpost_open - open a mailbox, and make it if that is asked for
+ * @name: its name, at most KPOST_NAME_MAX bytes, none of them '/' or a control
+ *	character; NULL or empty with KPOST_OPEN_ANONYMOUS
+ * @rights: what the endpoint may do, a mask of KPOST_RIGHT_*, not 0
+ * @flags: mask of KPOST_OPEN_*, but not KPOST_OPEN_PAIR (see kpost_pair())
+ * @attr: what a new mailbox shall be like, or NULL for defaults; with neither
+ *	KPOST_OPEN_CREATE nor KPOST_OPEN_ANONYMOUS it must be NULL or all zero
+ * @deadline: with KPOST_OPEN_WAIT: how long to wait for the mailbox, else 0
+ *
+ * Returns an endpoint; or -EACCES, -EEXIST, -EINVAL, -ENAMETOOLONG, -ENOENT (no such
+ * mailbox; also no /dev/kpost), -ETIMEDOUT, -EINTR, -EPERM (capacity above the
+ * office's maximum), -EDQUOT (too many mailboxes of this user), -ENOSPC (of the
+ * office), -EMFILE, -ENFILE, -ENOMEM.
+ */
 int kpost_open(const char *name, unsigned int rights, unsigned int flags,
 	       const struct kpost_attr *attr, uint64_t deadline);
 int kpost_open_at(int device, const char *name, unsigned int rights, unsigned int flags,
 		  const struct kpost_attr *attr, uint64_t deadline);
-/* an anonymous mailbox: fds[0] receives (and has ADMIN), fds[1] sends */
+
+/**
+ * kpost_pair - make an anonymous mailbox and both its ends
+ * @fds: out: fds[0] receives and has KPOST_RIGHT_ADMIN, fds[1] sends
+ * @flags: 0 or KPOST_OPEN_NONBLOCK, which goes for both
+ * @attr: as in kpost_open()
+ *
+ * Returns 0, or -errno with @fds untouched.
+ */
 int kpost_pair(int fds[2], unsigned int flags, const struct kpost_attr *attr);
+
+/**
+ * kpost_unlink - take a mailbox's name away, and its persistence
+ * @name: its name
+ *
+ * Endpoints go on; the mailbox closes when nobody can receive from it any more.
+ *
+ * Returns 0; or -EACCES (only the owner may), -EINVAL, -ENAMETOOLONG, -ENOENT.
+ */
 int kpost_unlink(const char *name);
 int kpost_unlink_at(int device, const char *name);
+
+/**
+ * kpost_stat - look at a mailbox
+ * @fd: any endpoint on it
+ * @st: where the answer goes
+ *
+ * Returns 0.
+ */
 int kpost_stat(int fd, struct kpost_stat *st);
+
+/**
+ * kpost_setattr - change a mailbox's capacity, mode or owner
+ * @fd: an endpoint with KPOST_RIGHT_ADMIN
+ * @attr: what to change, see struct kpost_setattr
+ *
+ * Returns 0; or -EINVAL, -EPERM, -EPIPE (the mailbox is closed).
+ */
 int kpost_setattr(int fd, const struct kpost_setattr *attr);
-/* calls @each in order of names until it returns non-zero, which is then returned */
+
+/**
+ * kpost_list - go through the mailboxes that have a name, in bytewise order of it
+ * @each: called for each one; @st is valid until it returns; non-zero ends the list
+ * @arg: passed to @each
+ *
+ * Mailboxes that come or go meanwhile may be seen or not; none is seen twice.
+ *
+ * Returns 0, or what @each returned if that was not 0, or -errno (-ENOMEM).
+ */
 int kpost_list(int (*each)(const struct kpost_stat *st, void *arg), void *arg);
 int kpost_list_at(int device, int (*each)(const struct kpost_stat *st, void *arg), void *arg);
 
 /* ---- message.c: sending and receiving --------------------------------- */
 
-struct kpost_message { /* what the kernel says of a received message */
-	uint64_t size; /* of the payload, also when it was truncated or did not fit */
+/**
+ * struct kpost_message - what the kernel says of a received message
+ * @size: bytes of its payload, also when it was truncated or did not fit
+ * @sequence: its number in the mailbox, from 1 up
+ * @token: for kpost_reply(), or 0 if this is no call
+ * @reply_max: longest reply that the caller has room for
+ * @flags: mask of KPOST_MESSAGE_*
+ * @priority: 0 to KPOST_PRIORITY_MAX
+ * @pid: the sender's process, 0 if not visible from here
+ * @uid: the sender's effective user when it sent
+ * @gid: the sender's effective group when it sent
+ */
+struct kpost_message {
+	uint64_t size;
 	uint64_t sequence;
-	uint64_t token; /* for kpost_reply(), 0 if this is no call */
+	uint64_t token;
 	uint64_t reply_max;
-	unsigned int flags; /* KPOST_MESSAGE_* */
+	unsigned int flags;
 	unsigned int priority;
 	pid_t pid;
 	uid_t uid;
 	gid_t gid;
 };
 
+/**
+ * kpost_send - send a message
+ * @fd: an endpoint with KPOST_RIGHT_SEND
+ * @buf: the payload
+ * @len: its length
+ * @priority: 0 to KPOST_PRIORITY_MAX, higher ones are received first
+ * @flags: KPOST_DONTWAIT: -EAGAIN instead of waiting for room; KPOST_SYNC: wait
+ *	until a receiver has the message
+ * @deadline: when to give up waiting; the message is then not sent
+ *
+ * Returns 0; or -EAGAIN, -EBADF (not a sender's endpoint), -EDQUOT (the user's
+ * memory), -EFAULT, -EINTR, -EINVAL, -EMSGSIZE (longer than the mailbox takes),
+ * -ENOBUFS (the office's memory), -ENOMEM, -EPIPE (the mailbox is closed; there is
+ * no SIGPIPE), -ETIMEDOUT.
+ */
 int kpost_send(int fd, const void *buf, size_t len, unsigned int priority, unsigned int flags,
 	       uint64_t deadline);
+
+/**
+ * kpost_sendv - send a message whose payload is in pieces
+ * @iov: the pieces, in order
+ * @iovcnt: how many, at most KPOST_IOVEC_MAX
+ *
+ * As kpost_send() otherwise.
+ */
 int kpost_sendv(int fd, const struct iovec *iov, int iovcnt, unsigned int priority,
 		unsigned int flags, uint64_t deadline);
-/* returns bytes stored; message may be NULL */
-ssize_t kpost_recv(int fd, void *buf, size_t len, struct kpost_message *message,
-		   unsigned int flags, uint64_t deadline);
+
+/**
+ * kpost_recv - receive a message
+ * @fd: an endpoint with KPOST_RIGHT_RECV
+ * @buf: where the payload goes
+ * @len: how much fits there
+ * @message: where its description goes, or NULL
+ * @flags: KPOST_DONTWAIT: -EAGAIN instead of waiting; KPOST_TRUNCATE: take the
+ *	beginning of a message that does not fit, and lose the rest
+ * @deadline: when to give up waiting
+ *
+ * Returns how many bytes were stored; or -EAGAIN, -EBADF (not a receiver's
+ * endpoint), -EFAULT (the message stays), -EINTR, -EINVAL, -EMSGSIZE (the message
+ * does not fit and stays; @message->size, and nothing else of @message, says how
+ * long it is), -ENOMEM, -EPIPE (an anonymous mailbox is empty and its last sender
+ * has gone), -ETIMEDOUT.
+ */
+ssize_t kpost_recv(int fd, void *buf, size_t len, struct kpost_message *message, unsigned int flags,
+		   uint64_t deadline);
+
+/**
+ * kpost_recvv - receive a message into pieces
+ * @iov: the pieces, filled in order
+ * @iovcnt: how many, at most KPOST_IOVEC_MAX
+ *
+ * As kpost_recv() otherwise.
+ */
 ssize_t kpost_recvv(int fd, const struct iovec *iov, int iovcnt, struct kpost_message *message,
 		    unsigned int flags, uint64_t deadline);
 
 /* ---- call.c: calls and replies ------------------------------------------ */
 
-/* returns bytes of the reply */
+/**
+ * kpost_call - send a request and wait for its reply
+ * @fd: an endpoint with KPOST_RIGHT_SEND
+ * @request: the request
+ * @len: its length
+ * @reply: where the reply goes
+ * @reply_len: how much fits there; the reply can be no longer
+ * @deadline: when to give up on room, receipt or reply
+ *
+ * Returns how many bytes the reply has; or -EAGAIN (the endpoint is non-blocking),
+ * -EBADF, -ECONNRESET (the receiver closed, died, or gave up the call), -EDQUOT,
+ * -EFAULT, -EINTR, -EINVAL, -EMSGSIZE, -ENOBUFS, -ENOMEM, -EPIPE, -ETIMEDOUT.
+ */
 ssize_t kpost_call(int fd, const void *request, size_t len, void *reply, size_t reply_len,
 		   uint64_t deadline);
-ssize_t kpost_callv(int fd, const struct iovec *request, int request_cnt,
-		    const struct iovec *reply, int reply_cnt, unsigned int priority,
-		    uint64_t deadline);
+
+/**
+ * kpost_callv - call with request and reply in pieces, and with a priority
+ * @request: pieces of the request
+ * @request_cnt: how many, at most KPOST_IOVEC_MAX
+ * @reply: pieces that the reply fills in order
+ * @reply_cnt: how many, at most KPOST_IOVEC_MAX
+ * @priority: 0 to KPOST_PRIORITY_MAX
+ *
+ * As kpost_call() otherwise.
+ */
+ssize_t kpost_callv(int fd, const struct iovec *request, int request_cnt, const struct iovec *reply,
+		    int reply_cnt, unsigned int priority, uint64_t deadline);
+
+/**
+ * kpost_reply - answer a call; never waits
+ * @fd: the endpoint that received the call
+ * @token: of the received message; it works once
+ * @buf: the reply
+ * @len: its length, at most the message's reply_max
+ *
+ * Returns 0; or -EBADF, -EBUSY (another thread is replying to it), -ECANCELED (the
+ * caller has left), -EFAULT, -EINVAL, -EMSGSIZE, -ENOENT (no such call).  0 and
+ * -ECANCELED use the token up, the others do not.
+ */
 int kpost_reply(int fd, uint64_t token, const void *buf, size_t len);
+
+/**
+ * kpost_replyv - answer a call with a reply in pieces
+ * @iov: the pieces, in order
+ * @iovcnt: how many, at most KPOST_IOVEC_MAX
+ *
+ * As kpost_reply() otherwise; also -ENOMEM.
+ */
 int kpost_replyv(int fd, uint64_t token, const struct iovec *iov, int iovcnt);
-int kpost_drop(int fd, uint64_t token); /* the caller gets ECONNRESET */
-/* *token is 0 to only receive, and is 0 afterwards if it was used up */
+
+/**
+ * kpost_drop - give a call up: its caller gets -ECONNRESET
+ * @fd: the endpoint that received the call
+ * @token: of the received message
+ *
+ * Returns as kpost_reply().
+ */
+int kpost_drop(int fd, uint64_t token);
+
+/**
+ * kpost_reply_recv - answer a call and receive the next message, in one operation
+ * @fd: an endpoint with KPOST_RIGHT_RECV
+ * @token: of the call to answer, or 0 to only receive; set to 0 once it is used up,
+ *	whatever is returned, so that the same call can be made again
+ * @reply: the reply
+ * @reply_len: its length
+ * @buf: where the next message's payload goes; may be the memory of @reply
+ * @len: how much fits there
+ * @message: where its description goes, or NULL
+ * @flags: as for kpost_recv()
+ * @deadline: as for kpost_recv()
+ *
+ * Returns what kpost_recv() returns.  A failure with *@token not 0 is one of
+ * kpost_reply(), and nothing was received.
+ */
 ssize_t kpost_reply_recv(int fd, uint64_t *token, const void *reply, size_t reply_len, void *buf,
 			 size_t len, struct kpost_message *message, unsigned int flags,
 			 uint64_t deadline);
@@ -96,56 +324,183 @@ ssize_t kpost_reply_recv(int fd, uint64_t *token, const void *reply, size_t repl
 
 struct io_uring_sqe;
 
-/*
- * Fill @sqe with an operation on endpoint @fd (an index with IOSQE_FIXED_FILE).
- * The struct and all that it points to stay in place until the completion,
- * whose result is what the operation returns.
+/**
+ * kpost_prep_send, ... - fill an entry with an operation
+ * @sqe: the entry, from io_uring_get_sqe(); its flags and user data are set after
+ * @fd: an endpoint, or with IOSQE_FIXED_FILE the index of a registered one
+ * @arg: the operation's argument, see <linux/kpost.h>
+ *
+ * The completion's result is what ioctl(2) would return, or -errno; -ECANCELED if
+ * the request was cancelled, and then it has changed nothing.  @arg and all that it
+ * points to stay in place until the completion.  Requests that wait at the same
+ * time may pass each other; IOSQE_IO_LINK keeps them in order.
  */
 void kpost_prep_send(struct io_uring_sqe *sqe, int fd, const struct kpost_send *arg);
 void kpost_prep_recv(struct io_uring_sqe *sqe, int fd, struct kpost_recv *arg);
 void kpost_prep_call(struct io_uring_sqe *sqe, int fd, const struct kpost_call *arg);
 void kpost_prep_reply(struct io_uring_sqe *sqe, int fd, const struct kpost_reply *arg);
 void kpost_prep_reply_recv(struct io_uring_sqe *sqe, int fd, const struct kpost_reply_recv *arg);
-/* after a prep: the payload lies in registered buffer @index */
+
+/**
+ * kpost_sqe_set_fixed_buffer - the payload lies in a registered buffer
+ * @sqe: an entry that one of the functions above has filled
+ * @index: of the registered buffer in which @buf of the argument lies
+ */
 void kpost_sqe_set_fixed_buffer(struct io_uring_sqe *sqe, unsigned int index);
 
 /* ---- sender.c: a small asynchronous sender that owns a ring ------------- */
 
+/*
+ * A sender copies messages, sends them in the order they were queued, and says of
+ * each exactly once what became of it, in that order too: 0 when the mailbox has
+ * it, or -errno of kpost_send().  A message that fails holds up or fails no other.
+ *
+ * Nothing happens in the background: completions are looked at, and further
+ * batches started, inside the functions below.  A program either waits in
+ * kpost_sender_wait() or kpost_sender_flush(), or adds kpost_sender_eventfd() to its
+ * event loop and calls kpost_sender_submit() or kpost_sender_reap() when it is
+ * readable.
+ *
+ * A sender is for one process: it is not used after fork() in the child.
+ */
 struct kpost_sender;
 
-/* called from kpost_sender_* of the same sender, once for each message: 0 or -errno */
+/**
+ * kpost_sent_fn - told what became of a message
+ * @arg: from struct kpost_sender_options
+ * @cookie: from kpost_sender_queue()
+ * @result: 0 or -errno; -ECANCELED if the sender was freed before it was sent
+ *
+ * Called from any of the functions below but _eventfd and _pending, one call at a
+ * time.  It may queue and submit; _wait, _flush and _free of the same sender return
+ * -EDEADLK in it.
+ */
 typedef void (*kpost_sent_fn)(void *arg, void *cookie, int result);
 
+/**
+ * struct kpost_sender_options - of a sender; zero in any field for its default
+ * @depth: most messages under way or not collected, 0 for 256, at most 1048576
+ * @batch: most messages submitted together, 0 for 32, at most 4096; a full batch
+ *	is started without being asked for
+ * @sent: called for each message; NULL to collect with kpost_sender_reap()
+ * @arg: first argument of @sent
+ */
 struct kpost_sender_options {
-	unsigned int depth; /* most messages queued or in flight, 0 for 256 */
-	unsigned int batch; /* submitted together, 0 for 32 */
-	kpost_sent_fn sent; /* may be NULL: then collect with kpost_sender_reap() */
-	void *arg; /* first argument of sent */
+	unsigned int depth;
+	unsigned int batch;
+	kpost_sent_fn sent;
+	void *arg;
 };
 
-struct kpost_completion { /* of one message, from kpost_sender_reap() */
+/**
+ * struct kpost_completion - of one message, from kpost_sender_reap()
+ * @cookie: from kpost_sender_queue()
+ * @result: 0 or -errno, as in kpost_sent_fn
+ */
+struct kpost_completion {
 	void *cookie;
-	int result; /* 0 or -errno */
+	int result;
 };
 
+/**
+ * kpost_sender_new - make a sender
+ * @sender: out; free it with kpost_sender_free()
+ * @fd: an endpoint with KPOST_RIGHT_SEND; the sender has its own reference, so it
+ *	may be closed.  On a non-blocking one, messages that find no room fail with
+ *	-EAGAIN.
+ * @options: or NULL for defaults
+ *
+ * Returns 0; or -EBADF, -EINVAL (options), -EMFILE, -ENFILE, -ENOMEM, or -ENOSYS or
+ * -EPERM where io_uring is not to be had.
+ */
 int kpost_sender_new(struct kpost_sender **sender, int fd,
 		     const struct kpost_sender_options *options);
-/*
- * Copies the payload and queues it; messages are sent in the order they were
- * queued.  -EAGAIN when depth messages are under way: the caller waits
- * (kpost_sender_wait) or does something else until kpost_sender_eventfd() is
- * readable.
+
+/**
+ * kpost_sender_queue - copy a message and queue it; never waits
+ * @sender: a sender
+ * @buf: the payload
+ * @len: its length
+ * @priority: as for kpost_send(); batches keep the order they were queued in
+ * @deadline: when to give up waiting for room (-ETIMEDOUT), also for what is queued
+ *	behind others that wait
+ * @cookie: returned with the result
+ *
+ * Returns 0; or with nothing queued -EAGAIN (depth messages are under way or not
+ * collected: wait, collect, or do something else until the eventfd is readable),
+ * -EMSGSIZE (longer than KPOST_PAYLOAD_MAX), -EFAULT (@buf is NULL), -ENOMEM.
  */
 int kpost_sender_queue(struct kpost_sender *sender, const void *buf, size_t len,
 		       unsigned int priority, uint64_t deadline, void *cookie);
-int kpost_sender_submit(struct kpost_sender *sender); /* start what is queued; never waits */
-/* take up to @max completions (without a callback); returns how many */
+
+/**
+ * kpost_sender_submit - start all that is queued, batch by batch; never waits
+ * @sender: a sender
+ *
+ * Also reports what is done to the callback.
+ *
+ * Returns 0; or -errno of io_uring_submit(), with the messages still queued.
+ */
+int kpost_sender_submit(struct kpost_sender *sender);
+
+/**
+ * kpost_sender_reap - collect completions; never waits
+ * @sender: a sender; one with a callback has none to collect
+ * @out: where they go, in the order the messages were queued
+ * @max: how many fit there
+ *
+ * Returns how many were stored.
+ */
 int kpost_sender_reap(struct kpost_sender *sender, struct kpost_completion *out, unsigned int max);
-int kpost_sender_wait(struct kpost_sender *sender, uint64_t deadline); /* until one more is done */
-int kpost_sender_flush(struct kpost_sender *sender, uint64_t deadline); /* until all are done */
-int kpost_sender_eventfd(struct kpost_sender *sender); /* readable when something is done */
+
+/**
+ * kpost_sender_wait - submit, then wait until one more message is done
+ * @sender: a sender
+ * @deadline: when to give up
+ *
+ * Returns 0, at once if nothing is under way or something can be collected; or
+ * -EINTR, -ETIMEDOUT, -EDEADLK (in the callback), or as kpost_sender_submit().
+ */
+int kpost_sender_wait(struct kpost_sender *sender, uint64_t deadline);
+
+/**
+ * kpost_sender_flush - submit, then wait until all that was queued before is done
+ * @sender: a sender
+ * @deadline: when to give up
+ *
+ * Returns 0, or as kpost_sender_wait().
+ */
+int kpost_sender_flush(struct kpost_sender *sender, uint64_t deadline);
+
+/**
+ * kpost_sender_eventfd - readable when something is done; for poll() only
+ * @sender: a sender
+ *
+ * The other functions reset it.  It may be readable with nothing done.
+ *
+ * Returns a file descriptor that belongs to the sender.
+ */
+int kpost_sender_eventfd(struct kpost_sender *sender);
+
+/**
+ * kpost_sender_pending - how many messages are queued or in flight
+ * @sender: a sender
+ *
+ * Returns their number, without those that only wait to be collected.
+ */
 unsigned int kpost_sender_pending(const struct kpost_sender *sender);
-/* cancels what is in flight, reports each to the callback as -ECANCELED, frees; returns how many */
+
+/**
+ * kpost_sender_free - cancel what is under way and free the sender
+ * @sender: a sender that no other thread uses, or NULL
+ *
+ * Every message that was not done is reported to the callback: as sent if the
+ * kernel was faster, else with -ECANCELED, and then it was not sent.  What was not
+ * collected is forgotten.
+ *
+ * Returns how many messages were cancelled, always the ones queued last; or
+ * -EDEADLK in the callback.
+ */
 int kpost_sender_free(struct kpost_sender *sender);
 
 #ifdef __cplusplus

@@ -481,6 +481,9 @@ KPOST_EXPORT int kpost_sender_new(struct kpost_sender **out, int fd,
 	depth = options->depth ? options->depth : DEFAULT_DEPTH;
 	if (depth > DEPTH_MAX || options->batch > BATCH_MAX)
 		return -EINVAL;
+	/* The ring would take it for a place that is left empty. */
+	if (fd < 0)
+		return -EBADF;
 	sender = calloc(1, sizeof(*sender) + depth * sizeof(sender->slots[0]));
 	if (!sender)
 		return -ENOMEM;

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#include "pipe_ring.h"
+
+#include <fcntl.h>
+#include <liburing.h>
+
+int pipe_fds[2];
+unsigned int pipe_prepared;
+
+/* In place of the library's. */
+void kpost_prep_send(struct io_uring_sqe *sqe, int fd, const struct kpost_send *arg)
+{
+	const void *buf = (const void *)(uintptr_t)arg->buf;
+
+	pipe_prepared++;
+	if (arg->priority == PRIORITY_FAULT)
+		buf = (const void *)(uintptr_t)16;
+	io_uring_prep_write(sqe, fd, buf, (unsigned int)arg->len, 0);
+}
+
+int pipe_setup(void **state)
+{
+	(void)state;
+	pipe_prepared = 0;
+	if (pipe2(pipe_fds, O_DIRECT | O_CLOEXEC))
+		return -1;
+	/* packets take a page each */
+	if (fcntl(pipe_fds[1], F_SETPIPE_SZ, PIPE_ROOM * 4096) != PIPE_ROOM * 4096)
+		return -1;
+	return fcntl(pipe_fds[0], F_SETFL, O_NONBLOCK | O_DIRECT);
+}
+
+int pipe_teardown(void **state)
+{
+	(void)state;
+	close(pipe_fds[0]);
+	if (pipe_fds[1] >= 0)
+		close(pipe_fds[1]);
+	return 0;
+}
+
+struct kpost_sender *pipe_sender(unsigned int depth, unsigned int batch, kpost_sent_fn sent,
+				 void *arg)
+{
+	const struct kpost_sender_options options = {
+		.depth = depth,
+		.batch = batch,
+		.sent = sent,
+		.arg = arg,
+	};
+	struct kpost_sender *sender;
+	int ret = kpost_sender_new(&sender, pipe_fds[1], &options);
+
+	if (ret == -ENOSYS || ret == -EPERM) {
+		print_message("io_uring is not permitted here: %s\n", strerror(-ret));
+		skip();
+	}
+	assert_int_equal(ret, 0);
+	return sender;
+}
+
+void pipe_queue(struct kpost_sender *sender, unsigned int number)
+{
+	assert_int_equal(kpost_sender_queue(sender, &number, sizeof(number), 0, 0,
+					    (void *)(uintptr_t)number),
+			 0);
+}
+
+int pipe_take(void)
+{
+	unsigned char buf[4096];
+	ssize_t ret = read(pipe_fds[0], buf, sizeof(buf));
+	unsigned int number;
+
+	if (ret < 0)
+		return -1;
+	assert_int_equal(ret, sizeof(number));
+	memcpy(&number, buf, sizeof(number));
+	return (int)number;
+}
+
+void pipe_expect(unsigned int from, unsigned int to)
+{
+	for (; from < to; from++)
+		assert_int_equal(pipe_take(), from);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sender on a real ring, but with a pipe for a mailbox.
+ *
+ * kpost_prep_send() is replaced: a message becomes a write to a pipe in packet mode,
+ * which keeps boundaries and waits for room much as a mailbox does.  So the chains,
+ * their breaking, waiting and cancelling are the running kernel's own.
+ */
+#ifndef PIPE_RING_H
+#define PIPE_RING_H
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include "kpost.h"
+
+/* How many messages the pipe holds. */
+#define PIPE_ROOM 16
+
+/* A message of this priority fails with -EFAULT. */
+#define PRIORITY_FAULT 1
+
+extern int pipe_fds[2];
+
+/* How many entries were prepared, those that were started again included. */
+extern unsigned int pipe_prepared;
+
+int pipe_setup(void **state);
+int pipe_teardown(void **state);
+
+/* Skips the test, saying why, where io_uring is not to be had. */
+struct kpost_sender *pipe_sender(unsigned int depth, unsigned int batch, kpost_sent_fn sent,
+				 void *arg);
+
+void pipe_queue(struct kpost_sender *sender, unsigned int number);
+
+/* Take messages out, and check that they are the numbers from @from up to @to. */
+void pipe_expect(unsigned int from, unsigned int to);
+
+/* The number of the next message, or -1 if there is none now. */
+int pipe_take(void);
+
+#endif /* PIPE_RING_H */

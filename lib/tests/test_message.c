@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+#include "standin.h"
+
+#include "../internal.h"
+
+static char payload[16];
+static const struct iovec pieces[2] = {
+	{ .iov_base = payload, .iov_len = 4 },
+	{ .iov_base = payload + 8, .iov_len = 8 },
+};
+
+static void send_passes_all(void **state)
+{
+	struct kpost_send *asked = (struct kpost_send *)standin.arg;
+
+	(void)state;
+	assert_int_equal(kpost_send(ENDPOINT_FD, payload, 5, 9, KPOST_SYNC, 1234), 0);
+	standin_expect(ENDPOINT_FD, KPOST_IOC_SEND);
+	assert_int_equal(asked->flags, KPOST_SYNC);
+	assert_int_equal(asked->priority, 9);
+	assert_int_equal(asked->deadline, 1234);
+	assert_int_equal(asked->buf, (uintptr_t)payload);
+	assert_int_equal(asked->len, 5);
+}
+
+static void sendv_passes_the_list(void **state)
+{
+	struct kpost_send *asked = (struct kpost_send *)standin.arg;
+
+	(void)state;
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 2, 3, KPOST_DONTWAIT, 0), 0);
+	standin_expect(ENDPOINT_FD, KPOST_IOC_SEND);
+	assert_int_equal(asked->flags, KPOST_IOVEC | KPOST_DONTWAIT);
+	assert_int_equal(asked->priority, 3);
+	assert_int_equal(asked->len, 2);
+	if (KPOST_IOVEC_NATIVE)
+		assert_int_equal(asked->buf, (uintptr_t)pieces);
+}
+
+static void sendv_counts_at_their_limits(void **state)
+{
+	static struct iovec many[KPOST_IOVEC_MAX];
+
+	(void)state;
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, -1, 0, 0, 0), -EINVAL);
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, many, KPOST_IOVEC_MAX + 1, 0, 0, 0), -EINVAL);
+	assert_int_equal(standin.ioctls, 0);
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, many, KPOST_IOVEC_MAX, 0, 0, 0), 0);
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, NULL, 0, 0, 0, 0), 0);
+	assert_int_equal(((struct kpost_send *)standin.arg)->len, 0);
+}
+
+static void shape_is_not_the_callers(void **state)
+{
+	(void)state;
+	assert_int_equal(kpost_send(ENDPOINT_FD, payload, 1, 0, KPOST_IOVEC, 0), -EINVAL);
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 1, 0, KPOST_IOVEC, 0), -EINVAL);
+	assert_int_equal(kpost_recv(ENDPOINT_FD, payload, 1, NULL, KPOST_IOVEC, 0), -EINVAL);
+	assert_int_equal(kpost_recvv(ENDPOINT_FD, pieces, 1, NULL, KPOST_REPLY_IOVEC, 0), -EINVAL);
+	assert_int_equal(standin.ioctls, 0);
+	/* flags that the library does not know are the kernel's to refuse */
+	standin_reset(-EINVAL);
+	assert_int_equal(kpost_send(ENDPOINT_FD, payload, 1, 0, 1u << 30, 0), -EINVAL);
+	assert_int_equal(((struct kpost_send *)standin.arg)->flags, 1u << 30);
+}
+
+static void errors_are_returned(void **state)
+{
+	static const int errors[] = { EAGAIN,  EBADF,  EDQUOT, EFAULT, EINTR,	  EINVAL,
+				      ENOBUFS, ENOMEM, EPIPE,  ENOTTY, ETIMEDOUT, EMSGSIZE };
+	struct kpost_message message;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		standin_reset(-errors[i]);
+		assert_int_equal(kpost_send(ENDPOINT_FD, payload, 1, 0, 0, 0), -errors[i]);
+		standin_expect(ENDPOINT_FD, KPOST_IOC_SEND);
+		standin_reset(-errors[i]);
+		assert_int_equal(kpost_recv(ENDPOINT_FD, payload, 1, &message, 0, 0), -errors[i]);
+		standin_expect(ENDPOINT_FD, KPOST_IOC_RECV);
+	}
+}
+
+static void answer_recv(void *arg)
+{
+	struct kpost_recv *recv = arg;
+
+	recv->message_flags = KPOST_MESSAGE_CALL;
+	recv->size = 1ull << 35;
+	recv->sequence = 2;
+	recv->token = 3;
+	recv->reply_max = 4;
+	recv->priority = 5;
+	recv->pid = 6;
+	recv->uid = 7;
+	recv->gid = 8;
+}
+
+static void expect_message(const struct kpost_message *message)
+{
+	assert_int_equal(message->flags, KPOST_MESSAGE_CALL);
+	assert_int_equal(message->size, 1ull << 35);
+	assert_int_equal(message->sequence, 2);
+	assert_int_equal(message->token, 3);
+	assert_int_equal(message->reply_max, 4);
+	assert_int_equal(message->priority, 5);
+	assert_int_equal(message->pid, 6);
+	assert_int_equal(message->uid, 7);
+	assert_int_equal(message->gid, 8);
+}
+
+static void recv_passes_and_describes(void **state)
+{
+	struct kpost_recv *asked = (struct kpost_recv *)standin.arg;
+	struct kpost_message message;
+
+	(void)state;
+	standin_reset(11);
+	standin.answer = answer_recv;
+	assert_int_equal(kpost_recv(ENDPOINT_FD, payload, 16, &message, KPOST_TRUNCATE, 55), 11);
+	standin_expect(ENDPOINT_FD, KPOST_IOC_RECV);
+	assert_int_equal(asked->flags, KPOST_TRUNCATE);
+	assert_int_equal(asked->deadline, 55);
+	assert_int_equal(asked->buf, (uintptr_t)payload);
+	assert_int_equal(asked->len, 16);
+	expect_message(&message);
+	/* nobody has to want the description */
+	assert_int_equal(kpost_recv(ENDPOINT_FD, payload, 16, NULL, 0, 0), 11);
+}
+
+static void recvv_passes_and_describes(void **state)
+{
+	struct kpost_recv *asked = (struct kpost_recv *)standin.arg;
+	struct kpost_message message;
+
+	(void)state;
+	standin_reset(11);
+	standin.answer = answer_recv;
+	assert_int_equal(kpost_recvv(ENDPOINT_FD, pieces, 2, &message, KPOST_DONTWAIT, 0), 11);
+	standin_expect(ENDPOINT_FD, KPOST_IOC_RECV);
+	assert_int_equal(asked->flags, KPOST_IOVEC | KPOST_DONTWAIT);
+	assert_int_equal(asked->len, 2);
+	expect_message(&message);
+	assert_int_equal(kpost_recvv(ENDPOINT_FD, pieces, -1, &message, 0, 0), -EINVAL);
+}
+
+static void recv_of_too_long_tells_size_only(void **state)
+{
+	struct kpost_message message, before;
+
+	(void)state;
+	memset(&message, 0x5a, sizeof(message));
+	before = message;
+	standin_reset(-EMSGSIZE);
+	standin.answer = answer_recv;
+	assert_int_equal(kpost_recv(ENDPOINT_FD, payload, 16, &message, 0, 0), -EMSGSIZE);
+	assert_int_equal(message.size, 1ull << 35);
+	before.size = message.size;
+	assert_memory_equal(&message, &before, sizeof(message));
+
+	standin_reset(-EFAULT);
+	standin.answer = answer_recv;
+	message.size = 1;
+	before.size = 1;
+	assert_int_equal(kpost_recv(ENDPOINT_FD, payload, 16, &message, 0, 0), -EFAULT);
+	assert_memory_equal(&message, &before, sizeof(message));
+}
+
+/* The conversion that 32-bit programs need, compiled for this machine. */
+int converted_pieces_get(struct kpost_pieces *to, const struct iovec *iov, int iovcnt);
+void converted_pieces_put(struct kpost_pieces *to);
+
+static void pieces_are_converted(void **state)
+{
+	static struct iovec iov[KPOST_IOVEC_MAX];
+	static const int counts[] = { 0, 1, 8, 9, KPOST_IOVEC_MAX };
+	const struct kpost_iovec *list;
+	struct kpost_pieces to;
+	unsigned int i;
+	int j;
+
+	(void)state;
+	for (j = 0; j < KPOST_IOVEC_MAX; j++) {
+		iov[j].iov_base = payload + j;
+		iov[j].iov_len = (size_t)j * 3;
+	}
+	for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		assert_int_equal(converted_pieces_get(&to, iov, counts[i]), 0);
+		assert_int_equal(to.count, counts[i]);
+		assert_true(to.address != (uintptr_t)iov);
+		list = (const struct kpost_iovec *)(uintptr_t)to.address;
+		for (j = 0; j < counts[i]; j++) {
+			assert_int_equal(list[j].base, (uintptr_t)(payload + j));
+			assert_int_equal(list[j].len, j * 3);
+		}
+		converted_pieces_put(&to);
+	}
+	assert_int_equal(converted_pieces_get(&to, iov, KPOST_IOVEC_MAX + 1), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(send_passes_all, standin_setup),
+		cmocka_unit_test_setup(sendv_passes_the_list, standin_setup),
+		cmocka_unit_test_setup(sendv_counts_at_their_limits, standin_setup),
+		cmocka_unit_test_setup(shape_is_not_the_callers, standin_setup),
+		cmocka_unit_test_setup(errors_are_returned, standin_setup),
+		cmocka_unit_test_setup(recv_passes_and_describes, standin_setup),
+		cmocka_unit_test_setup(recvv_passes_and_describes, standin_setup),
+		cmocka_unit_test_setup(recv_of_too_long_tells_size_only, standin_setup),
+		cmocka_unit_test(pieces_are_converted),
+	};
+
+	return cmocka_run_group_tests_name("message", tests, NULL, NULL);
+}
