@@ -18,24 +18,29 @@
 
 int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
-	const struct kpost_uring *uring = kpost_compat_uring_arg(cmd);
+	const struct kpost_uring *entry = kpost_compat_uring_arg(cmd);
+	/* The entry may be shared with user space: each field is read once. */
+	struct kpost_uring uring = {
+		.arg = READ_ONCE(entry->arg),
+		.reserved = READ_ONCE(entry->reserved),
+	};
 	struct kpost_operand op = {
 		.endpoint = cmd->file->private_data,
-		/* The entry is shared with user space: each field is read once. */
-		.arg = u64_to_user_ptr(READ_ONCE(uring->arg)),
+		.arg = u64_to_user_ptr(uring.arg),
 		.nowait = issue_flags & IO_URING_F_NONBLOCK || cmd->file->f_flags & O_NONBLOCK,
 		.fixed = cmd->flags & IORING_URING_CMD_FIXED ? cmd : NULL,
 	};
 	long ret;
 
-	if (READ_ONCE(uring->reserved))
+	if (uring.reserved)
 		return -EINVAL;
 	ret = kpost_operate(&op, cmd->cmd_op);
 	switch (ret) {
 	case -EAGAIN:
-		if (!op.dontwait)
-			return ret;
-		break;
+		if (op.dontwait)
+			break;
+		kpost_compat_uring_keep(cmd, &uring, sizeof(uring));
+		return ret;
 	case -ERESTARTSYS:
 	case -EINTR:
 		/* Cancelling a worker interrupts it without a signal. */

@@ -14,13 +14,33 @@
 #include <linux/uio.h>
 #include <net/net_namespace.h>
 
-/* The 16 bytes of a command, in memory shared with user space. */
+/* The 16 bytes of a command, perhaps in memory shared with user space. */
 static inline const void *kpost_compat_uring_arg(const struct io_uring_cmd *cmd)
 {
 #ifdef KPOST_HAVE_IO_URING_CMD_H
 	return io_uring_sqe_cmd(cmd->sqe);
 #else
 	return cmd->cmd;
+#endif
+}
+
+/*
+ * Have the worker that a command is left to see @arg, as it was read.  Some kernels
+ * set a copy of the entry aside and then have the worker read the shared one again,
+ * which is another command's by then.
+ */
+static inline void kpost_compat_uring_keep(struct io_uring_cmd *cmd, const void *arg, size_t size)
+{
+#ifdef KPOST_HAVE_IO_URING_CMD_H
+	struct io_kiocb *req = cmd_to_io_kiocb(cmd);
+	struct io_ring_ctx *ctx = req->ctx;
+	size_t shared = (size_t)ctx->sq_entries << !!(ctx->flags & IORING_SETUP_SQE128);
+	struct io_uring_sqe *copy = req->async_data;
+
+	if (cmd->sqe < ctx->sq_sqes || cmd->sqe >= ctx->sq_sqes + shared)
+		return;
+	memcpy(copy->cmd, arg, size);
+	cmd->sqe = copy;
 #endif
 }
 
