@@ -1,39 +1,66 @@
 # SPDX-License-Identifier: GPL-2.0-only
+#
+# Everything that is made goes below build/; each directory has its own Makefile.
 
 VERSION := 0.1.0
 KERNEL  ?= $(shell tools/vm/kernel default)
 KERNELS ?= 6.12 6.1
 PREFIX  ?= /usr/local
-BUILD   ?= build
 CFLAGS  ?= -O2 -g
+BUILD   ?= build
 
 override BUILD := $(abspath $(BUILD))
-export VERSION PREFIX BUILD CFLAGS
+export VERSION PREFIX DESTDIR BUILD CFLAGS
 
-all: module lib tools ## module, library and tools
+all: module lib tools ## module, library and tools (the default)
 
 module: ## the module, for the VM's KERNEL=6.12|6.1 or for KDIR=/lib/modules/.../build
 	+@tools/build-module $(or $(KDIR),$(KERNEL))
 
 lib: ## the library, shared and static
-	$(MAKE) -C lib
+	@$(MAKE) -C lib
 
-tools: lib ## the command and the demo's programs
-	$(MAKE) -C tools/kpost
-	$(MAKE) -C tools/demo
+tools: lib ## the kpost command and the demo's programs
+	@$(MAKE) -C tools/kpost
+	@$(MAKE) -C tools/demo
 
-vm: module ## a shell in the VM, or CMD='...'
-	@tools/vm/run --kernel $(KERNEL) $(if $(CMD),-- bash -c $(quote-cmd))
+selftests: lib ## the test programs
+	@$(MAKE) -C selftests
 
-clean: ## remove what was built, keep downloads
-	rm -rf $(filter-out $(BUILD)/kernel $(BUILD)/vm,$(wildcard $(BUILD)/*))
+docs: ## the man pages
+	@$(MAKE) -C Documentation
+
+demo: module tools ## a file's lines through a mailbox to three workers [INPUT=file]
+	@tools/demo/run --kernel $(KERNEL) $(if $(INPUT),$(call quote,$(INPUT)))
+
+test: lib tools selftests ## every test, on one kernel [KERNEL=6.12|6.1]
+	@tools/test $(KERNEL)
+
+test-matrix: lib tools selftests ## every test, on every kernel [KERNELS='6.12 6.1']
+	@tools/test $(KERNELS)
+
+vm: module tools ## a shell in the VM with kpost loaded, or CMD='...'
+	@tools/vm/run --kernel $(KERNEL) $(if $(CMD),-- bash -c $(call quote,$(CMD)))
+
+lint: lib tools selftests ## every static check
+	@tools/lint
+
+install: lib tools docs ## library, headers, command, man pages, DKMS source [PREFIX= DESTDIR=]
+	@for dir in lib tools/kpost Documentation kmod; do $(MAKE) -C $$dir install || exit; done
+
+uninstall: ## remove what install installs
+	@tools/uninstall
+
+clean: ## remove what was built, keep downloaded kernels
+	rm -rf $(filter-out $(BUILD)/kernel,$(wildcard $(BUILD)/*))
 
 distclean: ## remove downloads too
 	rm -rf $(BUILD)
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
-quote-cmd = '$(subst ','\'',$(CMD))'
+quote = '$(subst ','\'',$(1))'
 
-.PHONY: help all module lib tools vm clean distclean
+.PHONY: all module lib tools selftests docs demo test test-matrix vm lint install uninstall \
+	clean distclean help
