@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A page fault that is never answered holds up its own caller only: others go on
+ * within 100 ms, and the one that is stuck dies of SIGKILL within a second.
+ *
+ * userfaultfd(2) makes such pages: who touches one waits until it is filled in.
+ */
+#include <linux/userfaultfd.h>
+#include "kpost_test.h"
+
+FIXTURE(stall) {
+	int uffd;
+	char *page;		/* whoever touches it waits */
+	char *before;		/* a page that is there, right before it */
+	int fd;
+	struct kt_job job;
+	char buf[64];
+};
+
+static int make_uffd(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, UFFDIO_API, &api))
+		return -errno;
+	return fd;
+}
+
+FIXTURE_SETUP(stall)
+{
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	size_t size = kt_page_size();
+
+	self->uffd = make_uffd();
+	if (self->uffd < 0)
+		SKIP(return, "the kernel gives no userfaultfd here (CONFIG_USERFAULTFD): %s",
+		     strerror(-self->uffd));
+	self->before = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
+	ASSERT_NE(MAP_FAILED, self->before);
+	self->page = self->before + size;
+	kt_poison(self->before, size);
+	reg.range.start = (uintptr_t)self->page;
+	reg.range.len = size;
+	ASSERT_EQ(0, ioctl(self->uffd, UFFDIO_REGISTER, &reg));
+	self->fd = kt_mailbox(4, 4096, 512);
+	ASSERT_LE(0, self->fd);
+}
+
+FIXTURE_TEARDOWN(stall)
+{
+	if (self->uffd < 0)
+		return;
+	close(self->uffd);	/* lets go whoever is still stuck */
+	close(self->fd);
+}
+
+/* somebody is stuck on the page */
+static bool is_stuck(int uffd)
+{
+	struct pollfd pfd = { .fd = uffd, .events = POLLIN };
+
+	return poll(&pfd, 1, 0) == 1;
+}
+
+/* fill the page in with zeroes or with @content, which lets everybody go on */
+static long release(int uffd, char *page, const void *content)
+{
+	static char fill[65536] __attribute__((aligned(65536)));
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)page,
+		.src = (uintptr_t)fill,
+		.len = kt_page_size(),
+	};
+
+	memset(fill, 0, kt_page_size());
+	if (content)
+		memcpy(fill, content, 64);
+	return ioctl(uffd, UFFDIO_COPY, &copy) ? -errno : 0;
+}
+
+/*
+ * The fastest of some tries of what others do meanwhile, in ms: one slow try is the
+ * machine's business, but one that hangs never ends.
+ */
+#define fastest_of_five(what) ({						\
+	uint64_t kt_best = UINT64_MAX;						\
+										\
+	for (int kt_try = 0; kt_try < 5; kt_try++) {				\
+		uint64_t kt_start_at = kt_now();				\
+										\
+		what;								\
+		if (kt_now() - kt_start_at < kt_best)				\
+			kt_best = kt_now() - kt_start_at;			\
+	}									\
+	kt_best / KT_MS;							\
+})
+
+/* send, receive, call, look, change: all that others may want of the mailbox */
+static long answer_one(void *arg)
+{
+	int fd = *(int *)arg;
+	struct kpost_recv recv;
+	char buf[64];
+	long ret = kt_recv(fd, &recv, buf, sizeof(buf), 0, kt_soon());
+
+	return ret < 0 ? ret : kt_reply(fd, recv.token, "yes", 3);
+}
+
+static void use_mailbox(struct __test_metadata *_metadata, int fd)
+{
+	struct kpost_setattr attr = { .valid = KPOST_SET_MODE, .mode = 0600 };
+	struct kt_job server;
+	char buf[64];
+	int other;
+
+	ASSERT_EQ(0, kt_post(fd, "hello", 5, 7));
+	ASSERT_EQ(5, kt_take(fd, NULL, buf, sizeof(buf)));
+	ASSERT_EQ(0, memcmp(buf, "hello", 5));
+	kt_start_fn(&server, answer_one, &fd);
+	ASSERT_EQ(3, kt_call(fd, "ask", 3, buf, sizeof(buf), kt_soon()));
+	ASSERT_TRUE(kt_join(&server));
+	ASSERT_EQ(0, server.ret);
+	ASSERT_EQ(0, kt_ioctl(fd, KPOST_IOC_SETATTR, &attr));
+	other = kt_mailbox(4, 0, 0);
+	ASSERT_LE(0, other);
+	ASSERT_EQ(0, kt_post(other, "hello", 5, 0));
+	ASSERT_EQ(5, kt_take(other, NULL, buf, sizeof(buf)));
+	ASSERT_EQ(0, close(other));
+}
+
+TEST_F(stall, no_stall_by_a_sender_whose_payload_faults)
+{
+	struct kpost_send send = kt_send_args(self->page - 4, 8, 0, 0, kt_soon());
+	struct kpost_stat before = kt_stat(self->fd);
+
+	kt_start(&self->job, self->fd, KPOST_IOC_SEND, &send);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	/* it has taken no place, and no number */
+	EXPECT_TRUE(kt_stat_same(before, kt_stat(self->fd)));
+	EXPECT_GT(100, fastest_of_five(use_mailbox(_metadata, self->fd)));
+	for (int i = 0; i < 4; i++) {
+		EXPECT_EQ(0, kt_post(self->fd, "full", 4, 0));
+	}
+	for (int i = 0; i < 4; i++) {
+		EXPECT_EQ(4, kt_take(self->fd, NULL, self->buf, 64));
+	}
+	EXPECT_FALSE(kt_done(&self->job));
+	ASSERT_EQ(0, release(self->uffd, self->page, "late"));
+	ASSERT_TRUE(kt_join(&self->job));
+	EXPECT_EQ(0, self->job.ret);
+	ASSERT_EQ(8, kt_take(self->fd, NULL, self->buf, 64));
+	EXPECT_EQ(0, memcmp(self->buf + 4, "late", 4));
+}
+
+TEST_F(stall, no_stall_by_a_sender_whose_struct_faults)
+{
+	struct kpost_stat before = kt_stat(self->fd);
+
+	kt_start(&self->job, self->fd, KPOST_IOC_SEND, self->page - 8);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	EXPECT_TRUE(kt_stat_same(before, kt_stat(self->fd)));
+	EXPECT_GT(100, fastest_of_five(use_mailbox(_metadata, self->fd)));
+	/* its flags and priority were poison */
+	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+	ASSERT_TRUE(kt_join(&self->job));
+	EXPECT_EQ(-EINVAL, self->job.ret);
+}
+
+TEST_F(stall, no_stall_by_a_sender_whose_list_of_pieces_faults)
+{
+	struct kpost_iovec first = { (uintptr_t)"piece", 5 };
+	struct kpost_send send = kt_send_args(self->page - sizeof(first), 2, 0, KPOST_IOVEC,
+					      kt_soon());
+
+	memcpy(self->page - sizeof(first), &first, sizeof(first));
+	kt_start(&self->job, self->fd, KPOST_IOC_SEND, &send);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	EXPECT_GT(100, fastest_of_five(use_mailbox(_metadata, self->fd)));
+	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+	ASSERT_TRUE(kt_join(&self->job));
+	EXPECT_EQ(0, self->job.ret);
+	EXPECT_EQ(5, kt_take(self->fd, NULL, self->buf, 64));
+}
+
+/* what it took stays its own, and in its place, until it has it or leaves */
+TEST_F(stall, no_stall_by_a_receiver_whose_buffer_faults)
+{
+	struct kpost_recv recv = kt_recv_args(self->page - 4, 64, 0, kt_soon());
+
+	ASSERT_EQ(0, kt_post(self->fd, "receive me", 10, 9));
+	kt_start(&self->job, self->fd, KPOST_IOC_RECV, &recv);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	EXPECT_GT(100, fastest_of_five(use_mailbox(_metadata, self->fd)));
+	EXPECT_EQ(-EAGAIN, kt_take(self->fd, NULL, self->buf, 64));
+	/* its room is not given away */
+	EXPECT_EQ(1, kt_stat(self->fd).queued_messages);
+	EXPECT_EQ(10, kt_stat(self->fd).queued_bytes);
+	for (int i = 0; i < 3; i++) {
+		EXPECT_EQ(0, kt_post(self->fd, "x", 1, 0));
+	}
+	EXPECT_REFUSED(EAGAIN, self->fd, kt_post(self->fd, "x", 1, 0));
+	EXPECT_FALSE(kt_done(&self->job));
+	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+	ASSERT_TRUE(kt_join(&self->job));
+	ASSERT_EQ(10, self->job.ret);
+	EXPECT_EQ(0, memcmp(self->page - 4, "receive me", 10));
+	EXPECT_EQ(3, kt_stat(self->fd).queued_messages);
+}
+
+/* what the kernel says of the message cannot be written */
+TEST_F(stall, no_stall_by_a_receiver_whose_struct_faults)
+{
+	struct kpost_recv *recv = (void *)(self->page - 32);	/* the in-fields stay there */
+
+	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+	*recv = kt_recv_args(self->buf, 64, 0, kt_soon());
+	kt_start(&self->job, self->fd, KPOST_IOC_RECV, recv);
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_receivers == 1));
+	ASSERT_EQ(0, madvise(self->page, kt_page_size(), MADV_DONTNEED));
+	ASSERT_EQ(0, kt_post(self->fd, "receive me", 10, 9));
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	EXPECT_GT(100, fastest_of_five(use_mailbox(_metadata, self->fd)));
+	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+	ASSERT_TRUE(kt_join(&self->job));
+	EXPECT_EQ(10, self->job.ret);
+	EXPECT_EQ(10, recv->size);
+	EXPECT_EQ(9, recv->priority);
+	EXPECT_EQ(0, memcmp(self->buf, "receive me", 10));
+}
+
+static long stat_into(void *arg)
+{
+	FIXTURE_DATA(stall) *self = arg;
+
+	return kt_ioctl(self->fd, KPOST_IOC_STAT, self->page - 8);
+}
+
+TEST_F(stall, no_stall_by_one_who_looks)
+{
+	kt_start_fn(&self->job, stat_into, self);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	EXPECT_GT(100, fastest_of_five(use_mailbox(_metadata, self->fd)));
+	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+	ASSERT_TRUE(kt_join(&self->job));
+	EXPECT_EQ(0, self->job.ret);
+}
+
+static void use_names(struct __test_metadata *_metadata)
+{
+	char name[KT_NAME_SIZE];
+	int fd = kt_create(kt_name(name), KT_ALL), again;
+
+	ASSERT_LE(0, fd);
+	again = kt_open(name, KPOST_RIGHT_SEND, 0);
+	ASSERT_LE(0, again);
+	ASSERT_EQ(0, kt_unlink(name));
+	close(again);
+	close(fd);
+}
+
+TEST_F(stall, no_stall_by_one_who_lists)
+{
+	struct kpost_list list = {
+		.buf = (uintptr_t)self->page,
+		.count = 8,
+		.entry_size = sizeof(struct kpost_stat),
+	};
+	char name[KT_NAME_SIZE];
+	int fd = kt_create(kt_name(name), KT_ALL);
+
+	ASSERT_LE(0, fd);
+	kt_start(&self->job, kt_device(), KPOST_IOC_LIST, &list);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	EXPECT_GT(100, fastest_of_five(use_names(_metadata)));
+	EXPECT_GT(100, fastest_of_five(use_mailbox(_metadata, fd)));
+	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+	ASSERT_TRUE(kt_join(&self->job));
+	EXPECT_LE(1, self->job.ret);
+}
+
+static long reply_from(void *arg)
+{
+	FIXTURE_DATA(stall) *self = arg;
+	uint64_t token;
+
+	memcpy(&token, self->buf, sizeof(token));
+	return kt_reply(self->fd, token, self->page, 8);
+}
+
+/* and while it is stuck, nobody else can use the token */
+TEST_F(stall, no_stall_by_a_replier_whose_payload_faults)
+{
+	char answer[16];
+	struct kpost_call call = kt_call_args("ask", 3, answer, sizeof(answer), kt_soon());
+	struct kpost_recv recv;
+	struct kt_job caller;
+
+	kt_start(&caller, self->fd, KPOST_IOC_CALL, &call);
+	ASSERT_EQ(3, kt_recv(self->fd, &recv, self->buf, 64, 0, kt_soon()));
+	memcpy(self->buf, &recv.token, sizeof(recv.token));
+	kt_start_fn(&self->job, reply_from, self);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	EXPECT_REFUSED(EBUSY, self->fd, kt_reply(self->fd, recv.token, "mine", 4));
+	EXPECT_REFUSED(EBUSY, self->fd, kt_drop(self->fd, recv.token));
+	EXPECT_GT(100, fastest_of_five(use_mailbox(_metadata, self->fd)));
+	EXPECT_FALSE(kt_done(&caller));
+	ASSERT_EQ(0, release(self->uffd, self->page, "answered"));
+	ASSERT_TRUE(kt_join(&self->job));
+	EXPECT_EQ(0, self->job.ret);
+	ASSERT_TRUE(kt_join(&caller));
+	EXPECT_EQ(8, caller.ret);
+	EXPECT_EQ(0, memcmp(answer, "answered", 8));
+	EXPECT_EQ(-ENOENT, kt_reply(self->fd, recv.token, "mine", 4));
+}
+
+/* its caller can leave meanwhile, by its deadline */
+TEST_F(stall, no_stall_of_a_caller_by_its_replier)
+{
+	char answer[16];
+	struct kpost_call call = kt_call_args("ask", 3, answer, sizeof(answer), kt_in(300));
+	struct kpost_recv recv;
+	struct kt_job caller;
+
+	kt_start(&caller, self->fd, KPOST_IOC_CALL, &call);
+	ASSERT_EQ(3, kt_recv(self->fd, &recv, self->buf, 64, 0, kt_soon()));
+	memcpy(self->buf, &recv.token, sizeof(recv.token));
+	kt_start_fn(&self->job, reply_from, self);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	ASSERT_TRUE(kt_join(&caller));
+	EXPECT_EQ(-ETIMEDOUT, caller.ret);
+	EXPECT_LT(caller.ended - call.deadline, 1000 * KT_MS);
+	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+	ASSERT_TRUE(kt_join(&self->job));
+	EXPECT_EQ(-ECANCELED, self->job.ret);
+	EXPECT_EQ(-ENOENT, kt_reply(self->fd, recv.token, "mine", 4));
+	EXPECT_EQ(0, kt_stat(self->fd).open_calls);
+}
+
+/* the caller's own buffer is gone when the reply comes: the replier does not care */
+TEST_F(stall, no_stall_of_a_replier_by_its_caller)
+{
+	struct kpost_call call = kt_call_args("ask", 3, self->page, 16, kt_soon());
+	struct kpost_recv recv;
+
+	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+	kt_start(&self->job, self->fd, KPOST_IOC_CALL, &call);
+	ASSERT_EQ(3, kt_recv(self->fd, &recv, self->buf, 64, 0, kt_soon()));
+	ASSERT_EQ(0, madvise(self->page, kt_page_size(), MADV_DONTNEED));
+	uint64_t start = kt_now();
+
+	ASSERT_EQ(0, kt_reply(self->fd, recv.token, "yes", 3));
+	EXPECT_LT(kt_now() - start, 1000 * KT_MS);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	EXPECT_GT(100, fastest_of_five(use_mailbox(_metadata, self->fd)));
+	EXPECT_FALSE(kt_done(&self->job));
+	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+	ASSERT_TRUE(kt_join(&self->job));
+	EXPECT_EQ(3, self->job.ret);
+	EXPECT_EQ(0, memcmp(self->page, "yes", 3));
+}
+
+/* a child whose page nobody fills in: it reports when it is about to touch it */
+static pid_t fork_stuck(struct __test_metadata *_metadata, int fd, bool receive)
+{
+	int *ready = kt_shared(sizeof(*ready));
+	pid_t pid = kt_fork();
+
+	if (pid == 0) {
+		struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+		size_t size = kt_page_size();
+		char *page = mmap(NULL, size, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		struct kpost_send send = kt_send_args(page, 8, 0, 0, 0);
+		struct kpost_recv recv = kt_recv_args(page, 64, 0, 0);
+		struct kt_job job;
+		int uffd = make_uffd();
+
+		reg.range.start = (uintptr_t)page;
+		reg.range.len = size;
+		if (uffd < 0 || ioctl(uffd, UFFDIO_REGISTER, &reg))
+			_exit(1);
+		if (receive)
+			kt_start(&job, fd, KPOST_IOC_RECV, &recv);
+		else
+			kt_start(&job, fd, KPOST_IOC_SEND, &send);
+		if (kt_until(is_stuck(uffd)))
+			*ready = 1;
+		for (;;)
+			pause();
+	}
+	ASSERT_TRUE(kt_until(*(volatile int *)ready)) TH_LOG("the child did not get stuck");
+	return pid;
+}
+
+TEST_F(stall, no_stall_of_sigkill_by_a_fault_while_sending)
+{
+	struct kpost_stat before = kt_stat(self->fd);
+	pid_t pid = fork_stuck(_metadata, self->fd, false);
+	long ms = kt_kill(pid);
+
+	EXPECT_LE(0, ms);
+	EXPECT_GT(1000, ms);
+	EXPECT_TRUE(kt_stat_same(before, kt_stat(self->fd)));
+	EXPECT_EQ(-EAGAIN, kt_take(self->fd, NULL, self->buf, 64));
+}
+
+/* what it had taken is there again, in its place */
+TEST_F(stall, no_stall_of_sigkill_by_a_fault_while_receiving)
+{
+	struct kpost_recv recv;
+	struct kpost_stat before;
+	pid_t pid;
+	long ms;
+
+	ASSERT_EQ(0, kt_post(self->fd, "first", 5, 0));
+	ASSERT_EQ(0, kt_post(self->fd, "second", 6, 0));
+	before = kt_stat(self->fd);
+	pid = fork_stuck(_metadata, self->fd, true);
+	ms = kt_kill(pid);
+	EXPECT_LE(0, ms);
+	EXPECT_GT(1000, ms);
+	EXPECT_TRUE(kt_stat_same(before, kt_stat(self->fd)));
+	ASSERT_EQ(5, kt_take(self->fd, &recv, self->buf, 64));
+	EXPECT_EQ(1, recv.sequence);
+	ASSERT_EQ(6, kt_take(self->fd, &recv, self->buf, 64));
+	EXPECT_EQ(2, recv.sequence);
+}
+
+/* the mailbox closes under one that is stuck, and the close does not wait for it */
+TEST_F(stall, no_stall_of_close_by_a_fault)
+{
+	struct kpost_send send = kt_send_args(self->page, 8, 0, 0, kt_soon());
+	uint64_t start;
+	int fds[2];
+
+	ASSERT_EQ(0, kt_pair(fds, 4, 0));
+	kt_start(&self->job, fds[1], KPOST_IOC_SEND, &send);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	start = kt_now();
+	ASSERT_EQ(0, close(fds[0]));
+	EXPECT_LT(kt_now() - start, 1000 * KT_MS);
+	EXPECT_EQ(KPOST_STAT_CLOSED, kt_stat(fds[1]).flags & KPOST_STAT_CLOSED);
+	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+	ASSERT_TRUE(kt_join(&self->job));
+	EXPECT_EQ(-EPIPE, self->job.ret);
+	close(fds[1]);
+}
+
+TEST_HARNESS_MAIN
