@@ -125,11 +125,9 @@ static void drain(struct kpost_sender *sender)
 
 	while (!io_uring_peek_cqe(&sender->ring, &cqe)) {
 		slot = io_uring_cqe_get_data(cqe);
-		if (slot) { /* a cancellation has none */
-			slot->result = cqe->res < 0 ? cqe->res : 0;
-			slot->returned = true;
-			sender->in_flight--;
-		}
+		slot->result = cqe->res < 0 ? cqe->res : 0;
+		slot->returned = true;
+		sender->in_flight--;
 		io_uring_cqe_seen(&sender->ring, cqe);
 	}
 }
@@ -515,24 +513,24 @@ err_sender:
 /* Cancel the chain in flight; the rest of it falls with the request that waits. */
 static void cancel(struct kpost_sender *sender)
 {
+	/*
+	 * Not a request of its own: that would take the place in the ring of one in
+	 * the chain, which some kernels read only when its turn comes.
+	 */
+	struct io_uring_sync_cancel_reg everything = {
+		.fd = -1,
+		.flags = IORING_ASYNC_CANCEL_ANY,
+		.timeout = { .tv_nsec = CANCEL_MS * 1000000 },
+	};
 	struct pollfd fd = { .fd = sender->event, .events = POLLIN };
-	struct io_uring_sqe *sqe;
 
 	for (;;) {
 		event_clear(sender);
 		drain(sender);
 		if (!sender->in_flight)
 			return;
-		sqe = io_uring_get_sqe(&sender->ring);
-		io_uring_prep_cancel(sqe, NULL, IORING_ASYNC_CANCEL_ANY);
-		io_uring_sqe_set_data(sqe, NULL);
-		if (io_uring_submit(&sender->ring) < 1)
-			ring_rewind(&sender->ring);
-		/*
-		 * The cancellation's own completion sets the event too.  A request that
-		 * was just being started is not found by it, hence the loop.
-		 */
-		event_clear(sender);
+		/* A request that was just being started is not found, hence the loop. */
+		(void)io_uring_register_sync_cancel(&sender->ring, &everything);
 		drain(sender);
 		if (sender->in_flight)
 			(void)poll(&fd, 1, CANCEL_MS);
