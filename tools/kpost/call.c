@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* kpost call: a request, and its reply. */
+#include "tool.h"
+
+#define DEFAULT_REPLY 65536
+
+struct options {
+	const char *name;
+	const char *payload; /* NULL to read it */
+	unsigned int priority;
+	size_t reply_max;
+	int64_t timeout;
+	bool raw;
+	bool json;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct options *options = state->input;
+
+	switch (key) {
+	case 'p':
+		options->priority =
+			(unsigned int)parse_size(state, "priority", arg, KPOST_PRIORITY_MAX);
+		break;
+	case 't':
+		options->timeout = parse_timeout(state, arg);
+		break;
+	case KEY_REPLY_MAX:
+		options->reply_max = parse_size(state, "reply-max", arg, KPOST_PAYLOAD_MAX);
+		break;
+	case KEY_RAW:
+		options->raw = true;
+		break;
+	case KEY_JSON:
+		options->json = true;
+		break;
+	case ARGP_KEY_ARG:
+		if (state->arg_num == 0)
+			options->name = arg;
+		else if (state->arg_num == 1)
+			options->payload = strcmp(arg, "-") ? arg : NULL;
+		else
+			argp_usage(state);
+		break;
+	case ARGP_KEY_END:
+		if (!options->name)
+			argp_error(state, "which mailbox?");
+		if (options->raw && options->json)
+			argp_error(state, "--raw and --json exclude each other");
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const struct argp_option choices[] = {
+	{ "priority", 'p', "N", 0, "Priority of the request, 0 (default) to 32767", 0 },
+	TIMEOUT_OPTION("Give up when there is no reply after this long, with status 4"),
+	{ "reply-max", KEY_REPLY_MAX, "SIZE", 0, "Longest reply; default 64K", 0 },
+	{ "raw", KEY_RAW, NULL, 0, "Print no newline after the reply", 0 },
+	{ "json", KEY_JSON, NULL, 0, "Print the reply as JSON, text or base64", 0 },
+	{ 0 },
+};
+
+static const struct argp argp = {
+	.options = choices,
+	.parser = parse,
+	.args_doc = "NAME [PAYLOAD|-]",
+	.doc = "Send PAYLOAD or standard input as a call, and print the reply, as it is, and a "
+	       "newline. Ends with status 7 at once if the receiver dies or gives it up.",
+};
+
+int verb_call(int argc, char **argv)
+{
+	struct options options = { .timeout = -1, .reply_max = DEFAULT_REPLY };
+	struct iovec request, reply;
+	struct input input;
+	const char *bytes;
+	size_t len;
+	ssize_t ret;
+	int fd;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &options);
+	fd = mailbox_open(options.name, KPOST_RIGHT_SEND, 0, NULL, 0);
+	if (options.payload) {
+		bytes = options.payload;
+		len = strlen(bytes);
+	} else {
+		input_open(&input, NULL, KPOST_PAYLOAD_MAX);
+		input_whole(&input, &bytes, &len);
+	}
+	request = (struct iovec){ .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
+	reply = (struct iovec){ .iov_base = malloc(options.reply_max + 1),
+				.iov_len = options.reply_max };
+	if (!reply.iov_base)
+		fail(ENOMEM, NULL, "cannot make room for the reply");
+	ret = kpost_callv(fd, &request, 1, &reply, 1, options.priority,
+			  kpost_deadline(options.timeout));
+	if (ret < 0)
+		fail((int)ret, options.name, "call to mailbox '%s' failed", shown(options.name));
+	if (options.json) {
+		json_open("{");
+		json_number("size", (uint64_t)ret);
+		json_bytes("reply", reply.iov_base, (size_t)ret);
+		json_close("}");
+		json_end_line();
+		return STATUS_OK;
+	}
+	output(reply.iov_base, (size_t)ret);
+	if (!options.raw)
+		output("\n", 1);
+	return STATUS_OK;
+}

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# bash completion for kpost(1)
+
+_kpost_names()
+{
+	local name escaped
+	while IFS= read -r name; do
+		[[ $name == "$cur"* ]] || continue
+		# Names may hold spaces and worse.
+		printf -v escaped '%q' "$name"
+		COMPREPLY+=("$escaped")
+	done < <(kpost ls --names 2>/dev/null)
+}
+
+_kpost_words()
+{
+	local word
+	for word in "$@"; do
+		[[ $word == "$cur"* ]] && COMPREPLY+=("$word")
+	done
+}
+
+_kpost()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} options='' i
+	COMPREPLY=()
+
+	if ((COMP_CWORD == 1)); then
+		_kpost_words create send recv call serve ls stat set rm wait info \
+			--help --version
+		return
+	fi
+	# Behind the name, serve runs a command with options of its own.
+	if [[ $verb == serve ]]; then
+		for ((i = 2; i < COMP_CWORD; i++)); do
+			if [[ ${COMP_WORDS[i]} == -- ]]; then
+				if ((i == COMP_CWORD - 1)); then
+					mapfile -t COMPREPLY < <(compgen -c -- "$cur")
+				else
+					mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+				fi
+				return
+			fi
+		done
+	fi
+	if [[ $cur == -* ]]; then
+		case $verb in
+		create) options='--mode --messages --bytes --message-max --exclusive' ;;
+		send) options='--priority --timeout --sync --whole --create' ;;
+		recv) options='--count --follow --timeout --raw --json' ;;
+		call) options='--priority --timeout --reply-max --raw --json' ;;
+		serve) options='--jobs --' ;;
+		ls) options='--names --json' ;;
+		stat) options='--json' ;;
+		set) options='--mode --owner --messages --bytes' ;;
+		wait) options='--timeout' ;;
+		info) options='--json' ;;
+		esac
+		# shellcheck disable=SC2086 # words of ours
+		_kpost_words $options --help --usage
+		return
+	fi
+	case $verb in
+	send)
+		# First the mailbox, then a file.
+		for ((i = 2; i < COMP_CWORD; i++)); do
+			case ${COMP_WORDS[i - 1]} in
+			--priority | --timeout | -p | -t) continue ;;
+			esac
+			if [[ ${COMP_WORDS[i]} != -* ]]; then
+				mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+				return
+			fi
+		done
+		_kpost_names
+		;;
+	set)
+		if [[ ${COMP_WORDS[COMP_CWORD - 1]} == @(-o|--owner) ]]; then
+			mapfile -t COMPREPLY < <(compgen -u -- "$cur")
+		else
+			_kpost_names
+		fi
+		;;
+	recv | call | serve | stat | rm) _kpost_names ;;
+	esac
+}
+
+complete -F _kpost kpost

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* kpost create: make a mailbox that stays until it is removed. */
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+struct options {
+	const char *name;
+	struct kpost_attr attr;
+	unsigned int flags;
+	bool mode_given;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct options *options = state->input;
+
+	switch (key) {
+	case 'm':
+		options->attr.mode = parse_mode(state, arg);
+		options->mode_given = true;
+		break;
+	case KEY_MESSAGES:
+		options->attr.messages =
+			(unsigned int)parse_size(state, "messages", arg, UINT32_MAX);
+		break;
+	case KEY_BYTES:
+		options->attr.bytes = parse_size(state, "bytes", arg, INT64_MAX);
+		break;
+	case KEY_MESSAGE_MAX:
+		options->attr.message_max = parse_size(state, "message-max", arg, UINT32_MAX);
+		break;
+	case KEY_EXCLUSIVE:
+		options->flags |= KPOST_OPEN_EXCL;
+		break;
+	case ARGP_KEY_ARG:
+		if (options->name)
+			argp_usage(state);
+		options->name = arg;
+		break;
+	case ARGP_KEY_END:
+		if (!options->name)
+			argp_error(state, "which mailbox?");
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const struct argp_option choices[] = {
+	{ "mode", 'm', "OCTAL", 0, "Permission bits, exactly; default 600", 0 },
+	{ "messages", KEY_MESSAGES, "N", 0, "Capacity in messages", 0 },
+	{ "bytes", KEY_BYTES, "SIZE", 0, "Capacity in bytes of payload; K, M, G for 1024s", 0 },
+	{ "message-max", KEY_MESSAGE_MAX, "SIZE", 0, "Longest message", 0 },
+	{ "exclusive", KEY_EXCLUSIVE, NULL, 0, "Fail if there is such a mailbox already", 0 },
+	{ 0 },
+};
+
+static const struct argp argp = {
+	.options = choices,
+	.parser = parse,
+	.args_doc = "NAME",
+	.doc = "Make a mailbox that stays, with what is in it, until 'kpost rm'. One that exists "
+	       "already is left as it is. 'kpost info' shows the defaults and limits.",
+};
+
+int verb_create(int argc, char **argv)
+{
+	struct options options = { .flags = KPOST_OPEN_CREATE | KPOST_OPEN_PERSIST };
+
+	argp_parse(&argp, argc, argv, 0, NULL, &options);
+	/* A mode that was typed is meant as it is, as with mkfifo(1). */
+	if (options.mode_given) {
+		umask(0);
+		if (!options.attr.mode)
+			fail_plain(STATUS_USAGE, "a mailbox of mode 000 could not be used");
+	}
+	close(mailbox_open(options.name, KPOST_RIGHT_ADMIN, options.flags, &options.attr, 0));
+	return STATUS_OK;
+}

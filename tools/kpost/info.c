@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* kpost info: what the module is, and its limits. */
+#include "tool.h"
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	bool *json = state->input;
+
+	(void)arg;
+	switch (key) {
+	case KEY_JSON:
+		*json = true;
+		break;
+	case ARGP_KEY_ARG:
+		argp_usage(state);
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const struct argp_option choices[] = { JSON_OPTION, { 0 } };
+
+static const struct argp argp = {
+	.options = choices,
+	.parser = parse,
+	.doc = "Show the version and features of the kernel module, and its limits, which are "
+	       "the sysctls net.kpost.*.",
+};
+
+static void print_json(const struct kpost_info *info)
+{
+	json_open("{");
+	json_number("abi_version", info->abi_version);
+	json_bool("io_uring", info->features & KPOST_FEATURE_URING);
+	json_bool("io_uring_registered_buffers", info->features & KPOST_FEATURE_URING_FIXED);
+	json_number("name_max", info->name_max);
+	json_number("payload_max", info->payload_max);
+	json_number("priority_max", info->priority_max);
+	json_number("iovec_max", info->iovec_max);
+	json_number("default_messages", info->default_messages);
+	json_number("default_bytes", info->default_bytes);
+	json_number("max_messages", info->max_messages);
+	json_number("max_bytes", info->max_bytes);
+	json_number("user_mailboxes", info->user_mailboxes);
+	json_number("user_bytes", info->user_bytes);
+	json_number("office_mailboxes", info->office_mailboxes);
+	json_number("office_bytes", info->office_bytes);
+	json_close("}");
+	json_end_line();
+}
+
+static void print_text(const struct kpost_info *info)
+{
+	printf("interface         version %u\n", info->abi_version);
+	printf("io_uring          %s\n",
+	       !(info->features & KPOST_FEATURE_URING)	     ? "no" :
+	       !(info->features & KPOST_FEATURE_URING_FIXED) ? "yes, without registered buffers" :
+							       "yes, also with registered buffers");
+	printf("name              at most %u bytes\n", info->name_max);
+	printf("message           at most %s, priorities 0 to %u\n", human_size(info->payload_max),
+	       info->priority_max);
+	printf("a new mailbox     %u messages, %s\n", info->default_messages,
+	       human_size(info->default_bytes));
+	printf("... at most       %u messages, %s\n", info->max_messages,
+	       human_size(info->max_bytes));
+	printf("one user          %u mailboxes, %s\n", info->user_mailboxes,
+	       human_size(info->user_bytes));
+	printf("all users         %u mailboxes, %s\n", info->office_mailboxes,
+	       human_size(info->office_bytes));
+}
+
+int verb_info(int argc, char **argv)
+{
+	struct kpost_info info;
+	bool json = false;
+	int ret;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &json);
+	ret = kpost_info_at(device_open(), &info);
+	if (ret)
+		fail(ret, NULL, "cannot ask the kernel module");
+	if (json)
+		print_json(&info);
+	else
+		print_text(&info);
+	return STATUS_OK;
+}

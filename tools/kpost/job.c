@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "job.h"
+
+#define STEP 65536
+
+static void set_number(const char *name, uint64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	setenv(name, text, 1);
+}
+
+/* In the child: become the command. */
+static _Noreturn void become(char **command, const char *mailbox, const sigset_t *signals,
+			     const struct kpost_message *message, int in, int out)
+{
+	if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0)
+		_exit(126);
+	setenv("KPOST_MAILBOX", mailbox, 1);
+	set_number("KPOST_SEQUENCE", message->sequence);
+	set_number("KPOST_PRIORITY", message->priority);
+	set_number("KPOST_PID", (uint64_t)message->pid);
+	set_number("KPOST_UID", message->uid);
+	set_number("KPOST_GID", message->gid);
+	signal(SIGPIPE, SIG_DFL);
+	sigprocmask(SIG_SETMASK, signals, NULL);
+	execvp(command[0], command);
+	fprintf(stderr, "kpost: cannot run '%s': %s\n", shown(command[0]), strerror(errno));
+	_exit(127);
+}
+
+int job_start(struct job *job, char **command, const char *mailbox, const sigset_t *signals,
+	      const struct kpost_message *message, char *payload, size_t len)
+{
+	int in[2], out[2], error;
+
+	memset(job, 0, sizeof(*job));
+	if (pipe2(in, O_CLOEXEC))
+		return -errno;
+	if (pipe2(out, O_CLOEXEC)) {
+		error = errno;
+		goto err_in;
+	}
+	job->pid = fork();
+	if (job->pid < 0) {
+		error = errno;
+		job->pid = 0;
+		goto err_out;
+	}
+	if (!job->pid)
+		become(command, mailbox, signals, message, in[0], out[1]);
+	close(in[0]);
+	close(out[1]);
+	/* Only our ends: a command may expect its own to wait. */
+	fcntl(in[1], F_SETFL, O_NONBLOCK);
+	fcntl(out[0], F_SETFL, O_NONBLOCK);
+	job->in = in[1];
+	job->out = out[0];
+	job->message = *message;
+	job->payload = payload;
+	job->len = len;
+	return 0;
+
+err_out:
+	close(out[0]);
+	close(out[1]);
+err_in:
+	close(in[0]);
+	close(in[1]);
+	return -error;
+}
+
+unsigned int job_poll(const struct job *job, struct pollfd *fds)
+{
+	unsigned int count = 0;
+
+	if (job->in >= 0)
+		fds[count++] = (struct pollfd){ .fd = job->in, .events = POLLOUT };
+	if (job->out >= 0)
+		fds[count++] = (struct pollfd){ .fd = job->out, .events = POLLIN };
+	return count;
+}
+
+static void feed(struct job *job)
+{
+	ssize_t ret = 0;
+
+	while (job->written < job->len) {
+		ret = write(job->in, job->payload + job->written, job->len - job->written);
+		if (ret < 0)
+			break;
+		job->written += (size_t)ret;
+	}
+	if (ret < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	/* All is written, or the command wants no more of it, which is its right. */
+	close(job->in);
+	job->in = -1;
+}
+
+static void stop_reading(struct job *job)
+{
+	close(job->out);
+	job->out = -1;
+}
+
+static void collect(struct job *job)
+{
+	char *grown;
+	ssize_t ret;
+
+	for (;;) {
+		if (job->reply_room - job->reply_len < STEP) {
+			grown = realloc(job->reply, 2 * job->reply_room + STEP);
+			if (!grown)
+				fail(ENOMEM, NULL, "cannot make room for a reply");
+			job->reply = grown;
+			job->reply_room = 2 * job->reply_room + STEP;
+		}
+		ret = read(job->out, job->reply + job->reply_len, job->reply_room - job->reply_len);
+		if (ret < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (ret <= 0) {
+			stop_reading(job);
+			return;
+		}
+		/* Nobody waits for the output of what was no call. */
+		if (!job->message.token)
+			continue;
+		job->reply_len += (size_t)ret;
+		if (job->reply_len > job->message.reply_max) {
+			job->oversize = true;
+			stop_reading(job);
+			return;
+		}
+	}
+}
+
+void job_move(struct job *job)
+{
+	if (job->in >= 0)
+		feed(job);
+	if (job->out >= 0)
+		collect(job);
+	if (!job->exited && waitpid(job->pid, &job->status, WNOHANG) == job->pid)
+		job->exited = true;
+}
+
+bool job_done(const struct job *job)
+{
+	return job->exited && job->out < 0;
+}
+
+void job_free(struct job *job)
+{
+	if (job->in >= 0)
+		close(job->in);
+	if (job->out >= 0)
+		close(job->out);
+	free(job->payload);
+	free(job->reply);
+	memset(job, 0, sizeof(*job));
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Coming by the device and by mailboxes. */
+#include <unistd.h>
+
+#include "tool.h"
+
+int device_open(void)
+{
+	int device = kpost_device();
+
+	if (device == -ENOENT || device == -ENXIO || device == -ENODEV)
+		fail_plain(STATUS_NO_DEVICE,
+			   "there is no /dev/kpost: the kernel module is not loaded; "
+			   "load it with 'modprobe kpost' as root");
+	if (device < 0)
+		fail(device, NULL, "cannot open /dev/kpost");
+	return device;
+}
+
+/* What to say of a name that no mailbox can have. */
+static void check_name(const char *name)
+{
+	const char *c;
+
+	if (!*name)
+		fail_plain(STATUS_USAGE, "the name of a mailbox cannot be empty");
+	for (c = name; *c; c++) {
+		if (*c == '/' || (unsigned char)*c < 0x20 || *c == 0x7f)
+			fail_plain(STATUS_USAGE,
+				   "'%s' cannot be a mailbox: a name has no '/' and no "
+				   "control characters",
+				   shown(name));
+	}
+	if (c - name > KPOST_NAME_MAX)
+		fail_plain(STATUS_USAGE, "the name of a mailbox has at most %d bytes, not %zu",
+			   KPOST_NAME_MAX, (size_t)(c - name));
+}
+
+int mailbox_open(const char *name, unsigned int rights, unsigned int flags,
+		 const struct kpost_attr *attr, uint64_t deadline)
+{
+	int device, fd;
+
+	check_name(name);
+	device = device_open();
+	fd = kpost_open_at(device, name, rights, flags, attr, deadline);
+	close(device);
+	if (fd == -EINVAL && attr)
+		fail_plain(STATUS_USAGE,
+			   "cannot make mailbox '%s': these sizes do not go together; a message "
+			   "must fit in --bytes, and none can be longer than %s",
+			   shown(name), human_size(KPOST_PAYLOAD_MAX));
+	if (fd < 0)
+		fail(fd, name, "cannot %s mailbox '%s'",
+		     flags & KPOST_OPEN_CREATE ? "make" : "open", shown(name));
+	return fd;
+}
+
+struct wanted {
+	const char *name;
+	struct kpost_stat *st;
+};
+
+static int is_wanted(const struct kpost_stat *st, void *arg)
+{
+	const struct wanted *wanted = arg;
+	int order = strcmp(st->name, wanted->name);
+
+	if (!order)
+		*wanted->st = *st;
+	/* They come in order, so there is no need to go past it. */
+	return order < 0 ? 0 : order + 1;
+}
+
+/*
+ * From the list rather than by opening: the last endpoint that can receive closes
+ * the mailbox when it goes, and looking must not do that.
+ */
+int mailbox_find(const char *name, struct kpost_stat *st)
+{
+	struct wanted wanted = { .name = name, .st = st };
+	int device, ret;
+
+	check_name(name);
+	device = device_open();
+	ret = kpost_list_at(device, is_wanted, &wanted);
+	close(device);
+	if (ret < 0)
+		return ret;
+	return ret == 1 ? 0 : -ENOENT;
+}

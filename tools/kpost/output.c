@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Standard output, where a failure is one. */
+#include "tool.h"
+
+void output(const void *bytes, size_t len)
+{
+	if (len && fwrite(bytes, 1, len, stdout) != len)
+		fail(errno, NULL, "cannot write the output");
+}
+
+void output_flush(void)
+{
+	if (fflush(stdout))
+		fail(errno, NULL, "cannot write the output");
+}

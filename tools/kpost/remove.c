@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* kpost rm: take names away. */
+#include "tool.h"
+
+struct options {
+	char **names;
+	int count;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct options *options = state->input;
+
+	(void)arg;
+	switch (key) {
+	case ARGP_KEY_ARGS:
+		options->names = state->argv + state->next;
+		options->count = state->argc - state->next;
+		break;
+	case ARGP_KEY_NO_ARGS:
+		argp_error(state, "which mailbox?");
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const struct argp argp = {
+	.parser = parse,
+	.args_doc = "NAME...",
+	.doc = "Remove mailboxes. What is in one is lost, unless somebody can still receive "
+	       "from it.",
+};
+
+int verb_remove(int argc, char **argv)
+{
+	struct options options = { 0 };
+	int device, i, ret, status = STATUS_OK;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &options);
+	device = device_open();
+	for (i = 0; i < options.count; i++) {
+		ret = kpost_unlink_at(device, options.names[i]);
+		if (ret == -ENOENT) {
+			warn_plain("cannot remove mailbox '%s': no such mailbox",
+				   shown(options.names[i]));
+			status = STATUS_NO_MAILBOX;
+		} else if (ret) {
+			status = complain(ret, options.names[i], "cannot remove mailbox '%s'",
+					  shown(options.names[i]));
+		}
+	}
+	return status;
+}

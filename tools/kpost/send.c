@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* kpost send: lines, or all of the input, as messages. */
+#include <poll.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+struct options {
+	const char *name;
+	const char *path;
+	unsigned int priority;
+	unsigned int open_flags;
+	int64_t timeout;
+	bool sync;
+	bool whole;
+};
+
+struct transfer {
+	const struct options *options;
+	struct input input;
+	struct progress progress;
+	struct kpost_sender *sender; /* NULL to send one by one */
+	int fd;
+	uint64_t deadline;
+	uint64_t number; /* of messages taken from the input */
+	uint64_t sent;
+	uint64_t failed; /* number of the first that failed, or 0 */
+	int error; /* of that one */
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct options *options = state->input;
+
+	switch (key) {
+	case 'p':
+		options->priority =
+			(unsigned int)parse_size(state, "priority", arg, KPOST_PRIORITY_MAX);
+		break;
+	case 't':
+		options->timeout = parse_timeout(state, arg);
+		break;
+	case KEY_CREATE:
+		options->open_flags = KPOST_OPEN_CREATE | KPOST_OPEN_PERSIST;
+		break;
+	case KEY_SYNC:
+		options->sync = true;
+		break;
+	case KEY_WHOLE:
+		options->whole = true;
+		break;
+	case ARGP_KEY_ARG:
+		if (state->arg_num == 0)
+			options->name = arg;
+		else if (state->arg_num == 1)
+			options->path = arg;
+		else
+			argp_usage(state);
+		break;
+	case ARGP_KEY_END:
+		if (!options->name)
+			argp_error(state, "to which mailbox?");
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const struct argp_option choices[] = {
+	{ "priority", 'p', "N", 0, "Priority, 0 (default) to 32767; higher is received first", 0 },
+	TIMEOUT_OPTION("Give up when it takes longer than this in all, with status 4"),
+	{ "sync", KEY_SYNC, NULL, 0, "Wait for each message until it was received", 0 },
+	{ "whole", KEY_WHOLE, NULL, 0, "Send the whole input as one message", 0 },
+	{ "create", KEY_CREATE, NULL, 0, "Make the mailbox if it does not exist", 0 },
+	{ 0 },
+};
+
+static const struct argp argp = {
+	.options = choices,
+	.parser = parse,
+	.args_doc = "NAME [FILE]",
+	.doc = "Send each line of FILE or standard input as a message, without its newline. "
+	       "Ends when the mailbox has them all.",
+};
+
+static void sent(void *arg, void *cookie, int result)
+{
+	struct transfer *transfer = arg;
+	uint64_t number = (uintptr_t)cookie;
+
+	if (!result) {
+		transfer->sent++;
+	} else if (!transfer->failed) {
+		transfer->failed = number;
+		transfer->error = result;
+	}
+}
+
+static void report_failure(struct transfer *transfer, size_t len)
+{
+	const char *name = shown(transfer->options->name);
+	struct kpost_stat st;
+	int status;
+
+	progress_end(&transfer->progress);
+	if (transfer->error == -EMSGSIZE && len && !kpost_stat(transfer->fd, &st)) {
+		warn_plain("cannot send message %llu to mailbox '%s': it is longer than the %u "
+			   "bytes that the mailbox takes; make one with --message-max",
+			   (unsigned long long)transfer->failed, name, st.message_max);
+		status = STATUS_FAILED;
+	} else {
+		status = complain(transfer->error, transfer->options->name,
+				  "cannot send message %llu to mailbox '%s'",
+				  (unsigned long long)transfer->failed, name);
+	}
+	if (transfer->number > 1)
+		warn_plain("%llu messages were sent", (unsigned long long)transfer->sent);
+	exit(status);
+}
+
+/* Stop at the first failure; of what is behind it, nothing more is sent. */
+static void check(struct transfer *transfer)
+{
+	if (!transfer->failed)
+		return;
+	if (transfer->sender)
+		kpost_sender_free(transfer->sender);
+	transfer->sender = NULL;
+	report_failure(transfer, 0);
+}
+
+static void check_ring(struct transfer *transfer, int ret)
+{
+	check(transfer);
+	if (ret && ret != -EAGAIN && ret != -EINTR)
+		fail(ret, NULL, "cannot use io_uring");
+}
+
+/* Before reading, which may wait long: nothing is kept back, and batches go on. */
+static void idle(struct input *input, void *arg)
+{
+	struct transfer *transfer = arg;
+	struct pollfd fds[2] = {
+		{ .fd = input->fd, .events = POLLIN },
+		{ .events = POLLIN },
+	};
+
+	if (!transfer->sender)
+		return;
+	fds[1].fd = kpost_sender_eventfd(transfer->sender);
+	do {
+		check_ring(transfer, kpost_sender_submit(transfer->sender));
+		if (poll(fds, 2, kpost_sender_pending(transfer->sender) ? -1 : 0) <= 0)
+			return;
+	} while (!fds[0].revents);
+}
+
+static void send_one(struct transfer *transfer, const char *bytes, size_t len)
+{
+	const struct options *options = transfer->options;
+	void *cookie = (void *)(uintptr_t)++transfer->number;
+	int ret;
+
+	if (len > transfer->input.limit) {
+		if (transfer->sender)
+			check_ring(transfer, kpost_sender_flush(transfer->sender, 0));
+		transfer->failed = transfer->number;
+		transfer->error = -EMSGSIZE;
+		report_failure(transfer, len);
+	}
+	if (!transfer->sender) {
+		ret = kpost_send(transfer->fd, bytes, len, options->priority,
+				 options->sync ? KPOST_SYNC : 0, transfer->deadline);
+		sent(transfer, cookie, ret);
+		check(transfer);
+	} else {
+		while ((ret = kpost_sender_queue(transfer->sender, bytes, len, options->priority,
+						 transfer->deadline, cookie)) == -EAGAIN)
+			check_ring(transfer, kpost_sender_wait(transfer->sender, 0));
+		check(transfer);
+		if (ret)
+			fail(ret, NULL, "cannot queue message %llu",
+			     (unsigned long long)transfer->number);
+	}
+	progress_step(&transfer->progress, len + (options->whole ? 0 : 1));
+}
+
+static void transfer_begin(struct transfer *transfer)
+{
+	const struct options *options = transfer->options;
+	const struct kpost_sender_options how = { .sent = sent, .arg = transfer };
+	struct kpost_stat st;
+	int ret;
+
+	transfer->fd = mailbox_open(options->name, KPOST_RIGHT_SEND, options->open_flags, NULL, 0);
+	ret = kpost_stat(transfer->fd, &st);
+	if (ret)
+		fail(ret, options->name, "cannot look at mailbox '%s'", shown(options->name));
+	input_open(&transfer->input, options->path, st.message_max);
+	transfer->input.idle = idle;
+	transfer->input.arg = transfer;
+	transfer->deadline = kpost_deadline(options->timeout);
+	if (options->sync || options->whole)
+		return;
+	ret = kpost_sender_new(&transfer->sender, transfer->fd, &how);
+	/* Where io_uring is forbidden, it goes without. */
+	if (ret)
+		transfer->sender = NULL;
+}
+
+int verb_send(int argc, char **argv)
+{
+	struct options options = { .timeout = -1 };
+	struct transfer transfer = { .options = &options };
+	const char *bytes;
+	size_t len;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &options);
+	transfer_begin(&transfer);
+	progress_begin(&transfer.progress, "sent", transfer.input.size);
+	if (options.whole) {
+		input_whole(&transfer.input, &bytes, &len);
+		send_one(&transfer, bytes, len);
+	} else {
+		while (input_line(&transfer.input, &bytes, &len))
+			send_one(&transfer, bytes, len);
+	}
+	if (transfer.sender) {
+		while (kpost_sender_pending(transfer.sender))
+			check_ring(&transfer, kpost_sender_wait(transfer.sender, 0));
+		check(&transfer);
+		kpost_sender_free(transfer.sender);
+	}
+	progress_end(&transfer.progress);
+	return STATUS_OK;
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* kpost set: change what may change on a live mailbox. */
+#include <grp.h>
+#include <pwd.h>
+
+#include "tool.h"
+
+struct options {
+	const char *name;
+	struct kpost_setattr attr;
+};
+
+static bool parse_id(const char *text, uint32_t *id)
+{
+	unsigned long value;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	*id = (uint32_t)value;
+	return !*end && !errno && value < UINT32_MAX;
+}
+
+/* USER, USER:GROUP or :GROUP, each by name or number. */
+static void parse_owner(struct argp_state *state, struct kpost_setattr *attr, char *arg)
+{
+	char *colon = strchr(arg, ':');
+	const struct passwd *user;
+	const struct group *group;
+
+	if (colon)
+		*colon++ = 0;
+	if (*arg) {
+		user = getpwnam(arg);
+		if (user)
+			attr->uid = user->pw_uid;
+		else if (!parse_id(arg, &attr->uid))
+			argp_error(state, "there is no user '%s'", shown(arg));
+		attr->valid |= KPOST_SET_UID;
+	}
+	if (colon && *colon) {
+		group = getgrnam(colon);
+		if (group)
+			attr->gid = group->gr_gid;
+		else if (!parse_id(colon, &attr->gid))
+			argp_error(state, "there is no group '%s'", shown(colon));
+		attr->valid |= KPOST_SET_GID;
+	}
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct options *options = state->input;
+	struct kpost_setattr *attr = &options->attr;
+
+	switch (key) {
+	case 'm':
+		attr->mode = parse_mode(state, arg);
+		attr->valid |= KPOST_SET_MODE;
+		break;
+	case 'o':
+		parse_owner(state, attr, arg);
+		break;
+	case KEY_MESSAGES:
+		attr->messages = (uint32_t)parse_size(state, "messages", arg, UINT32_MAX);
+		attr->valid |= KPOST_SET_MESSAGES;
+		break;
+	case KEY_BYTES:
+		attr->bytes = parse_size(state, "bytes", arg, INT64_MAX);
+		attr->valid |= KPOST_SET_BYTES;
+		break;
+	case ARGP_KEY_ARG:
+		if (options->name)
+			argp_usage(state);
+		options->name = arg;
+		break;
+	case ARGP_KEY_END:
+		if (!options->name)
+			argp_error(state, "which mailbox?");
+		if (!attr->valid)
+			argp_error(state, "nothing to set");
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const struct argp_option choices[] = {
+	{ "mode", 'm', "OCTAL", 0, "Permission bits", 0 },
+	{ "owner", 'o', "USER[:GROUP]", 0, "Owner, group or both, by name or number", 0 },
+	{ "messages", KEY_MESSAGES, "N", 0, "Capacity in messages", 0 },
+	{ "bytes", KEY_BYTES, "SIZE", 0, "Capacity in bytes of payload; K, M, G for 1024s", 0 },
+	{ 0 },
+};
+
+static const struct argp argp = {
+	.options = choices,
+	.parser = parse,
+	.args_doc = "NAME",
+	.doc = "Change a mailbox: its capacity, mode or owner. Whoever has it open keeps "
+	       "the rights it has; what is queued stays, also above a new capacity.",
+};
+
+int verb_set(int argc, char **argv)
+{
+	struct options options = { 0 };
+	int fd, ret;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &options);
+	fd = mailbox_open(options.name, KPOST_RIGHT_ADMIN, 0, NULL, 0);
+	ret = kpost_setattr(fd, &options.attr);
+	if (ret == -EINVAL)
+		fail_plain(STATUS_USAGE,
+			   "cannot change mailbox '%s': a capacity is not 0, --bytes is no less "
+			   "than the longest message ('kpost stat %s'), and an owner is one "
+			   "that exists in this user namespace",
+			   shown(options.name), shown(options.name));
+	if (ret)
+		fail(ret, options.name, "cannot change mailbox '%s'", shown(options.name));
+	return STATUS_OK;
+}

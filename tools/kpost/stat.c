@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* kpost stat: all that can be said of one mailbox. */
+#include <grp.h>
+#include <pwd.h>
+
+#include "tool.h"
+
+struct options {
+	const char *name;
+	bool json;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct options *options = state->input;
+
+	switch (key) {
+	case KEY_JSON:
+		options->json = true;
+		break;
+	case ARGP_KEY_ARG:
+		if (options->name)
+			argp_usage(state);
+		options->name = arg;
+		break;
+	case ARGP_KEY_END:
+		if (!options->name)
+			argp_error(state, "which mailbox?");
+		break;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+static const struct argp_option choices[] = { JSON_OPTION, { 0 } };
+
+static const struct argp argp = {
+	.options = choices,
+	.parser = parse,
+	.args_doc = "NAME",
+	.doc = "Show all there is to know of a mailbox.",
+};
+
+static void print_text(const struct kpost_stat *st)
+{
+	const struct passwd *user = getpwuid(st->uid);
+	const struct group *group = getgrgid(st->gid);
+
+	printf("name      %s\n", shown(st->name));
+	printf("owner     %s:%s (%u:%u), mode %04o\n", user ? user->pw_name : "?",
+	       group ? group->gr_name : "?", st->uid, st->gid, st->mode);
+	printf("lasts     %s%s\n",
+	       st->flags & KPOST_STAT_PERSIST ? "until it is removed" : "as long as it is open",
+	       st->flags & KPOST_STAT_CLOSED ? ", closed" : "");
+	printf("capacity  %u messages, %s; one message at most %s\n", st->messages,
+	       human_size(st->bytes), human_size(st->message_max));
+	printf("queued    %u messages, %s\n", st->queued_messages, human_size(st->queued_bytes));
+	printf("senders   %u, of which %u tasks wait for room\n", st->senders, st->waiting_senders);
+	printf("receivers %u, of which %u tasks wait for a message\n", st->receivers,
+	       st->waiting_receivers);
+	printf("calls     %u to be answered\n", st->open_calls);
+	printf("so far    %llu sent, %llu received, %llu dropped\n", (unsigned long long)st->sent,
+	       (unsigned long long)st->received, (unsigned long long)st->dropped);
+}
+
+int verb_stat(int argc, char **argv)
+{
+	struct options options = { 0 };
+	struct kpost_stat st;
+	int ret;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &options);
+	ret = mailbox_find(options.name, &st);
+	if (ret)
+		fail(ret, options.name, "cannot look at mailbox '%s'", shown(options.name));
+	if (options.json) {
+		json_stat(&st);
+		json_end_line();
+	} else {
+		print_text(&st);
+	}
+	return STATUS_OK;
+}

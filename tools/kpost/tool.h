@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the verbs of the kpost command share.
+ *
+ * A verb is a function like main(), in a file of its own; argv[0] is "kpost VERB".
+ * What cannot go on ends the program at once, with one line on stderr and an exit
+ * status that says what kind of failure it was: all that a verb holds is released by
+ * the kernel.
+ */
+#ifndef KPOST_TOOL_H
+#define KPOST_TOOL_H
+
+#include <argp.h>
+#include <errno.h>
+#include <kpost.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Exit statuses; kpost --help lists them. */
+enum {
+	STATUS_OK,
+	STATUS_FAILED,
+	STATUS_USAGE,
+	STATUS_NO_MAILBOX,
+	STATUS_TIMED_OUT,
+	STATUS_PERMISSION,
+	STATUS_NO_DEVICE,
+	STATUS_GONE, /* the other side has: the mailbox closed, a call was given up */
+};
+
+/* ---- the verbs ---------------------------------------------------------- */
+
+int verb_call(int argc, char **argv);
+int verb_create(int argc, char **argv);
+int verb_info(int argc, char **argv);
+int verb_list(int argc, char **argv);
+int verb_recv(int argc, char **argv);
+int verb_remove(int argc, char **argv);
+int verb_send(int argc, char **argv);
+int verb_serve(int argc, char **argv);
+int verb_set(int argc, char **argv);
+int verb_stat(int argc, char **argv);
+int verb_wait(int argc, char **argv);
+
+/* ---- error.c ------------------------------------------------------------ */
+
+/* What @error means here, what can be done about it, and the exit status for it. */
+int complain(int error, const char *name, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The same, and exit. @error is positive or negative; @name may be NULL. */
+_Noreturn void fail(int error, const char *name, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* For what no errno stands for. */
+_Noreturn void fail_plain(int status, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+void warn_plain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- open.c ------------------------------------------------------------- */
+
+int device_open(void);
+/* An endpoint, or the end. */
+int mailbox_open(const char *name, unsigned int rights, unsigned int flags,
+		 const struct kpost_attr *attr, uint64_t deadline);
+/* Look at a mailbox without opening it; 0 or -errno. */
+int mailbox_find(const char *name, struct kpost_stat *st);
+
+/* ---- text.c: what people type and read ---------------------------------- */
+
+/* A name as a terminal can show it: whatever could steer it is escaped. */
+const char *shown(const char *name); /* valid until the fourth next call */
+/* Is this text, without what a terminal could be steered by? */
+bool text_printable(const char *bytes, size_t len);
+/* Length of the UTF-8 character at @bytes, 0 if it is none; *@code is set. */
+unsigned int utf8_length(const unsigned char *bytes, size_t len, uint32_t *code);
+const char *human_size(uint64_t bytes); /* valid until the eighth next call */
+/* Arguments of options; a bad one is a usage error. */
+uint64_t parse_size(struct argp_state *state, const char *option, const char *arg, uint64_t max);
+unsigned int parse_mode(struct argp_state *state, const char *arg);
+int64_t parse_timeout(struct argp_state *state, const char *arg); /* milliseconds */
+
+/* Keys of options that have no letter. */
+enum {
+	KEY_BYTES = 256,
+	KEY_CREATE,
+	KEY_EXCLUSIVE,
+	KEY_JSON,
+	KEY_MESSAGES,
+	KEY_MESSAGE_MAX,
+	KEY_NAMES,
+	KEY_RAW,
+	KEY_REPLY_MAX,
+	KEY_SYNC,
+	KEY_TRUNCATE,
+	KEY_WHOLE,
+};
+
+#define JSON_OPTION                                                      \
+	{                                                                \
+		"json", KEY_JSON, NULL, 0, "Print JSON, for programs", 0 \
+	}
+#define TIMEOUT_OPTION(what)                          \
+	{                                             \
+		"timeout", 't', "SECONDS", 0, what, 0 \
+	}
+
+/* ---- json.c ------------------------------------------------------------- */
+
+void json_open(const char *bracket); /* "{" or "[" */
+void json_close(const char *bracket);
+void json_number(const char *key, uint64_t value);
+void json_bool(const char *key, bool value);
+/* As "key" if it is UTF-8, else as "key_base64". */
+void json_bytes(const char *key, const void *bytes, size_t len);
+void json_stat(const struct kpost_stat *st);
+void json_end_line(void);
+
+/* ---- input.c ------------------------------------------------------------ */
+
+struct input {
+	const char *path; /* "-" or NULL for stdin */
+	int fd;
+	uint64_t size; /* of the file, 0 if unknown */
+	size_t limit; /* longest line */
+	char *buf;
+	size_t start, end, room;
+	bool ended;
+	/* called before a read, which may wait; may be NULL */
+	void (*idle)(struct input *input, void *arg);
+	void *arg;
+};
+
+void input_open(struct input *input, const char *path, size_t limit);
+/*
+ * The next line, without its newline, valid until the next call. Returns false at
+ * the end; fails on errors. *@len is more than the limit for a line that is longer.
+ */
+bool input_line(struct input *input, const char **line, size_t *len);
+/* All that is left, likewise. */
+void input_whole(struct input *input, const char **bytes, size_t *len);
+
+/* ---- output.c ----------------------------------------------------------- */
+
+void output(const void *bytes, size_t len); /* to stdout, or the end */
+void output_flush(void);
+
+/* ---- progress.c --------------------------------------------------------- */
+
+struct progress {
+	bool shown; /* is stderr a terminal? */
+	bool drawn;
+	const char *verb; /* "sent" */
+	uint64_t messages, bytes, total; /* total bytes, or 0 */
+	uint64_t started, next;
+};
+
+void progress_begin(struct progress *progress, const char *verb, uint64_t total);
+void progress_step(struct progress *progress, size_t bytes);
+void progress_end(struct progress *progress);
+
+#endif /* KPOST_TOOL_H */
