@@ -11,6 +11,7 @@ BUILD   ?= build
 
 override BUILD := $(abspath $(BUILD))
 export VERSION PREFIX DESTDIR BUILD CFLAGS
+MAKEFLAGS += --no-print-directory
 
 all: module lib tools ## module, library and tools (the default)
 
