@@ -8,6 +8,9 @@
 
 #define SIZE 64
 
+/* a system call that failed: its -errno */
+#define err(call) ((call) < 0 ? -errno : 0)
+
 FIXTURE(once) {
 	int fd;
 	char *unmapped;		/* with a page before it that is there */
@@ -144,12 +147,9 @@ TEST_F(once, exactly_once_after_a_fault_in_read)
 	};
 
 	post_numbers(_metadata, self->fd, 1, 3);
-	EXPECT_REFUSED(-1, self->fd, (int)-read(self->fd, self->unmapped, SIZE));
-	EXPECT_EQ(EFAULT, errno);
-	EXPECT_REFUSED(-1, self->fd, (int)-read(self->fd, self->readonly - 10, SIZE));
-	EXPECT_EQ(EFAULT, errno);
-	EXPECT_REFUSED(-1, self->fd, (int)-readv(self->fd, iov, 2));
-	EXPECT_EQ(EFAULT, errno);
+	EXPECT_REFUSED(EFAULT, self->fd, err(read(self->fd, self->unmapped, SIZE)));
+	EXPECT_REFUSED(EFAULT, self->fd, err(read(self->fd, self->readonly - 10, SIZE)));
+	EXPECT_REFUSED(EFAULT, self->fd, err(readv(self->fd, iov, 2)));
 	take_numbers(_metadata, self->fd, 1, 3);
 }
 
@@ -224,8 +224,7 @@ TEST_F(once, exactly_once_a_message_that_does_not_fit_stays)
 		EXPECT_EQ(0, memcmp(&want, &self->recv, sizeof(want)));
 		EXPECT_TRUE(kt_poisoned(self->buf, sizeof(self->buf)));
 	}
-	EXPECT_REFUSED(-1, self->fd, (int)-read(self->fd, self->buf, SIZE - 1));
-	EXPECT_EQ(EMSGSIZE, errno);
+	EXPECT_REFUSED(EMSGSIZE, self->fd, err(read(self->fd, self->buf, SIZE - 1)));
 	EXPECT_TRUE(kt_poisoned(self->buf, sizeof(self->buf)));
 	take_numbers(_metadata, self->fd, 1, 2);
 }
@@ -282,10 +281,8 @@ TEST_F(once, exactly_once_a_send_that_faults_is_never_received)
 						 KPOST_IOVEC | KPOST_DONTWAIT, 0));
 	EXPECT_REFUSED(EFAULT, self->fd, kt_send(self->fd, self->unmapped - 8, 2, 0,
 						 KPOST_IOVEC | KPOST_DONTWAIT, 0));
-	EXPECT_REFUSED(-1, self->fd, (int)-write(self->fd, self->unmapped - 1, 2));
-	EXPECT_EQ(EFAULT, errno);
-	EXPECT_REFUSED(-1, self->fd, (int)-writev(self->fd, plain, 2));
-	EXPECT_EQ(EFAULT, errno);
+	EXPECT_REFUSED(EFAULT, self->fd, err(write(self->fd, self->unmapped - 1, 2)));
+	EXPECT_REFUSED(EFAULT, self->fd, err(writev(self->fd, plain, 2)));
 	EXPECT_EQ(-EAGAIN, kt_take(self->fd, NULL, self->buf, sizeof(self->buf)));
 	EXPECT_EQ(0, kt_post(self->fd, self->readonly, 100, 0));
 }
