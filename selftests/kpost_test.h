@@ -54,7 +54,7 @@
 #define KT_DEVICE	"/dev/kpost"
 #define KT_POISON	0xA5
 #define KT_MS		1000000ull	/* in nanoseconds */
-#define KT_SOON		5000		/* ms; what is due happens within that, or never */
+#define KT_SOON		10000	/* ms; what is due happens within that, or never */
 #define KT_ALL		(KPOST_RIGHT_SEND | KPOST_RIGHT_RECV | KPOST_RIGHT_ADMIN)
 
 /* ---- time: deadlines, and waiting for an event ------------------------------ */
