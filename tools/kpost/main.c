@@ -2,6 +2,10 @@
 /* The kpost command: which verbs there are, and what they end with. */
 #include "tool.h"
 
+#ifndef KPOST_VERSION /* the Makefile knows it */
+#define KPOST_VERSION "unknown"
+#endif
+
 static const struct verb {
 	const char *name;
 	int (*run)(int argc, char **argv);

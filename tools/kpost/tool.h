@@ -97,12 +97,12 @@ enum {
 	KEY_WHOLE,
 };
 
-#define JSON_OPTION                                                      \
-	{                                                                \
+#define JSON_OPTION \
+	{ \
 		"json", KEY_JSON, NULL, 0, "Print JSON, for programs", 0 \
 	}
-#define TIMEOUT_OPTION(what)                          \
-	{                                             \
+#define TIMEOUT_OPTION(what) \
+	{ \
 		"timeout", 't', "SECONDS", 0, what, 0 \
 	}
 
