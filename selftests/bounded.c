@@ -129,7 +129,7 @@ TEST(bounded_payloads_of_every_size_arrive_whole)
 					4064, 4080, 4095, 4096, 4097, 8191, 8192, 8193, 12288,
 					16384, 32768, 65535, 65536, 65537, 131072, 262145 };
 	unsigned char *out = malloc(300000), *in = malloc(300000);
-	int fd = kt_mailbox(4, 0, 0);
+	int fd = kt_mailbox(4, 1 << 20, 300000);
 	struct kpost_recv recv;
 
 	ASSERT_LE(0, fd);

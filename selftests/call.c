@@ -25,6 +25,7 @@ FIXTURE_SETUP(call)
 	open = kt_open_args(self->name, KPOST_RIGHT_RECV | KPOST_RIGHT_ADMIN, KPOST_OPEN_CREATE);
 	open.messages = 8;
 	open.bytes = 4096;
+	open.message_max = 4096;
 	self->server = kt_do_open(&open);
 	ASSERT_LE(0, self->server);
 	self->other = kt_open(self->name, KPOST_RIGHT_RECV, 0);

@@ -103,6 +103,19 @@ TEST_F(names, names_waited_for_and_not_made_time_out)
 	EXPECT_FALSE(exists(self->name));
 }
 
+TEST_F(names, names_are_not_waited_for_on_a_nonblocking_device)
+{
+	int device = open(KT_DEVICE, O_RDWR | O_CLOEXEC | O_NONBLOCK), fd;
+
+	ASSERT_LE(0, device);
+	EXPECT_EQ(-EAGAIN, kt_ioctl(device, KPOST_IOC_OPEN, &self->wait));
+	fd = kt_create(self->name, KPOST_RIGHT_RECV);
+	ASSERT_LE(0, fd);
+	EXPECT_LE(0, kt_ioctl(device, KPOST_IOC_OPEN, &self->wait));
+	close(fd);
+	close(device);
+}
+
 TEST_F(names, names_waited_for_do_not_come_with_other_names)
 {
 	char other[KT_NAME_SIZE];

@@ -258,6 +258,10 @@ TEST_F(open, open_refuses_fields_that_do_not_apply)
 	self->args = kt_open_args(NULL, KT_ALL, KPOST_OPEN_ANONYMOUS);
 	self->args.name[255] = 'x';
 	EXPECT_EQ(-EINVAL, kt_do_open(&self->args));
+	/* a mailbox that nobody could ever receive from */
+	self->args = kt_open_args(NULL, KPOST_RIGHT_SEND | KPOST_RIGHT_ADMIN,
+				  KPOST_OPEN_ANONYMOUS);
+	EXPECT_EQ(-EINVAL, kt_do_open(&self->args));
 	/* two endpoints that send */
 	self->args = kt_open_args(NULL, KT_ALL, KPOST_OPEN_ANONYMOUS | KPOST_OPEN_PAIR);
 	EXPECT_EQ(-EINVAL, kt_do_open(&self->args));
@@ -286,6 +290,24 @@ TEST_F(open, open_refuses_capacities_that_cannot_be)
 		self->args.bytes = bad[i].bytes;
 		EXPECT_EQ(-EINVAL, kt_do_open(&self->args)) TH_LOG("%zu", i);
 		EXPECT_FALSE(exists(self->name));
+	}
+}
+
+TEST_F(open, open_makes_the_largest_message_an_eighth_where_none_is_said)
+{
+	static const struct {
+		uint64_t bytes;
+		unsigned int message_max;
+	} want[] = { { 1, 1 }, { 7, 1 }, { 8, 1 }, { 16, 2 }, { 800, 100 }, { 1 << 20, 1 << 17 },
+		     { 1 << 27, 1 << 24 }, { (1 << 27) + 8, 1 << 24 }, { 1 << 30, 1 << 24 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+		int fd = kt_mailbox(0, want[i].bytes, 0);
+
+		ASSERT_LE(0, fd);
+		EXPECT_EQ(want[i].message_max, kt_stat(fd).message_max);
+		EXPECT_EQ(want[i].bytes, kt_stat(fd).bytes);
+		close(fd);
 	}
 }
 
