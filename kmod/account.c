@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/capability.h>
+#include <linux/cred.h>
 #include <linux/hashtable.h>
 #include <linux/slab.h>
+#include <linux/user_namespace.h>
 
 #include "account.h"
 #include "office.h"
@@ -19,9 +21,21 @@ static struct kpost_account *account_find(struct kpost_office *office, kuid_t ui
 	return NULL;
 }
 
-/* The account of @uid, held; NULL if there is no memory for it. */
-struct kpost_account *kpost_account_get(struct kpost_office *office, kuid_t uid)
+/* The user that has to pay for what the task does. */
+kuid_t kpost_account_user(const struct kpost_office *office)
 {
+	const struct user_namespace *ns = current_user_ns();
+	kuid_t uid = current_uid();
+
+	for (; ns != office->net->user_ns && ns->parent; ns = ns->parent)
+		uid = ns->owner;
+	return uid;
+}
+
+/* That user's account, held; NULL if there is no memory for it. */
+struct kpost_account *kpost_account_get(struct kpost_office *office)
+{
+	kuid_t uid = kpost_account_user(office);
 	struct kpost_account *account, *fresh;
 
 	spin_lock(&office->accounts_lock);
@@ -73,7 +87,9 @@ static bool counter_add(atomic_long_t *counter, long n, long max)
 	long old = atomic_long_read(counter);
 
 	do {
-		if (unlikely(n > max - old) && !capable(CAP_SYS_RESOURCE))
+		/* Being refused here is nothing to audit. */
+		if (unlikely(n > max - old) &&
+		    !ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE))
 			return false;
 	} while (!atomic_long_try_cmpxchg(counter, &old, old + n));
 	return true;
@@ -84,11 +100,12 @@ int kpost_account_add_mailbox(struct kpost_account *account)
 {
 	struct kpost_office *office = account->office;
 
-	if (!counter_add(&office->mailboxes, 1, READ_ONCE(office->limits.office_mailboxes)))
-		return -ENOSPC;
-	if (!counter_add(&account->mailboxes, 1, READ_ONCE(office->limits.user_mailboxes))) {
-		atomic_long_dec(&office->mailboxes);
+	/* The user first, so that one over its limit takes nothing from the others. */
+	if (!counter_add(&account->mailboxes, 1, kpost_limit(office, user_mailboxes)))
 		return -EDQUOT;
+	if (!counter_add(&office->mailboxes, 1, kpost_limit(office, office_mailboxes))) {
+		atomic_long_dec(&account->mailboxes);
+		return -ENOSPC;
 	}
 	refcount_inc(&account->refs);
 	return 0;
@@ -106,11 +123,11 @@ int kpost_charge(struct kpost_charge *charge, struct kpost_account *account, siz
 {
 	struct kpost_office *office = account->office;
 
-	if (!counter_add(&office->bytes, bytes, READ_ONCE(office->limits.office_bytes)))
-		return -ENOBUFS;
-	if (!counter_add(&account->bytes, bytes, READ_ONCE(office->limits.user_bytes))) {
-		atomic_long_sub(bytes, &office->bytes);
+	if (!counter_add(&account->bytes, bytes, kpost_limit(office, user_bytes)))
 		return -EDQUOT;
+	if (!counter_add(&office->bytes, bytes, kpost_limit(office, office_bytes))) {
+		atomic_long_sub(bytes, &account->bytes);
+		return -ENOBUFS;
 	}
 	refcount_inc(&account->refs);
 	charge->account = account;

@@ -6,7 +6,8 @@
  * reference, so that it lives until the last byte was given back, by exactly
  * what was charged.  The user is the real one of the task that acts, not that
  * of whoever opened the endpoint: who sends through an inherited endpoint pays
- * for it.
+ * for it.  In a user namespace below the office's it is whoever made the
+ * namespace, since a user may have thousands of ids there.
  */
 #ifndef KPOST_ACCOUNT_H
 #define KPOST_ACCOUNT_H
@@ -33,7 +34,8 @@ struct kpost_charge {
 	size_t bytes;
 };
 
-struct kpost_account *kpost_account_get(struct kpost_office *office, kuid_t uid);
+kuid_t kpost_account_user(const struct kpost_office *office);
+struct kpost_account *kpost_account_get(struct kpost_office *office);
 void kpost_account_put(struct kpost_account *account);
 
 int kpost_account_add_mailbox(struct kpost_account *account);

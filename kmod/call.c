@@ -17,6 +17,7 @@ void kpost_call_put(struct kpost_call_state *call)
 		return;
 	if (call->reply)
 		kpost_message_free(call->reply);
+	kpost_uncharge(&call->charge);
 	kfree(call);
 }
 
@@ -26,6 +27,7 @@ static struct kpost_call_state *call_alloc(struct kpost_endpoint *endpoint, size
 	struct kpost_account *payer;
 	struct kpost_message *reply;
 	struct kpost_call_state *call;
+	int err = -ENOMEM;
 
 	call = kzalloc(sizeof(*call), GFP_KERNEL_ACCOUNT);
 	if (!call)
@@ -33,17 +35,27 @@ static struct kpost_call_state *call_alloc(struct kpost_endpoint *endpoint, size
 	refcount_set(&call->refs, 1);
 
 	payer = kpost_endpoint_payer(endpoint);
-	reply = payer ? kpost_message_alloc(payer, room, sizeof(*call)) : ERR_PTR(-ENOMEM);
-	if (payer)
-		kpost_account_put(payer);
-	if (IS_ERR(reply)) {
-		kpost_call_put(call);
-		return ERR_CAST(reply);
-	}
+	if (!payer)
+		goto err_call;
+	/* For as long as the receiver keeps it, even when the caller has left. */
+	err = kpost_charge(&call->charge, payer, sizeof(*call));
+	if (err)
+		goto err_payer;
+	reply = kpost_message_alloc(payer, room);
+	err = PTR_ERR_OR_ZERO(reply);
+	if (err)
+		goto err_payer;
+	kpost_account_put(payer);
 	call->reply = reply;
 	call->room = room;
 	call->token = atomic64_inc_return(&last_token);
 	return call;
+
+err_payer:
+	kpost_account_put(payer);
+err_call:
+	kpost_call_put(call);
+	return ERR_PTR(err);
 }
 
 /* The request was received through @endpoint, which now leads to the call. */
@@ -95,10 +107,10 @@ void kpost_calls_reset(struct kpost_endpoint *endpoint)
 			if (call->caller)
 				kpost_waiter_done(call->caller, -ECONNRESET, &wakes);
 		}
-		spin_unlock(&mailbox->lock);
-		kpost_wakes_flush(&wakes, &mailbox->pollers);
+		kpost_mailbox_unlock(mailbox, &wakes);
 		if (call)
 			kpost_call_put(call);
+		cond_resched();
 	} while (first);
 }
 
@@ -147,8 +159,7 @@ static int call_message(struct kpost_mailbox *mailbox, struct kpost_call_state *
 			err = 0;
 		else
 			err = call_abandon(mailbox, call, request, err, &trash, &wakes);
-		spin_unlock(&mailbox->lock);
-		kpost_wakes_flush(&wakes, &mailbox->pollers);
+		kpost_mailbox_unlock(mailbox, &wakes);
 		if (trash)
 			kpost_message_free(trash);
 	}
@@ -302,9 +313,8 @@ static int call_answer(struct kpost_endpoint *endpoint, struct kpost_call_state 
 		kpost_waiter_done(call->caller, result, &wakes);
 	else
 		err = -ECANCELED;
-	spin_unlock(&mailbox->lock);
+	kpost_mailbox_unlock(mailbox, &wakes);
 	trace_kpost_reply(mailbox->id, call->token, err ?: result);
-	kpost_wakes_flush(&wakes, &mailbox->pollers);
 	kpost_call_put(call);
 	return err;
 }
@@ -377,7 +387,8 @@ long kpost_reply_recv(struct kpost_operand *op)
 	err = kpost_struct_get(op, &arg, sizeof(arg));
 	if (err)
 		return err;
-	if (arg.reply_size > KPOST_STRUCT_MAX || arg.recv_size > KPOST_STRUCT_MAX)
+	if (arg.reply_size < KPOST_REPLY_SIZE_1 || arg.reply_size > KPOST_STRUCT_MAX ||
+	    arg.recv_size < KPOST_RECV_SIZE_1 || arg.recv_size > KPOST_STRUCT_MAX)
 		return -EINVAL;
 
 	half.arg = u64_to_user_ptr(arg.reply);

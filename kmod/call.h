@@ -18,6 +18,8 @@
 #include <linux/refcount.h>
 #include <linux/types.h>
 
+#include "account.h"
+
 struct kpost_endpoint;
 struct kpost_mailbox;
 struct kpost_message;
@@ -28,6 +30,7 @@ struct kpost_call_state {
 	refcount_t refs;
 	u64 token; /* unique in this kernel, fixed */
 	size_t room; /* bytes that a reply may have, fixed */
+	struct kpost_charge charge; /* its own, the reply's is apart */
 
 	/* protected by the mailbox's lock */
 	struct rb_node link; /* in endpoint->calls, once received */

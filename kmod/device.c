@@ -7,17 +7,13 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/nsproxy.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include "compat/compat.h"
 #include "endpoint.h"
 #include "trace.h"
-
-static_assert(sizeof(struct kpost_info) == 80);
-static_assert(sizeof(struct kpost_open) == 296);
-static_assert(sizeof(struct kpost_unlink) == 264);
-static_assert(sizeof(struct kpost_list) == 272);
 
 /* Returns 0, -ENAMETOOLONG (no end) or -EINVAL (empty, or not a name). */
 static int name_check(const char name[KPOST_NAME_MAX + 1])
@@ -38,7 +34,6 @@ static int name_check(const char name[KPOST_NAME_MAX + 1])
 
 static long device_info(struct kpost_office *office, const struct kpost_operand *op)
 {
-	const struct kpost_limits *limits = &office->limits;
 	struct kpost_info info;
 	int err;
 
@@ -53,19 +48,19 @@ static long device_info(struct kpost_office *office, const struct kpost_operand 
 		.payload_max = KPOST_PAYLOAD_MAX,
 		.priority_max = KPOST_PRIORITY_MAX,
 		.iovec_max = KPOST_IOVEC_MAX,
-		.default_messages = READ_ONCE(limits->default_messages),
-		.default_bytes = READ_ONCE(limits->default_bytes),
-		.max_messages = READ_ONCE(limits->max_messages),
-		.max_bytes = READ_ONCE(limits->max_bytes),
-		.user_mailboxes = READ_ONCE(limits->user_mailboxes),
-		.user_bytes = READ_ONCE(limits->user_bytes),
-		.office_mailboxes = READ_ONCE(limits->office_mailboxes),
-		.office_bytes = READ_ONCE(limits->office_bytes),
+		.default_messages = kpost_limit(office, default_messages),
+		.default_bytes = kpost_limit(office, default_bytes),
+		.max_messages = kpost_limit(office, max_messages),
+		.max_bytes = kpost_limit(office, max_bytes),
+		.user_mailboxes = kpost_limit(office, user_mailboxes),
+		.user_bytes = kpost_limit(office, user_bytes),
+		.office_mailboxes = kpost_limit(office, office_mailboxes),
+		.office_bytes = kpost_limit(office, office_bytes),
 	};
 	return kpost_struct_put(op, &info, sizeof(info));
 }
 
-/* One way to the mailbox that an open is to end at, before anything is tried. */
+/* An open under way: all that can be had before the mailbox is looked for. */
 struct opening {
 	struct kpost_open arg;
 	struct file *file; /* the endpoint, and the fd kept for it */
@@ -93,6 +88,9 @@ static int open_check(const struct kpost_open *arg)
 		return -EINVAL;
 	if (flags & KPOST_OPEN_PAIR &&
 	    (!(flags & KPOST_OPEN_ANONYMOUS) || arg->rights & KPOST_RIGHT_SEND))
+		return -EINVAL;
+	/* Nobody else could ever receive. */
+	if (flags & KPOST_OPEN_ANONYMOUS && !(arg->rights & KPOST_RIGHT_RECV))
 		return -EINVAL;
 	if (arg->mode & ~0777 || arg->send_fd || arg->deadline > S64_MAX ||
 	    (arg->deadline && !(flags & KPOST_OPEN_WAIT)))
@@ -145,7 +143,7 @@ static int open_anonymous(struct kpost_office *office, struct opening *opening)
 }
 
 /* Attach to the mailbox of that name, made or waited for as the flags say. */
-static int open_named(struct kpost_office *office, struct opening *opening)
+static int open_named(struct kpost_office *office, struct opening *opening, bool nowait)
 {
 	const struct kpost_open *arg = &opening->arg;
 	struct kpost_mailbox *mailbox, *fresh = NULL;
@@ -163,6 +161,10 @@ static int open_named(struct kpost_office *office, struct opening *opening)
 		if (fresh) {
 			mailbox = fresh;
 			kpost_office_add(office, fresh);
+			break;
+		}
+		if (arg->flags & KPOST_OPEN_WAIT && nowait) {
+			err = -EAGAIN;
 			break;
 		}
 		if (arg->flags & KPOST_OPEN_WAIT) {
@@ -220,7 +222,7 @@ static long device_open_mailbox(struct kpost_office *office, const struct kpost_
 	if (opening.arg.flags & KPOST_OPEN_ANONYMOUS)
 		err = open_anonymous(office, &opening);
 	else
-		err = open_named(office, &opening);
+		err = open_named(office, &opening, op->nowait);
 	if (err) {
 		if (opening.send_file && put_user(0, &to->send_fd))
 			err = -EFAULT;
@@ -264,6 +266,8 @@ static long device_unlink(struct kpost_office *office, const struct kpost_operan
 	if (!err)
 		kpost_mailbox_unname(mailbox);
 	mutex_unlock(&office->lock);
+	if (!err)
+		kpost_mailbox_unnamed(mailbox);
 	return err;
 }
 
@@ -273,23 +277,25 @@ static long device_list(struct kpost_office *office, const struct kpost_operand 
 	struct kpost_mailbox *mailbox;
 	struct kpost_list arg;
 	struct kpost_stat st;
+	size_t known;
 	u32 done;
 	int err;
 
 	err = kpost_struct_get(op, &arg, sizeof(arg));
 	if (err)
 		return err;
-	if (arg.entry_size < sizeof(st) || arg.entry_size > KPOST_STRUCT_MAX ||
+	if (arg.entry_size < KPOST_STAT_SIZE_1 || arg.entry_size > KPOST_STRUCT_MAX ||
 	    arg.count > INT_MAX)
 		return -EINVAL;
+	known = min_t(size_t, arg.entry_size, sizeof(st));
 	if (strnlen(arg.after, sizeof(arg.after)) == sizeof(arg.after))
 		return -ENAMETOOLONG;
 
 	for (done = 0; done < arg.count; done++) {
 		char __user *to = u64_to_user_ptr(arg.buf) + (u64)done * arg.entry_size;
 
-		if (signal_pending(current))
-			return done ? (long)done : -EINTR;
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		mutex_lock(&office->lock);
 		mailbox = kpost_office_after(office, arg.after);
 		if (mailbox)
@@ -297,8 +303,8 @@ static long device_list(struct kpost_office *office, const struct kpost_operand 
 		mutex_unlock(&office->lock);
 		if (!mailbox)
 			break;
-		if (copy_to_user(to, &st, sizeof(st)) ||
-		    clear_user(to + sizeof(st), arg.entry_size - sizeof(st)))
+		if (copy_to_user(to, &st, known) ||
+		    clear_user(to + known, arg.entry_size - known))
 			return -EFAULT;
 		strscpy(arg.after, st.name, sizeof(arg.after));
 	}
@@ -307,14 +313,20 @@ static long device_list(struct kpost_office *office, const struct kpost_operand 
 
 static const struct {
 	unsigned int cmd;
-	size_t first_size; /* of the struct in its first version */
+	size_t size_1; /* of its struct in the first version */
 	long (*operate)(struct kpost_office *office, const struct kpost_operand *op);
 } operations[] = {
-	{ KPOST_IOC_INFO, sizeof(struct kpost_info), device_info },
-	{ KPOST_IOC_OPEN, sizeof(struct kpost_open), device_open_mailbox },
-	{ KPOST_IOC_UNLINK, sizeof(struct kpost_unlink), device_unlink },
-	{ KPOST_IOC_LIST, sizeof(struct kpost_list), device_list },
+	{ KPOST_IOC_INFO, 80, device_info },
+	{ KPOST_IOC_OPEN, 296, device_open_mailbox },
+	{ KPOST_IOC_UNLINK, 264, device_unlink },
+	{ KPOST_IOC_LIST, 272, device_list },
 };
+
+/* Grown structs keep their places and their first sizes; these change with them. */
+static_assert(sizeof(struct kpost_info) == 80);
+static_assert(sizeof(struct kpost_open) == 296);
+static_assert(sizeof(struct kpost_unlink) == 264);
+static_assert(sizeof(struct kpost_list) == 272);
 
 static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
@@ -322,13 +334,14 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	struct kpost_operand op = {
 		.arg = (void __user *)arg,
 		.size = _IOC_SIZE(cmd),
+		.nowait = file->f_flags & O_NONBLOCK,
 	};
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(operations); i++) {
 		if ((cmd ^ operations[i].cmd) & ~IOCSIZE_MASK)
 			continue;
-		if (op.size < operations[i].first_size)
+		if (op.size < operations[i].size_1)
 			return -EINVAL;
 		return operations[i].operate(office, &op);
 	}

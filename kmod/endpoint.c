@@ -26,7 +26,7 @@ struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock)
 	endpoint = kzalloc(sizeof(*endpoint), GFP_KERNEL_ACCOUNT);
 	if (!endpoint)
 		return ERR_PTR(-ENOMEM);
-	endpoint->account = kpost_account_get(kpost_office(net), current_uid());
+	endpoint->account = kpost_account_get(kpost_office(net));
 	if (!endpoint->account) {
 		kfree(endpoint);
 		return ERR_PTR(-ENOMEM);
@@ -55,25 +55,22 @@ struct kpost_account *kpost_endpoint_payer(struct kpost_endpoint *endpoint)
 {
 	struct kpost_account *account = endpoint->account;
 
-	if (likely(uid_eq(account->uid, current_uid()))) {
+	if (likely(uid_eq(account->uid, kpost_account_user(account->office)))) {
 		refcount_inc(&account->refs);
 		return account;
 	}
-	return kpost_account_get(account->office, current_uid());
+	return kpost_account_get(account->office);
 }
 
 static int endpoint_release(struct inode *inode, struct file *file)
 {
 	struct kpost_endpoint *endpoint = file->private_data;
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
-	struct kpost_office *office = kpost_office(endpoint->net);
 
 	if (mailbox) {
 		trace_kpost_close(mailbox->id, endpoint->rights);
 		kpost_calls_reset(endpoint);
-		mutex_lock(&office->lock);
 		kpost_mailbox_detach(mailbox, endpoint->rights);
-		mutex_unlock(&office->lock);
 	}
 	kpost_account_put(endpoint->account);
 	put_net(endpoint->net);

@@ -14,15 +14,25 @@
 #define MESSAGES_HARD_MAX 1048576U
 #define BYTES_HARD_MAX	  SZ_1G
 
+/* Either is 0 where it is not asked for. */
 static int capacity_check(const struct kpost_office *office, u32 messages, u64 bytes)
 {
-	if (!messages || messages > MESSAGES_HARD_MAX || !bytes || bytes > BYTES_HARD_MAX)
+	if (messages > MESSAGES_HARD_MAX || bytes > BYTES_HARD_MAX)
 		return -EINVAL;
-	if ((messages > READ_ONCE(office->limits.max_messages) ||
-	     bytes > READ_ONCE(office->limits.max_bytes)) &&
+	if ((messages > kpost_limit(office, max_messages) ||
+	     bytes > kpost_limit(office, max_bytes)) &&
 	    !capable(CAP_SYS_RESOURCE))
 		return -EPERM;
 	return 0;
+}
+
+/*
+ * A mailbox that takes one message of its largest size at a time would have those
+ * who poll for room wait until it is empty.
+ */
+static u32 default_message_max(u64 bytes)
+{
+	return clamp_t(u64, bytes / 8, 1, KPOST_PAYLOAD_MAX);
 }
 
 /*
@@ -32,12 +42,11 @@ static int capacity_check(const struct kpost_office *office, u32 messages, u64 b
 struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struct kpost_open *arg)
 {
 	static atomic_t last_id = ATOMIC_INIT(0);
-	const struct kpost_limits *limits = &office->limits;
-	u32 messages = arg->messages ?: min(READ_ONCE(limits->default_messages),
-					    READ_ONCE(limits->max_messages));
-	u64 bytes = arg->bytes ?: min(READ_ONCE(limits->default_bytes),
-				      READ_ONCE(limits->max_bytes));
-	u32 message_max = arg->message_max ?: min_t(u64, bytes, KPOST_PAYLOAD_MAX);
+	u32 messages = arg->messages ?: min(kpost_limit(office, default_messages),
+					    kpost_limit(office, max_messages));
+	u64 bytes = arg->bytes ?: min(kpost_limit(office, default_bytes),
+				      kpost_limit(office, max_bytes));
+	u32 message_max = arg->message_max ?: default_message_max(bytes);
 	struct kpost_account *account;
 	struct kpost_mailbox *mailbox;
 	int err;
@@ -45,11 +54,11 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	err = capacity_check(office, messages, bytes);
 	if (err)
 		return ERR_PTR(err);
-	if (message_max > bytes || message_max > KPOST_PAYLOAD_MAX)
+	if (!messages || !bytes || message_max > bytes || message_max > KPOST_PAYLOAD_MAX)
 		return ERR_PTR(-EINVAL);
 
 	mailbox = kzalloc(struct_size(mailbox, name, strlen(arg->name) + 1), GFP_KERNEL_ACCOUNT);
-	account = kpost_account_get(office, current_uid());
+	account = kpost_account_get(office);
 	err = -ENOMEM;
 	if (!mailbox || !account)
 		goto err_free;
@@ -163,9 +172,7 @@ static bool mailbox_drop_one(struct kpost_mailbox *mailbox)
 	}
 	if (message->sender)
 		kpost_waiter_done(message->sender, message->call ? -ECONNRESET : -EPIPE, &wakes);
-	spin_unlock(&mailbox->lock);
-
-	kpost_wakes_flush(&wakes, &mailbox->pollers);
+	kpost_mailbox_unlock(mailbox, &wakes);
 	trace_kpost_drop(mailbox->id, message->node.order, message->size,
 			 message->node.priority);
 	kpost_message_free(message);
@@ -173,30 +180,32 @@ static bool mailbox_drop_one(struct kpost_mailbox *mailbox)
 }
 
 /*
- * Close @mailbox: nobody can receive from it any more.  No message is TAKEN,
- * since only a receiver takes one, and no call is open.
+ * Close @mailbox: nobody can receive from it any more, so no message is TAKEN and
+ * no call open.  What is left in it is for mailbox_drain(), without office->lock.
  */
 static void mailbox_close(struct kpost_mailbox *mailbox)
 {
-	struct kpost_wakes wakes = { .events = EPOLLHUP };
-
 	lockdep_assert_held(&mailbox->office->lock);
 	spin_lock(&mailbox->lock);
 	mailbox->closed = true;
 	spin_unlock(&mailbox->lock);
+}
 
-	/* Nothing is added any more. */
+/* Empty a mailbox that was closed: nothing is added any more. */
+static void mailbox_drain(struct kpost_mailbox *mailbox)
+{
+	struct kpost_wakes wakes = { .events = EPOLLHUP };
+
 	while (mailbox_drop_one(mailbox))
 		cond_resched();
 	kpost_wakes_flush(&wakes, &mailbox->pollers);
-
-	if (mailbox->named) {
-		kpost_office_del(mailbox->office, mailbox);
-		kpost_mailbox_put(mailbox);
-	}
 }
 
-/* Take @mailbox's name away, and close it if that was the last way in. */
+/*
+ * Take @mailbox's name away, and close it if that was the last way in.  The
+ * office's reference passes to the caller, for kpost_mailbox_unnamed() once the
+ * office is unlocked.
+ */
 void kpost_mailbox_unname(struct kpost_mailbox *mailbox)
 {
 	lockdep_assert_held(&mailbox->office->lock);
@@ -204,16 +213,24 @@ void kpost_mailbox_unname(struct kpost_mailbox *mailbox)
 	mailbox->persistent = false;
 	if (!mailbox->receivers)
 		mailbox_close(mailbox);
+}
+
+void kpost_mailbox_unnamed(struct kpost_mailbox *mailbox)
+{
+	/* It may be that somebody else closed it since, and drains it too. */
+	if (READ_ONCE(mailbox->closed))
+		mailbox_drain(mailbox);
 	kpost_mailbox_put(mailbox);
 }
 
 /* An endpoint with @rights has gone, with its reference. */
 void kpost_mailbox_detach(struct kpost_mailbox *mailbox, u32 rights)
 {
+	struct kpost_office *office = mailbox->office;
 	struct kpost_wakes wakes = {};
-	bool close;
+	bool close, named;
 
-	lockdep_assert_held(&mailbox->office->lock);
+	mutex_lock(&office->lock);
 	mailbox->endpoints--;
 	spin_lock(&mailbox->lock);
 	if (rights & KPOST_RIGHT_RECV)
@@ -223,13 +240,23 @@ void kpost_mailbox_detach(struct kpost_mailbox *mailbox, u32 rights)
 		if (kpost_mailbox_finished(mailbox))
 			kpost_mailbox_finish(mailbox, &wakes);
 	}
-	spin_unlock(&mailbox->lock);
-	kpost_wakes_flush(&wakes, &mailbox->pollers);
+	kpost_mailbox_unlock(mailbox, &wakes);
 
 	close = !mailbox->closed && !mailbox->persistent && !mailbox->receivers &&
 		(rights & KPOST_RIGHT_RECV || !mailbox->named || !mailbox->endpoints);
-	if (close)
+	named = mailbox->named;
+	if (close) {
 		mailbox_close(mailbox);
+		if (named)
+			kpost_office_del(office, mailbox);
+	}
+	mutex_unlock(&office->lock);
+
+	if (close) {
+		mailbox_drain(mailbox);
+		if (named)
+			kpost_mailbox_put(mailbox);
+	}
 	kpost_mailbox_put(mailbox);
 }
 
@@ -267,12 +294,12 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 	kgid_t gid;
 	int err;
 
-	err = capacity_check(office, arg->valid & KPOST_SET_MESSAGES ? arg->messages : 1,
-			     arg->valid & KPOST_SET_BYTES ? arg->bytes : 1);
+	if ((arg->valid & KPOST_SET_MESSAGES && !arg->messages) ||
+	    (arg->valid & KPOST_SET_BYTES && arg->bytes < mailbox->message_max))
+		return -EINVAL;
+	err = capacity_check(office, arg->messages, arg->bytes);
 	if (err)
 		return err;
-	if (arg->valid & KPOST_SET_BYTES && arg->bytes < mailbox->message_max)
-		return -EINVAL;
 
 	mutex_lock(&office->lock);
 	err = setattr_owner(mailbox, arg, &uid, &gid);
@@ -291,8 +318,7 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 	if (arg->valid & KPOST_SET_BYTES)
 		mailbox->max_bytes = arg->bytes;
 	kpost_mailbox_let_in(mailbox, &wakes);
-	spin_unlock(&mailbox->lock);
-	kpost_wakes_flush(&wakes, &mailbox->pollers);
+	kpost_mailbox_unlock(mailbox, &wakes);
 out:
 	mutex_unlock(&office->lock);
 	return err;

@@ -86,11 +86,14 @@ static inline void kpost_mailbox_put(struct kpost_mailbox *mailbox)
 	kref_put(&mailbox->refs, kpost_mailbox_release);
 }
 
-/* With office->lock held: who is attached, and when the mailbox closes. */
+/* With office->lock held: who may be attached, and the name. */
 int kpost_mailbox_permission(struct kpost_mailbox *mailbox, u32 rights);
 void kpost_mailbox_attach(struct kpost_mailbox *mailbox, u32 rights);
-void kpost_mailbox_detach(struct kpost_mailbox *mailbox, u32 rights);
 void kpost_mailbox_unname(struct kpost_mailbox *mailbox);
+
+/* Without: what may take a while. */
+void kpost_mailbox_unnamed(struct kpost_mailbox *mailbox);
+void kpost_mailbox_detach(struct kpost_mailbox *mailbox, u32 rights);
 
 int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_setattr *arg);
 void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st);
@@ -107,6 +110,7 @@ void kpost_mailbox_give_back(struct kpost_mailbox *mailbox, struct kpost_message
 			     struct kpost_wakes *wakes);
 void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes);
 void kpost_mailbox_finish(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes);
+void kpost_mailbox_unlock(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes);
 struct kpost_message *kpost_mailbox_first(const struct kpost_queue *queue);
 
 #endif /* KPOST_MAILBOX_H */

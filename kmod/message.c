@@ -11,11 +11,9 @@
 #define NEXT_PIECE  (PAGE_SIZE - sizeof(struct kpost_piece))
 
 /*
- * Room for a payload of @size bytes, charged to @account with @overhead bytes on
- * top.  Returns the message or -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR.
+ * Room for a payload of @size bytes, charged to @account.  Returns the message or -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR.
  */
-struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t size,
-					  size_t overhead)
+struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t size)
 {
 	size_t done = min_t(size_t, size, FIRST_PIECE);
 	struct kpost_charge charge;
@@ -23,7 +21,7 @@ struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t 
 	struct kpost_piece **link;
 	int err;
 
-	err = kpost_charge(&charge, account, sizeof(*message) + size + overhead);
+	err = kpost_charge(&charge, account, sizeof(*message) + size);
 	if (err)
 		return ERR_PTR(err);
 

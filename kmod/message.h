@@ -33,7 +33,7 @@ enum kpost_message_state {
 	KPOST_TAKEN,
 };
 
-/* A further piece of a payload; each is one page. */
+/* A further piece of a payload, a page at most. */
 struct kpost_piece {
 	struct kpost_piece *next;
 	u8 data[];
@@ -59,8 +59,7 @@ struct kpost_message {
 	u8 data[];
 };
 
-struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t size,
-					  size_t overhead);
+struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t size);
 void kpost_message_free(struct kpost_message *message);
 void kpost_message_identify(struct kpost_message *message);
 int kpost_message_copy_in(struct kpost_message *message, struct iov_iter *from);

@@ -90,6 +90,8 @@ void kpost_office_add(struct kpost_office *office, struct kpost_mailbox *mailbox
 	list_for_each_entry_safe(opener, next, &office->awaited, waiter.link) {
 		if (strcmp(opener->name, mailbox->name))
 			continue;
+		if (kpost_wakes_full(&wakes))
+			kpost_wakes_flush(&wakes, NULL);
 		list_del_init(&opener->waiter.link);
 		kpost_waiter_done(&opener->waiter, 0, &wakes);
 	}
@@ -169,6 +171,7 @@ static void __net_exit office_exit(struct net *net)
 		mutex_unlock(&office->lock);
 		if (!mailbox)
 			break;
+		kpost_mailbox_unnamed(mailbox);
 	}
 	WARN_ON_ONCE(atomic_long_read(&office->mailboxes) || atomic_long_read(&office->bytes));
 }

@@ -23,7 +23,7 @@ struct kpost_waiter;
 struct ctl_table;
 struct ctl_table_header;
 
-/* What net.kpost.* sets; read without a lock. */
+/* What net.kpost.* sets; read without a lock, see kpost_limit(). */
 struct kpost_limits {
 	unsigned int default_messages;
 	unsigned int max_messages;
@@ -38,6 +38,7 @@ struct kpost_limits {
 struct kpost_office {
 	struct net *net;
 	struct kpost_limits limits;
+	const struct kpost_limits *ceiling; /* the initial office's */
 	struct ctl_table *sysctl_table;
 	struct ctl_table_header *sysctl;
 
@@ -50,6 +51,10 @@ struct kpost_office {
 	atomic_long_t mailboxes;
 	atomic_long_t bytes;
 };
+
+/* What is in force: the initial office's limits may have been lowered since. */
+#define kpost_limit(office, field) \
+	min(READ_ONCE((office)->limits.field), READ_ONCE((office)->ceiling->field))
 
 struct kpost_office *kpost_office(struct net *net);
 /* May the task act as if it had @capability over what belongs to @uid and @gid? */

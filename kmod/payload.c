@@ -28,14 +28,15 @@ static ssize_t payload_pieces(struct kpost_payload *payload, u64 list, u64 count
 
 		if (copy_from_user(&piece, &from[i], sizeof(piece)))
 			return -EFAULT;
-		if (piece.len > MAX_RW_COUNT - total)
+		if (piece.len > SSIZE_MAX - total)
 			return -EINVAL;
-		if (!access_ok(u64_to_user_ptr(piece.base), piece.len))
-			return -EFAULT;
 		payload->pieces[i].iov_base = u64_to_user_ptr(piece.base);
 		payload->pieces[i].iov_len = piece.len;
 		total += piece.len;
 	}
+	for (i = 0; i < count; i++)
+		if (!access_ok(payload->pieces[i].iov_base, payload->pieces[i].iov_len))
+			return -EFAULT;
 	payload->count = count;
 	return total;
 }
@@ -65,9 +66,9 @@ int kpost_payload_import(struct kpost_payload *payload, const struct kpost_paylo
 	} else {
 		void __user *buf = u64_to_user_ptr(arg->buf);
 
-		total = min_t(u64, arg->len, MAX_RW_COUNT);
 		if (!access_ok(buf, arg->len))
 			return -EFAULT;
+		total = arg->len;
 		payload->few[0] = (struct iovec){ .iov_base = buf, .iov_len = total };
 		payload->count = 1;
 	}

@@ -61,7 +61,7 @@ static struct kpost_message *wait_for_message(struct kpost_mailbox *mailbox,
 	return receiver.message;
 }
 
-/* Take the next message of at most @room bytes, see wait_for_message(). */
+/* Take the next message of at most @room bytes; also -EAGAIN, see wait_for_message(). */
 static struct kpost_message *take_message(struct kpost_mailbox *mailbox, struct reception *recv,
 					  size_t room)
 {
@@ -103,8 +103,7 @@ static void put_back_message(struct kpost_mailbox *mailbox, struct kpost_message
 	} else {
 		kpost_mailbox_put_back(mailbox, message, &wakes);
 	}
-	spin_unlock(&mailbox->lock);
-	kpost_wakes_flush(&wakes, &mailbox->pollers);
+	kpost_mailbox_unlock(mailbox, &wakes);
 	if (withdrawn)
 		kpost_message_free(message);
 }
@@ -131,8 +130,7 @@ static bool receive_message(struct kpost_endpoint *endpoint, struct kpost_messag
 		mailbox->dropped++;
 	}
 	kpost_mailbox_give_back(mailbox, message, &wakes);
-	spin_unlock(&mailbox->lock);
-	kpost_wakes_flush(&wakes, &mailbox->pollers);
+	kpost_mailbox_unlock(mailbox, &wakes);
 	if (received)
 		trace_kpost_receive(mailbox->id, message->node.order, message->size,
 				    message->node.priority);

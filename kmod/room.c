@@ -42,14 +42,18 @@ bool kpost_mailbox_finished(const struct kpost_mailbox *mailbox)
 	return mailbox->anonymous && !mailbox->senders && !mailbox->messages;
 }
 
-/* Hand @message to the first waiting receiver that has room for it, if any. */
+/*
+ * Hand @message to the first waiting receiver that has room for it, if any.  It is
+ * left to be queued if that takes too long, and handed over by mailbox_settle().
+ */
 static bool mailbox_hand_over(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			      struct kpost_wakes *wakes)
 {
 	struct kpost_waiter *receiver;
 
 	while ((receiver = list_first_entry_or_null(&mailbox->waiting, struct kpost_waiter,
-						    link))) {
+						    link)) &&
+	       !kpost_wakes_full(wakes)) {
 		list_del_init(&receiver->link);
 		mailbox->waiting_receivers--;
 		if (message->size > receiver->room) {
@@ -98,7 +102,7 @@ void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wak
 	if (mailbox->closed)
 		return;
 	while ((message = kpost_mailbox_first(&mailbox->pending)) &&
-	       mailbox_has_room(mailbox, message->size)) {
+	       mailbox_has_room(mailbox, message->size) && !kpost_wakes_full(wakes)) {
 		kpost_queue_del(&mailbox->pending, &message->node);
 		mailbox->waiting_senders--;
 		if (!message->sync && !message->call) {
@@ -114,11 +118,13 @@ void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wak
 /* Send the waiting receivers away: nothing will come. */
 void kpost_mailbox_finish(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 {
-	struct kpost_waiter *receiver, *next;
+	struct kpost_waiter *receiver;
 
 	lockdep_assert_held(&mailbox->lock);
 	wakes->events |= EPOLLHUP;
-	list_for_each_entry_safe(receiver, next, &mailbox->waiting, link) {
+	while ((receiver = list_first_entry_or_null(&mailbox->waiting, struct kpost_waiter,
+						    link)) &&
+	       !kpost_wakes_full(wakes)) {
 		list_del_init(&receiver->link);
 		mailbox->waiting_receivers--;
 		kpost_waiter_done(receiver, -EPIPE, wakes);
@@ -135,4 +141,37 @@ void kpost_mailbox_give_back(struct kpost_mailbox *mailbox, struct kpost_message
 	kpost_mailbox_let_in(mailbox, wakes);
 	if (kpost_mailbox_finished(mailbox))
 		kpost_mailbox_finish(mailbox, wakes);
+}
+
+/* Go on where the last holder of the lock stopped. */
+static void mailbox_settle(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
+{
+	struct kpost_message *message;
+
+	while ((message = kpost_mailbox_first(&mailbox->queue)) &&
+	       !list_empty(&mailbox->waiting) && !kpost_wakes_full(wakes)) {
+		kpost_queue_del(&mailbox->queue, &message->node);
+		kpost_mailbox_put_back(mailbox, message, wakes);
+	}
+	kpost_mailbox_let_in(mailbox, wakes);
+	if (kpost_mailbox_finished(mailbox))
+		kpost_mailbox_finish(mailbox, wakes);
+}
+
+/*
+ * Drop the lock and wake whom the holder has found to be woken; as often as it
+ * takes, so that no holder does more than a little.
+ */
+void kpost_mailbox_unlock(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
+	__releases(&mailbox->lock)
+{
+	while (unlikely(wakes->more)) {
+		spin_unlock(&mailbox->lock);
+		kpost_wakes_flush(wakes, &mailbox->pollers);
+		cond_resched();
+		spin_lock(&mailbox->lock);
+		mailbox_settle(mailbox, wakes);
+	}
+	spin_unlock(&mailbox->lock);
+	kpost_wakes_flush(wakes, &mailbox->pollers);
 }

@@ -30,7 +30,7 @@ struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint, struc
 	payer = kpost_endpoint_payer(endpoint);
 	if (!payer)
 		return ERR_PTR(-ENOMEM);
-	message = kpost_message_alloc(payer, size, 0);
+	message = kpost_message_alloc(payer, size);
 	kpost_account_put(payer);
 	if (IS_ERR(message))
 		return message;
@@ -98,8 +98,7 @@ int kpost_message_commit(struct kpost_mailbox *mailbox, struct kpost_message *me
 		mailbox->waiting_senders++;
 		err = 1;
 	}
-	spin_unlock(&mailbox->lock);
-	kpost_wakes_flush(&wakes, &mailbox->pollers);
+	kpost_mailbox_unlock(mailbox, &wakes);
 	return err;
 }
 
@@ -127,8 +126,7 @@ static int send_message(struct kpost_mailbox *mailbox, struct kpost_message *mes
 		} else {
 			err = 0;
 		}
-		spin_unlock(&mailbox->lock);
-		kpost_wakes_flush(&wakes, &mailbox->pollers);
+		kpost_mailbox_unlock(mailbox, &wakes);
 		if (mine)
 			kpost_message_free(message);
 	}

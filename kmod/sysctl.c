@@ -15,7 +15,7 @@ static const struct kpost_limits defaults = {
 	.default_messages = 1024,
 	.default_bytes = 1UL << 20,
 	.max_messages = 1U << 16,
-	.max_bytes = 16UL << 20,
+	.max_bytes = 8UL << 20,
 	.user_mailboxes = 256,
 	.user_bytes = 16UL << 20,
 	.office_mailboxes = 1U << 16,
@@ -61,6 +61,7 @@ int kpost_sysctl_init(struct kpost_office *office)
 	if (!table)
 		return -ENOMEM;
 	office->limits = initial ? defaults : *ceiling;
+	office->ceiling = ceiling;
 
 	for (i = 0; i < ENTRIES; i++) {
 		size_t offset = (size_t)table[i].data;

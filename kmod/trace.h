@@ -22,7 +22,7 @@ TRACE_EVENT(kpost_open,
 	TP_fast_assign(
 		__entry->mailbox = mailbox;
 		__entry->rights = rights;
-		strscpy(__entry->name, name, sizeof(__entry->name));
+		strscpy_pad(__entry->name, name, sizeof(__entry->name));
 	),
 	TP_printk("mailbox=%u rights=%#x name=%s", __entry->mailbox, __entry->rights,
 		  __entry->name)

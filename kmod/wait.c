@@ -8,12 +8,11 @@
 
 /*
  * End the wait of @waiter with @result.  The caller holds the lock of the list
- * that the waiter was in, and has taken it off.
+ * that the waiter was in, and has taken it off; @wakes is not full.
  */
 void kpost_waiter_done(struct kpost_waiter *waiter, int result, struct kpost_wakes *wakes)
 {
-	struct task_struct *task = get_task_struct(waiter->task);
-
+	wakes->tasks[wakes->count++] = get_task_struct(waiter->task);
 	waiter->result = result;
 	/*
 	 * Pairs with the acquire in kpost_waiter_wait(): its task reads the
@@ -21,13 +20,6 @@ void kpost_waiter_done(struct kpost_waiter *waiter, int result, struct kpost_wak
 	 * store the waiter may be gone; the task is held.
 	 */
 	smp_store_release(&waiter->done, true);
-
-	if (likely(wakes->count < ARRAY_SIZE(wakes->tasks))) {
-		wakes->tasks[wakes->count++] = task;
-	} else {
-		wake_up_process(task);
-		put_task_struct(task);
-	}
 }
 
 /*
@@ -41,8 +33,11 @@ int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline)
 
 	trace_kpost_block(deadline);
 	for (;;) {
-		/* The barrier pairs with the one in wake_up_process(). */
-		set_current_state(TASK_INTERRUPTIBLE);
+		/*
+		 * The barrier pairs with the one in wake_up_process().  Suspend
+		 * freezes the task where it is: no wait ends for that.
+		 */
+		set_current_state(TASK_INTERRUPTIBLE | TASK_FREEZABLE);
 		/* Pairs with the release in kpost_waiter_done(). */
 		if (smp_load_acquire(&waiter->done))
 			break;
@@ -83,6 +78,5 @@ void kpost_wakes_flush(struct kpost_wakes *wakes, struct wait_queue_head *poller
 		wake_up_process(wakes->tasks[i]);
 		put_task_struct(wakes->tasks[i]);
 	}
-	wakes->events = 0;
-	wakes->count = 0;
+	*wakes = (struct kpost_wakes){};
 }

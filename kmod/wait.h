@@ -11,7 +11,9 @@
  * outcome, and nothing that was handed over is lost.
  *
  * Tasks to wake are collected in a struct kpost_wakes and woken after the lock
- * was dropped, so that they do not run into it.
+ * was dropped, so that they do not run into it.  It holds a few, which also
+ * bounds what is done in one go: with more to do, @more says so, and whoever
+ * drops the lock takes it again, see kpost_mailbox_unlock().
  */
 #ifndef KPOST_WAIT_H
 #define KPOST_WAIT_H
@@ -34,9 +36,19 @@ struct kpost_waiter {
 
 struct kpost_wakes {
 	__poll_t events; /* what to tell those who poll */
+	bool more;
 	unsigned int count;
-	struct task_struct *tasks[6];
+	struct task_struct *tasks[8];
 };
+
+/* Room for one more?  Else note that there is more to do. */
+static inline bool kpost_wakes_full(struct kpost_wakes *wakes)
+{
+	if (likely(wakes->count < ARRAY_SIZE(wakes->tasks)))
+		return false;
+	wakes->more = true;
+	return true;
+}
 
 static inline void kpost_waiter_init(struct kpost_waiter *waiter)
 {

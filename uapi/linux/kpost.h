@@ -13,6 +13,7 @@
  * Rules that hold for every operation:
  *
  *  - A call that fails has changed nothing, but where its description says so.
+ *    Only what is in a buffer that was to be filled is then undefined.
  *  - Unknown flags and non-zero reserved fields are EINVAL.
  *  - Structs grow at their end, and their size is part of the operation's
  *    number.  A larger struct than the kernel knows is taken if all that the
@@ -26,6 +27,8 @@
  *  - KPOST_DONTWAIT, and O_NONBLOCK on the file, never wait: EAGAIN instead.
  *  - A wait ends early with EINTR, or is restarted where the signal's handler was
  *    installed with SA_RESTART, its deadline being absolute.
+ *  - Structs and buffers are the kernel's from the beginning of an operation to its
+ *    end; what another thread writes to a buffer meanwhile may be lost.
  *
  * The order of messages is first in, first out for each sender and priority,
  * with higher priorities first.
@@ -110,8 +113,9 @@ struct kpost_info {
  * @mode: permission bits (0777) of a mailbox that is made, less the umask
  * @messages: its capacity in messages, 0 for the default
  * @bytes: its capacity in payload bytes, 0 for the default
- * @message_max: its largest payload, 0 for the largest that fits (the lesser of
- *	@bytes and KPOST_PAYLOAD_MAX)
+ * @message_max: its largest payload, at most @bytes and KPOST_PAYLOAD_MAX; 0 for an
+ *	eighth of @bytes, so that a sender that polls for room need not find the
+ *	mailbox empty
  * @send_fd: out, with KPOST_OPEN_PAIR: the endpoint with KPOST_RIGHT_SEND;
  *	must be 0 on entry
  * @deadline: with KPOST_OPEN_WAIT: how long to wait
@@ -123,11 +127,14 @@ struct kpost_info {
  *
  * Opening to send needs write permission by the mailbox's mode, opening to
  * receive needs read permission, and KPOST_RIGHT_ADMIN needs its owner; whoever
- * makes a mailbox gets the rights that it asks for.
+ * makes a mailbox gets the rights that it asks for.  An anonymous one is made with
+ * KPOST_RIGHT_RECV at least, since nobody else could receive from it.
+ *
+ * On a non-blocking device, KPOST_OPEN_WAIT is EAGAIN where it would wait.
  *
  * Returns the endpoint, a file descriptor with close-on-exec set.
  *
- * Errors: EACCES (mode, or not the owner), EEXIST, EINVAL (flags, rights, mode,
+ * Errors: EACCES (mode, or not the owner), EAGAIN, EEXIST, EINVAL (flags, rights, mode,
  * capacities, name, deadline), ENAMETOOLONG (no NUL in @name), ENOENT,
  * ETIMEDOUT, EINTR, EPERM (capacity above the office's maximum), EDQUOT (the
  * user's mailboxes), ENOSPC (the office's), EMFILE, ENFILE, ENOMEM, EFAULT.
@@ -276,7 +283,9 @@ struct kpost_recv {
  *
  * If the caller leaves before its request was received, the request is withdrawn.
  * If it leaves after that, the replier gets ECANCELED; a signal then always ends
- * the call with EINTR, since restarting it would send the request twice.  The
+ * the call with EINTR, since restarting it would send the request twice.  (So does
+ * what stops a process or traces it, and work that io_uring has for the thread,
+ * unless the ring has IORING_SETUP_COOP_TASKRUN or IORING_SETUP_DEFER_TASKRUN.)  The
  * memory for the reply is looked at before the request is sent; if it is taken
  * away while the call is under way, the reply is lost with EFAULT.
  *
@@ -405,7 +414,8 @@ struct kpost_stat {
  * @count when there are no more.  What changes between two operations may be
  * seen or not, but no name is seen twice.
  *
- * Errors: EFAULT, EINVAL (@entry_size below the first version's), ENAMETOOLONG.
+ * Errors: EFAULT, EINTR (the task was killed), EINVAL (@entry_size below the first
+ * version's), ENAMETOOLONG.
  */
 struct kpost_list {
 	__u64 buf;
@@ -458,9 +468,12 @@ struct kpost_setattr {
  * is what ioctl(2) would return, or -errno.  The struct, the payload and whatever
  * else it points to must stay as they are until then.  What cannot complete at
  * once is done by a worker of io_uring's, which waits in the mailbox's line like
- * any other task; cancelling it is ECANCELED, and has changed nothing.  Requests
- * that wait at the same time wait in no particular order, as everywhere in
- * io_uring; IOSQE_IO_LINK gives one.
+ * any other task; cancelling it is ECANCELED, and has changed nothing.  So has
+ * EINTR, which a stop of the process or a tracer can cause: it can be submitted
+ * again.  Requests that wait at the same time wait in no particular order, as
+ * everywhere in io_uring; IOSQE_IO_LINK gives one.  Kernels from 6.10 to 6.13 read
+ * the entry of a linked or drained command when its turn comes: until then it must
+ * not be used again, or have IOSQE_ASYNC.
  *
  * With IORING_URING_CMD_FIXED, @buf of the struct lies in the registered buffer
  * sqe->buf_index (and KPOST_IOVEC is EINVAL); a call's @reply_buf never does.
