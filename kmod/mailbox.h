@@ -110,7 +110,8 @@ void kpost_mailbox_give_back(struct kpost_mailbox *mailbox, struct kpost_message
 			     struct kpost_wakes *wakes);
 void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes);
 void kpost_mailbox_finish(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes);
-void kpost_mailbox_unlock(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes);
+void kpost_mailbox_unlock(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
+	__releases(&mailbox->lock);
 struct kpost_message *kpost_mailbox_first(const struct kpost_queue *queue);
 
 #endif /* KPOST_MAILBOX_H */

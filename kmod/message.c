@@ -11,7 +11,8 @@
 #define NEXT_PIECE  (PAGE_SIZE - sizeof(struct kpost_piece))
 
 /*
- * Room for a payload of @size bytes, charged to @account.  Returns the message or -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR.
+ * Room for a payload of @size bytes, charged to @account.  Returns the message or
+ * -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR.
  */
 struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t size)
 {

@@ -54,7 +54,12 @@ struct kpost_office {
 
 /* What is in force: the initial office's limits may have been lowered since. */
 #define kpost_limit(office, field) \
-	min(READ_ONCE((office)->limits.field), READ_ONCE((office)->ceiling->field))
+	kpost_lesser(READ_ONCE((office)->limits.field), READ_ONCE((office)->ceiling->field))
+
+static inline unsigned long kpost_lesser(unsigned long a, unsigned long b)
+{
+	return min(a, b);
+}
 
 struct kpost_office *kpost_office(struct net *net);
 /* May the task act as if it had @capability over what belongs to @uid and @gid? */
