@@ -20,7 +20,7 @@ static const struct limit {
 	{ "default_messages", 1024 },
 	{ "default_bytes", 1 << 20 },
 	{ "max_messages", 65536 },
-	{ "max_bytes", 16 << 20 },
+	{ "max_bytes", 8 << 20 },
 	{ "user_mailboxes", 256 },
 	{ "user_bytes", 16 << 20 },
 	{ "office_mailboxes", 65536 },
@@ -83,7 +83,7 @@ TEST_F(limits, defaults_are_as_documented_and_info_tells_them)
 	EXPECT_EQ(1024, info.default_messages);
 	EXPECT_EQ(1 << 20, info.default_bytes);
 	EXPECT_EQ(65536, info.max_messages);
-	EXPECT_EQ(16 << 20, info.max_bytes);
+	EXPECT_EQ(8 << 20, info.max_bytes);
 	EXPECT_EQ(256, info.user_mailboxes);
 	EXPECT_EQ(16 << 20, info.user_bytes);
 	EXPECT_EQ(65536, info.office_mailboxes);
@@ -127,7 +127,7 @@ TEST_F(limits, namespace_lowers_them_and_never_raises_them_above_the_initial_one
 		EXPECT_EQ(-EINVAL, limit_set(name, 1ull << 62)) TH_LOG("%s", name);
 	}
 	EXPECT_EQ(-EINVAL, child_write(SYSCTL "max_bytes", "-1"));
-	EXPECT_EQ(16 << 20, limit_get("max_bytes"));
+	EXPECT_EQ(8 << 20, limit_get("max_bytes"));
 }
 
 TEST_F(limits, user_cannot_set_them)
@@ -147,7 +147,7 @@ TEST_F(limits, default_capacity_is_what_a_mailbox_gets)
 	st = kt_stat(kt_mailbox(0, 0, 0));
 	EXPECT_EQ(7, st.messages);
 	EXPECT_EQ(5000, st.bytes);
-	EXPECT_EQ(5000, st.message_max);
+	EXPECT_EQ(5000 / 8, st.message_max);
 	EXPECT_EQ(-EINVAL, kt_mailbox(0, 0, 5001));
 }
 

@@ -133,13 +133,17 @@ TEST_F(uring_cmd, scattered_payload_arrives_whole)
 	};
 	struct kpost_send send = kt_send_args(from, 3, 0, KPOST_IOVEC, 0);
 	struct kpost_recv recv = kt_recv_args(to, 2, KPOST_IOVEC, 0);
+	int fd = kt_mailbox(0, 0, SIZE);
+
+	ASSERT_LE(0, fd);
 
 	for (int i = 0; i < SIZE; i++)
 		in[i] = (char)(i * 7 + i / 4096);
 	kt_poison(out, SIZE);
-	EXPECT_EQ(0, uring_do(&self->ring, self->fd, KPOST_IOC_SEND, &send));
-	EXPECT_EQ(SIZE, uring_do(&self->ring, self->fd, KPOST_IOC_RECV, &recv));
+	EXPECT_EQ(0, uring_do(&self->ring, fd, KPOST_IOC_SEND, &send));
+	EXPECT_EQ(SIZE, uring_do(&self->ring, fd, KPOST_IOC_RECV, &recv));
 	EXPECT_EQ(0, memcmp(in, out, SIZE));
+	close(fd);
 }
 
 TEST_F(uring_cmd, call_completes_with_the_length_of_its_reply)
@@ -300,6 +304,27 @@ TEST_F(uring_cmd, nonblocking_endpoint_completes_with_eagain)
 	EXPECT_EQ(0, uring_do(&self->ring, fd, KPOST_IOC_SEND, &send));
 	EXPECT_EQ(-EAGAIN, uring_do(&self->ring, fd, KPOST_IOC_SEND, &send));
 	EXPECT_EQ(1, kt_stat(fd).sent);
+}
+
+TEST_F(uring_cmd, completion_that_is_not_wanted_is_only_posted_on_failure)
+{
+	struct kpost_send send = kt_send_args("skip", 4, 0, 0, 0);
+	char buf[8];
+	struct kpost_recv recv = kt_recv_args(buf, sizeof(buf), KPOST_DONTWAIT, 0);
+	struct uring_result result;
+
+	uring_op(&self->ring, self->fd, KPOST_IOC_SEND, &send, 1)->flags |=
+		IOSQE_CQE_SKIP_SUCCESS;
+	uring_op(&self->ring, self->fd, KPOST_IOC_RECV, &recv, 2)->flags |=
+		IOSQE_CQE_SKIP_SUCCESS;
+	uring_op(&self->ring, self->fd, KPOST_IOC_RECV, &recv, 3)->flags |=
+		IOSQE_CQE_SKIP_SUCCESS;
+	ASSERT_EQ(3, io_uring_submit(&self->ring));
+	ASSERT_EQ(0, uring_wait(&self->ring, &result));
+	EXPECT_EQ(3, result.data);
+	EXPECT_EQ(-EAGAIN, result.res);
+	EXPECT_FALSE(uring_done(&self->ring));
+	EXPECT_EQ(1, kt_stat(self->fd).received);
 }
 
 /* ---- what is refused ------------------------------------------------------- */
