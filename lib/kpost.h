@@ -75,7 +75,7 @@ uint64_t kpost_deadline(int64_t milliseconds);
  * @mode: permission bits (0777) less the umask, default 0600
  * @messages: capacity in messages
  * @bytes: capacity in bytes of payload
- * @message_max: largest payload of a message
+ * @message_max: largest payload of a message, by default an eighth of @bytes
  */
 struct kpost_attr {
 	unsigned int mode;

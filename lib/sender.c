@@ -38,10 +38,12 @@
 /* A slot keeps a buffer up to this size for its next message. */
 #define KEEP_BYTES 16384
 /*
- * How often a message that is cancelled without our asking is tried again: the
- * kernel does that to what a thread submitted when the thread exits.
+ * A message that is cancelled without our asking is tried again: the kernel does that
+ * to what a thread submitted when the thread exits, and when the process is stopped.
+ * More often than this within a second, it means something else.
  */
 #define TRIES_MAX 16
+#define TRIES_NS 1000000000u
 /* How long a cancellation is given before it is tried again. */
 #define CANCEL_MS 10
 
@@ -52,6 +54,7 @@ struct slot {
 	size_t room; /* bytes of buf */
 	int result;
 	unsigned int tries;
+	uint64_t tried; /* the first of them, in nanoseconds */
 	bool returned; /* result is set */
 };
 
@@ -126,6 +129,9 @@ static void drain(struct kpost_sender *sender)
 	while (!io_uring_peek_cqe(&sender->ring, &cqe)) {
 		slot = io_uring_cqe_get_data(cqe);
 		slot->result = cqe->res < 0 ? cqe->res : 0;
+		/* Interrupted is cancelled: nothing was sent, and nobody meant it. */
+		if (slot->result == -EINTR)
+			slot->result = -ECANCELED;
 		slot->returned = true;
 		sender->in_flight--;
 		io_uring_cqe_seen(&sender->ring, cqe);
@@ -139,7 +145,22 @@ static bool final(const struct kpost_sender *sender, const struct slot *slot)
 	return sender->stopping || slot->tries >= TRIES_MAX;
 }
 
-/* Report what is final, in order, and take back the rest of a chain that is over. */
+/* Take back what is left of a chain that is over, to be started again. */
+static void take_back(struct kpost_sender *sender)
+{
+	struct slot *first = slot_of(sender, sender->done);
+	uint64_t now = kpost_deadline(0);
+
+	/* Only the first was cancelled for itself. */
+	if (!first->tries || now - first->tried > TRIES_NS) {
+		first->tries = 0;
+		first->tried = now;
+	}
+	first->tries++;
+	sender->sent = sender->done;
+}
+
+/* Report what is final, in order. */
 static void settle(struct kpost_sender *sender)
 {
 	struct slot *slot;
@@ -149,11 +170,8 @@ static void settle(struct kpost_sender *sender)
 		if (!slot->returned)
 			return;
 		if (!final(sender, slot)) {
-			if (!sender->in_flight) {
-				/* Only the first was cancelled for itself. */
-				slot->tries++;
-				sender->sent = sender->done;
-			}
+			if (!sender->in_flight)
+				take_back(sender);
 			return;
 		}
 		report(sender, slot);

@@ -99,6 +99,14 @@ static pid_t start(void)
 	return pid;
 }
 
+/* The longest line, or what is said at the end. */
+static size_t room_for(const struct text *text)
+{
+	const size_t least = sizeof(struct account) + sizeof(QUESTION);
+
+	return text->longest > least ? text->longest : least;
+}
+
 static int make_mailbox(const struct text *text)
 {
 	struct kpost_attr attr = { .mode = 0600 };
@@ -108,9 +116,10 @@ static int make_mailbox(const struct text *text)
 		die("line %llu of '%s' has %zu bytes, and a message at most %u",
 		    (unsigned long long)text->longest_line, text->path, text->longest,
 		    KPOST_PAYLOAD_MAX);
-	/* The default, or room for the longest line. */
+	/* The default capacity, or room for the longest line. */
 	if (text->longest > 1 << 20)
 		attr.bytes = text->longest;
+	attr.message_max = room_for(text);
 	snprintf(mailbox, sizeof(mailbox), "demo-%d", (int)driver);
 	fd = kpost_open(mailbox, KPOST_RIGHT_SEND, KPOST_OPEN_CREATE | KPOST_OPEN_EXCL, &attr, 0);
 	if (fd == -ENOENT || fd == -ENXIO || fd == -ENODEV)
@@ -123,8 +132,7 @@ static int make_mailbox(const struct text *text)
 static void start_worker(struct worker *worker, const struct text *text, enum mischief mischief)
 {
 	worker->mailbox = mailbox;
-	/* The call at the end has to fit as well. */
-	worker->room = text->longest > sizeof(QUESTION) ? text->longest : sizeof(QUESTION);
+	worker->room = room_for(text);
 	worker->mischief = mischief;
 	worker->notes_fd = memfd_create("notes", MFD_CLOEXEC);
 	if (worker->notes_fd < 0)

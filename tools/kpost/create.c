@@ -53,7 +53,8 @@ static const struct argp_option choices[] = {
 	{ "mode", 'm', "OCTAL", 0, "Permission bits, exactly; default 600", 0 },
 	{ "messages", KEY_MESSAGES, "N", 0, "Capacity in messages", 0 },
 	{ "bytes", KEY_BYTES, "SIZE", 0, "Capacity in bytes of payload; K, M, G for 1024s", 0 },
-	{ "message-max", KEY_MESSAGE_MAX, "SIZE", 0, "Longest message", 0 },
+	{ "message-max", KEY_MESSAGE_MAX, "SIZE", 0,
+	  "Longest message; default an eighth of --bytes", 0 },
 	{ "exclusive", KEY_EXCLUSIVE, NULL, 0, "Fail if there is such a mailbox already", 0 },
 	{ 0 },
 };

@@ -55,6 +55,8 @@ int main(int argc, char **argv)
 	unsigned int i;
 
 	argp_err_exit_status = STATUS_USAGE;
+	/* A complaint is written in one piece, whoever else writes to the terminal. */
+	setvbuf(stderr, NULL, _IOLBF, 4096);
 	if (argc < 2) {
 		help(stderr);
 		return STATUS_USAGE;

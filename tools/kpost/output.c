@@ -5,11 +5,11 @@
 void output(const void *bytes, size_t len)
 {
 	if (len && fwrite(bytes, 1, len, stdout) != len)
-		fail(errno, NULL, "cannot write the output");
+		fail_plain(STATUS_FAILED, "cannot write the output: %s", strerror(errno));
 }
 
 void output_flush(void)
 {
 	if (fflush(stdout))
-		fail(errno, NULL, "cannot write the output");
+		fail_plain(STATUS_FAILED, "cannot write the output: %s", strerror(errno));
 }

@@ -97,26 +97,24 @@ static void sent(void *arg, void *cookie, int result)
 	}
 }
 
-static void report_failure(struct transfer *transfer, size_t len)
+static void report_failure(struct transfer *transfer, bool too_long)
 {
 	const char *name = shown(transfer->options->name);
-	struct kpost_stat st;
-	int status;
+	char so_far[48] = "";
 
 	progress_end(&transfer->progress);
-	if (transfer->error == -EMSGSIZE && len && !kpost_stat(transfer->fd, &st)) {
-		warn_plain("cannot send message %llu to mailbox '%s': it is longer than the %u "
-			   "bytes that the mailbox takes; make one with --message-max",
-			   (unsigned long long)transfer->failed, name, st.message_max);
-		status = STATUS_FAILED;
-	} else {
-		status = complain(transfer->error, transfer->options->name,
-				  "cannot send message %llu to mailbox '%s'",
-				  (unsigned long long)transfer->failed, name);
-	}
 	if (transfer->number > 1)
-		warn_plain("%llu messages were sent", (unsigned long long)transfer->sent);
-	exit(status);
+		snprintf(so_far, sizeof(so_far), " (%llu were sent)",
+			 (unsigned long long)transfer->sent);
+	if (too_long)
+		fail_plain(STATUS_FAILED,
+			   "cannot send message %llu to mailbox '%s'%s: it is longer than the "
+			   "%zu bytes that this mailbox takes; 'kpost create --message-max' makes "
+			   "one that takes more",
+			   (unsigned long long)transfer->failed, name, so_far,
+			   transfer->input.limit);
+	fail(transfer->error, transfer->options->name, "cannot send message %llu to mailbox '%s'%s",
+	     (unsigned long long)transfer->failed, name, so_far);
 }
 
 /* Stop at the first failure; of what is behind it, nothing more is sent. */
@@ -127,7 +125,7 @@ static void check(struct transfer *transfer)
 	if (transfer->sender)
 		kpost_sender_free(transfer->sender);
 	transfer->sender = NULL;
-	report_failure(transfer, 0);
+	report_failure(transfer, false);
 }
 
 static void check_ring(struct transfer *transfer, int ret)
@@ -163,11 +161,11 @@ static void send_one(struct transfer *transfer, const char *bytes, size_t len)
 	int ret;
 
 	if (len > transfer->input.limit) {
-		if (transfer->sender)
-			check_ring(transfer, kpost_sender_flush(transfer->sender, 0));
+		/* What is before it is sent all the same. */
+		while (transfer->sender && kpost_sender_pending(transfer->sender))
+			check_ring(transfer, kpost_sender_wait(transfer->sender, 0));
 		transfer->failed = transfer->number;
-		transfer->error = -EMSGSIZE;
-		report_failure(transfer, len);
+		report_failure(transfer, true);
 	}
 	if (!transfer->sender) {
 		ret = kpost_send(transfer->fd, bytes, len, options->priority,

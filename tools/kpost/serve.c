@@ -91,7 +91,7 @@ static void server_open(struct server *server, const struct options *options)
 	sigprocmask(SIG_BLOCK, &taken, &server->before);
 	server->signals = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (server->signals < 0)
-		fail(errno, NULL, "cannot take signals");
+		fail_plain(STATUS_FAILED, "cannot take signals: %s", strerror(errno));
 	/* A command may leave its input unread. */
 	signal(SIGPIPE, SIG_IGN);
 	server->jobs = calloc(options->jobs, sizeof(*server->jobs));
@@ -146,7 +146,8 @@ static void start_jobs(struct server *server)
 		ret = job_start(job, server->options->command, server->options->name,
 				&server->before, &message, payload, (size_t)len);
 		if (ret) {
-			complain(ret, NULL, "cannot run a command, giving the call up");
+			warn_plain("cannot run a command, giving message %llu up: %s",
+				   (unsigned long long)message.sequence, strerror(-ret));
 			give_up(server, &message);
 			free(payload);
 			continue;
@@ -225,7 +226,7 @@ static void serve(struct server *server)
 				count += job_poll(&server->jobs[i], &server->polled[count]);
 		}
 		if (poll(server->polled, count, -1) < 0 && errno != EINTR)
-			fail(errno, NULL, "cannot wait");
+			fail_plain(STATUS_FAILED, "cannot wait: %s", strerror(errno));
 		take_signals(server);
 		for (i = 0; i < server->options->jobs; i++) {
 			if (!server->jobs[i].pid)

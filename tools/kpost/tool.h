@@ -47,7 +47,10 @@ int verb_wait(int argc, char **argv);
 
 /* ---- error.c ------------------------------------------------------------ */
 
-/* What @error means here, what can be done about it, and the exit status for it. */
+/*
+ * What @error of an operation of kpost's means, what can be done about it, and the exit
+ * status for it. Errors of other system calls mean other things: fail_plain().
+ */
 int complain(int error, const char *name, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /* The same, and exit. @error is positive or negative; @name may be NULL. */
