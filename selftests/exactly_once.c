@@ -379,6 +379,55 @@ TEST_F(once, exactly_once_beside_a_receiver_that_always_faults)
 	EXPECT_EQ(0, kt_stat(self->fd).dropped);
 }
 
+/* odd receives in every order, against what should be there; three priorities */
+TEST_F(once, exactly_once_odd_receives_mixed_at_random)
+{
+	uint64_t head[3] = { 0 }, queue[3][64], tail[3] = { 0 }, sequence = 0;
+	unsigned int random = 4711;
+
+	for (int i = 0; i < 3000; i++) {
+		char *const places[] = { self->buf, self->unmapped, self->readonly - 7,
+					 self->unmapped - SIZE };
+		unsigned int flags = KPOST_DONTWAIT, place;
+		size_t len;
+		long ret;
+		int top;
+
+		random = random * 1103515245u + 12345u;
+		if (random >> 16 & 1) {
+			unsigned int p = (random >> 17) % 3;
+
+			ret = kt_post(self->fd, self->buf, SIZE, p);
+			ASSERT_TRUE(ret == 0 || ret == -EAGAIN);
+			if (ret == 0)
+				queue[p][tail[p]++ % 64] = ++sequence;
+			continue;
+		}
+		for (top = 2; top > 0 && head[top] == tail[top]; top--)
+			;
+		place = (random >> 18) % 4;
+		len = (random >> 20) % 4 ? SIZE + (random >> 20) % 3 : SIZE - 10;
+		if (random >> 24 & 1)
+			flags |= KPOST_TRUNCATE;
+		ret = kt_recv(self->fd, &self->recv, places[place], len, flags, 0);
+		if (head[top] == tail[top]) {
+			ASSERT_EQ(-EAGAIN, ret);
+		} else if (len < SIZE && !(flags & KPOST_TRUNCATE)) {
+			ASSERT_EQ(-EMSGSIZE, ret);
+			ASSERT_EQ(SIZE, self->recv.size);
+		} else if (place == 1 || place == 2) {
+			ASSERT_EQ(-EFAULT, ret);
+		} else {
+			ASSERT_EQ(len < SIZE ? len : SIZE, ret);
+			ASSERT_EQ(queue[top][head[top]++ % 64], self->recv.sequence);
+			ASSERT_EQ(top, self->recv.priority);
+		}
+	}
+	EXPECT_EQ(sequence, kt_stat(self->fd).sent);
+	EXPECT_EQ(tail[0] + tail[1] + tail[2] - head[0] - head[1] - head[2],
+		  kt_stat(self->fd).queued_messages);
+}
+
 TEST_F(once, exactly_once_every_byte_of_the_struct_is_defined)
 {
 	struct kpost_recv want = kt_recv_args(self->buf, sizeof(self->buf), KPOST_DONTWAIT, 0);

@@ -526,4 +526,47 @@ TEST_F(names, names_closed_by_one_and_made_by_another_are_never_found_dead)
 	EXPECT_FALSE(exists(self->name));
 }
 
+static long unlink_often(void *arg)
+{
+	for (int i = 0; i < 1500; i++) {
+		int ret = kt_unlink(arg);
+
+		if (ret && ret != -ENOENT)
+			return ret;
+	}
+	return 0;
+}
+
+static long open_often(void *arg)
+{
+	for (int i = 0; i < 500; i++) {
+		int fd = kt_open(arg, KT_ALL, KPOST_OPEN_CREATE | (i & 1 ? KPOST_OPEN_PERSIST : 0));
+		long ret;
+
+		if (fd < 0)
+			return fd;
+		/* whatever happens to its name, it can be used while there is a receiver */
+		ret = kt_post(fd, "x", 1, 0);
+		close(fd);
+		if (ret && ret != -EAGAIN)
+			return ret;
+	}
+	return 0;
+}
+
+TEST_F(names, names_unlinked_opened_and_closed_at_once)
+{
+	long (*const what[])(void *arg) = { unlink_often, open_often, open_often };
+	struct kt_job jobs[3];
+
+	for (int i = 0; i < 3; i++)
+		kt_start_fn(&jobs[i], what[i], self->name);
+	for (int i = 0; i < 3; i++) {
+		ASSERT_TRUE(kt_join(&jobs[i]));
+		EXPECT_EQ(0, jobs[i].ret);
+	}
+	kt_unlink(self->name);
+	EXPECT_FALSE(exists(self->name));
+}
+
 TEST_HARNESS_MAIN

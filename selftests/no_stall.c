@@ -363,8 +363,8 @@ TEST_F(stall, no_stall_of_a_replier_by_its_caller)
 	EXPECT_EQ(0, memcmp(self->page, "yes", 3));
 }
 
-/* a child whose page nobody fills in: it reports when it is about to touch it */
-static pid_t fork_stuck(struct __test_metadata *_metadata, int fd, bool receive)
+/* a child that closes @sender and touches a page that nobody fills in, and says so */
+static pid_t fork_stuck(struct __test_metadata *_metadata, int fd, bool receive, int sender)
 {
 	int *ready = kt_shared(sizeof(*ready));
 	pid_t pid = kt_fork();
@@ -379,6 +379,7 @@ static pid_t fork_stuck(struct __test_metadata *_metadata, int fd, bool receive)
 		struct kt_job job;
 		int uffd = make_uffd();
 
+		close(sender);
 		reg.range.start = (uintptr_t)page;
 		reg.range.len = size;
 		if (uffd < 0 || ioctl(uffd, UFFDIO_REGISTER, &reg))
@@ -399,7 +400,7 @@ static pid_t fork_stuck(struct __test_metadata *_metadata, int fd, bool receive)
 TEST_F(stall, no_stall_of_sigkill_by_a_fault_while_sending)
 {
 	struct kpost_stat before = kt_stat(self->fd);
-	pid_t pid = fork_stuck(_metadata, self->fd, false);
+	pid_t pid = fork_stuck(_metadata, self->fd, false, -1);
 	long ms = kt_kill(pid);
 
 	EXPECT_LE(0, ms);
@@ -419,7 +420,7 @@ TEST_F(stall, no_stall_of_sigkill_by_a_fault_while_receiving)
 	ASSERT_EQ(0, kt_post(self->fd, "first", 5, 0));
 	ASSERT_EQ(0, kt_post(self->fd, "second", 6, 0));
 	before = kt_stat(self->fd);
-	pid = fork_stuck(_metadata, self->fd, true);
+	pid = fork_stuck(_metadata, self->fd, true, -1);
 	ms = kt_kill(pid);
 	EXPECT_LE(0, ms);
 	EXPECT_GT(1000, ms);
@@ -428,6 +429,28 @@ TEST_F(stall, no_stall_of_sigkill_by_a_fault_while_receiving)
 	EXPECT_EQ(1, recv.sequence);
 	ASSERT_EQ(6, kt_take(self->fd, &recv, self->buf, 64));
 	EXPECT_EQ(2, recv.sequence);
+}
+
+/* the last message is in the hands of one who may not get it: no end until that is known */
+TEST_F(stall, no_stall_of_the_end_by_a_message_that_comes_back)
+{
+	struct kpost_recv recv = kt_recv_args(self->buf, 64, 0, kt_soon());
+	int fds[2];
+	pid_t pid;
+
+	ASSERT_EQ(0, kt_pair(fds, 4, 0));
+	ASSERT_EQ(0, kt_post(fds[1], "last", 4, 0));
+	pid = fork_stuck(_metadata, fds[0], true, fds[1]);
+	close(fds[1]);
+	EXPECT_EQ(0, kt_stat(fds[0]).senders);
+	EXPECT_EQ(-EAGAIN, kt_take(fds[0], NULL, self->buf, 64));
+	kt_start(&self->job, fds[0], KPOST_IOC_RECV, &recv);
+	ASSERT_TRUE(kt_until(kt_stat(fds[0]).waiting_receivers == 1));
+	EXPECT_LE(0, kt_kill(pid));
+	ASSERT_TRUE(kt_join(&self->job));
+	EXPECT_EQ(4, self->job.ret);
+	EXPECT_EQ(-EPIPE, kt_recv(fds[0], NULL, self->buf, 64, 0, kt_soon()));
+	close(fds[0]);
 }
 
 /* the mailbox closes under one that is stuck, and the close does not wait for it */

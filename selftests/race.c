@@ -111,7 +111,7 @@ FIXTURE_TEARDOWN(race)
 
 TEST_F(race, race_of_handover_and_timeout_loses_and_doubles_nothing)
 {
-	enum { COUNT = 2000 };
+	enum { COUNT = 1200 };
 
 	kt_start_fn(&self->jobs[0], receive_briefly, &self->a);
 	kt_start_fn(&self->jobs[1], receive_briefly, &self->b);
@@ -138,7 +138,7 @@ TEST_F(race, race_of_handover_and_timeout_loses_and_doubles_nothing)
 
 TEST_F(race, race_of_handover_and_signal_loses_and_doubles_nothing)
 {
-	enum { COUNT = 1500 };
+	enum { COUNT = 1000 };
 
 	ASSERT_EQ(0, kt_handle(SIGUSR1, 0));
 	kt_start_fn(&self->jobs[0], receive_patiently, &self->a);
@@ -171,7 +171,7 @@ TEST_F(race, race_of_a_receiver_that_leaves_passes_the_message_on)
 	int passed = 0;
 
 	ASSERT_EQ(0, kt_handle(SIGUSR1, 0));
-	for (int round = 0; round < 150; round++) {
+	for (int round = 0; round < 100; round++) {
 		struct kpost_recv recv[2];
 		unsigned int number[2];
 		int winner;
@@ -218,7 +218,7 @@ TEST_F(race, race_of_a_sender_that_leaves_passes_the_room_on)
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, kt_handle(SIGUSR1, 0));
 	ASSERT_EQ(0, kt_post(fd, "full", 4, 0));
-	for (int round = 0; round < 150; round++) {
+	for (int round = 0; round < 100; round++) {
 		struct kpost_send send[2];
 
 		for (int i = 0; i < 2; i++) {
@@ -277,7 +277,7 @@ static long send_briefly(void *arg)
 
 static void check_sends_against_receipts(struct __test_metadata *_metadata, unsigned int flags)
 {
-	enum { EACH = 700 };
+	enum { EACH = 400 };
 	int fd = kt_mailbox(1, 0, 64);
 	struct tally sent[2] = { { .fd = fd, .spin = 7 }, { .fd = fd, .spin = 8 } };
 	struct tally received = { .fd = fd, .spin = 9 };
@@ -324,7 +324,7 @@ static long call_briefly(void *arg)
 	struct tally *tally = arg;
 	unsigned int answer;
 
-	for (unsigned int i = 0; i < 800; i++) {
+	for (unsigned int i = 0; i < 400; i++) {
 		uint64_t deadline = kt_now() + (150 + jitter(tally) * 4) * 1000;
 		long ret = kt_call(tally->fd, &i, sizeof(i), &answer, sizeof(answer), deadline);
 
@@ -371,6 +371,109 @@ TEST_F(race, race_of_reply_and_timeout_agree_on_both_sides)
 	EXPECT_LE(canceled, self->a.left);
 	EXPECT_EQ(0, kt_stat(self->fd).open_calls);
 	EXPECT_EQ(0, kt_stat(self->fd).queued_messages);
+}
+
+struct replier {
+	int fd;
+	uint64_t token;
+	unsigned int value;
+	int *go;
+};
+
+static long reply_on_go(void *arg)
+{
+	struct replier *replier = arg;
+
+	while (!__atomic_load_n(replier->go, __ATOMIC_ACQUIRE))
+		;
+	return kt_reply(replier->fd, replier->token, &replier->value, sizeof(replier->value));
+}
+
+TEST_F(race, race_of_two_repliers_has_one_winner)
+{
+	for (int round = 0; round < 60; round++) {
+		unsigned int answer = 0, number;
+		struct kpost_call call = kt_call_args("ask", 3, &answer, sizeof(answer),
+						      kt_soon());
+		struct replier repliers[2];
+		struct kpost_recv recv;
+		int go = 0, winner;
+
+		kt_start(&self->jobs[2], self->fd, KPOST_IOC_CALL, &call);
+		ASSERT_EQ(3, kt_recv(self->fd, &recv, &number, 4, 0, kt_soon()));
+		for (int i = 0; i < 2; i++) {
+			repliers[i] = (struct replier){ self->fd, recv.token, 100 + i, &go };
+			kt_start_fn(&self->jobs[i], reply_on_go, &repliers[i]);
+		}
+		__atomic_store_n(&go, 1, __ATOMIC_RELEASE);
+		for (int i = 0; i < 3; i++) {
+			ASSERT_TRUE(kt_join(&self->jobs[i]));
+		}
+		winner = self->jobs[0].ret == 0 ? 0 : 1;
+		ASSERT_EQ(0, self->jobs[winner].ret);
+		ASSERT_TRUE(self->jobs[!winner].ret == -ENOENT || self->jobs[!winner].ret == -EBUSY)
+			TH_LOG("the loser got %ld", self->jobs[!winner].ret);
+		ASSERT_EQ(4, self->jobs[2].ret);
+		ASSERT_EQ(100 + winner, answer);
+	}
+}
+
+struct mapper {
+	char *page;
+	bool stop;
+};
+
+static long protect_on_and_off(void *arg)
+{
+	struct mapper *mapper = arg;
+
+	while (!__atomic_load_n(&mapper->stop, __ATOMIC_ACQUIRE)) {
+		if (mprotect(mapper->page, kt_page_size(), PROT_NONE))
+			return -errno;
+		sched_yield();
+		if (mprotect(mapper->page, kt_page_size(), PROT_READ | PROT_WRITE))
+			return -errno;
+	}
+	return 0;
+}
+
+/* the buffers' second page comes and goes: either all of it works or none */
+TEST_F(race, race_of_copies_and_the_memory_they_need)
+{
+	struct mapper mapper = { .page = kt_edge(PROT_READ | PROT_WRITE) };
+	int fd = kt_mailbox(4, 40000, 8000), faults = 0, sent = 0, received = 0;
+	char *in = malloc(8000);
+
+	ASSERT_LE(0, fd);
+	memset(mapper.page - 4000, 'm', 8000);
+	memset(in, 0, 8000);
+	kt_start_fn(&self->jobs[0], protect_on_and_off, &mapper);
+	for (int i = 0; i < 3000 || !faults || !received; i++) {
+		long ret = kt_post(fd, mapper.page - 4000, 8000, 0);
+
+		ASSERT_TRUE(ret == 0 || ret == -EFAULT || ret == -EAGAIN) TH_LOG("%ld", ret);
+		sent += ret == 0;
+		faults += ret == -EFAULT;
+		/* into the same memory half of the time, into good memory otherwise */
+		ret = kt_take(fd, NULL, i & 1 ? mapper.page - 4000 : in, 8000);
+		ASSERT_TRUE(ret == 8000 || ret == -EFAULT || ret == -EAGAIN) TH_LOG("%ld", ret);
+		faults += ret == -EFAULT;
+		received += ret == 8000;
+		if (ret == 8000 && !(i & 1)) {
+			ASSERT_EQ('m', in[0]);
+			ASSERT_EQ(0, memcmp(in, in + 1, 7999));
+		}
+		ASSERT_LT(i, 200000) TH_LOG("faults: %d, received: %d", faults, received);
+	}
+	__atomic_store_n(&mapper.stop, true, __ATOMIC_RELEASE);
+	ASSERT_TRUE(kt_join(&self->jobs[0]));
+	EXPECT_EQ(0, self->jobs[0].ret);
+	while (kt_take(fd, NULL, in, 8000) == 8000)
+		received++;
+	EXPECT_EQ(sent, received);
+	EXPECT_EQ(0, kt_stat(fd).dropped);
+	close(fd);
+	free(in);
 }
 
 TEST_HARNESS_MAIN
