@@ -353,7 +353,8 @@ void kpost_sqe_set_fixed_buffer(struct io_uring_sqe *sqe, unsigned int index);
 /*
  * A sender copies messages, sends them in the order they were queued, and says of
  * each exactly once what became of it, in that order too: 0 when the mailbox has
- * it, or -errno of kpost_send().  A message that fails holds up or fails no other.
+ * it, or -errno of kpost_send().  A message that fails holds up or fails no other,
+ * unless that is asked for (KPOST_SENDER_STOP).
  *
  * Nothing happens in the background: completions are looked at, and further
  * batches started, inside the functions below.  A program either waits in
@@ -369,13 +370,16 @@ struct kpost_sender;
  * kpost_sent_fn - told what became of a message
  * @arg: from struct kpost_sender_options
  * @cookie: from kpost_sender_queue()
- * @result: 0 or -errno; -ECANCELED if the sender was freed before it was sent
+ * @result: 0 or -errno; -ECANCELED if the sender was freed or stopped before
  *
  * Called from any of the functions below but _eventfd and _pending, one call at a
  * time.  It may queue and submit; _wait, _flush and _free of the same sender return
  * -EDEADLK in it.
  */
 typedef void (*kpost_sent_fn)(void *arg, void *cookie, int result);
+
+/* kpost_sender_options.flags */
+#define KPOST_SENDER_STOP (1u << 0) /* when a message fails, send nothing behind it */
 
 /**
  * struct kpost_sender_options - of a sender; zero in any field for its default
@@ -384,12 +388,15 @@ typedef void (*kpost_sent_fn)(void *arg, void *cookie, int result);
  *	is started without being asked for
  * @sent: called for each message; NULL to collect with kpost_sender_reap()
  * @arg: first argument of @sent
+ * @flags: 0 or KPOST_SENDER_STOP: when a message fails, all that is queued behind it is
+ *	reported with -ECANCELED and not sent, and nothing can be queued any more
  */
 struct kpost_sender_options {
 	unsigned int depth;
 	unsigned int batch;
 	kpost_sent_fn sent;
 	void *arg;
+	unsigned int flags;
 };
 
 /**
@@ -428,7 +435,8 @@ int kpost_sender_new(struct kpost_sender **sender, int fd,
  *
  * Returns 0; or with nothing queued -EAGAIN (depth messages are under way or not
  * collected: wait, collect, or do something else until the eventfd is readable),
- * -EMSGSIZE (longer than KPOST_PAYLOAD_MAX), -EFAULT (@buf is NULL), -ENOMEM.
+ * -EMSGSIZE (longer than KPOST_PAYLOAD_MAX), -EFAULT (@buf is NULL), -ENOMEM,
+ * -ECANCELED (stopped).
  */
 int kpost_sender_queue(struct kpost_sender *sender, const void *buf, size_t len,
 		       unsigned int priority, uint64_t deadline, void *cookie);
@@ -439,7 +447,8 @@ int kpost_sender_queue(struct kpost_sender *sender, const void *buf, size_t len,
  *
  * Also reports what is done to the callback.
  *
- * Returns 0; or -errno of io_uring_submit(), with the messages still queued.
+ * Returns 0; or -errno of io_uring_submit(), with the messages still queued; or
+ * -ECANCELED (stopped).
  */
 int kpost_sender_submit(struct kpost_sender *sender);
 

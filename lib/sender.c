@@ -71,7 +71,9 @@ struct kpost_sender {
 	uint64_t wanted; /* start batches that are not full up to here */
 	unsigned int in_flight; /* completions to come */
 	bool reporting; /* inside the callback */
-	bool stopping; /* being freed */
+	bool stop_on_error; /* KPOST_SENDER_STOP */
+	bool stopping; /* nothing more is started: being freed, or stopped by an error */
+	uint64_t cancelled; /* messages reported so */
 	bool led; /* a thread waits for the event, the others for progress */
 	bool cleared; /* the event, which others may still have to see */
 	struct slot slots[];
@@ -111,6 +113,9 @@ static void report(struct kpost_sender *sender, struct slot *slot)
 
 	slot_release(slot);
 	sender->done++;
+	sender->cancelled += result == -ECANCELED;
+	if (result && sender->stop_on_error)
+		sender->stopping = true;
 	if (!sender->callback)
 		return;
 	/* The slot is free from here on, so that the callback can queue. */
@@ -160,16 +165,21 @@ static void take_back(struct kpost_sender *sender)
 	sender->sent = sender->done;
 }
 
-/* Report what is final, in order. */
+/* Report what is final, in order; when stopping, what was never started as well. */
 static void settle(struct kpost_sender *sender)
 {
 	struct slot *slot;
 
-	while (sender->done < sender->sent) {
+	while (sender->done < sender->queued) {
 		slot = slot_of(sender, sender->done);
-		if (!slot->returned)
+		if (sender->done == sender->sent) {
+			if (!sender->stopping)
+				return;
+			slot->result = -ECANCELED;
+			sender->sent++;
+		} else if (!slot->returned) {
 			return;
-		if (!final(sender, slot)) {
+		} else if (!final(sender, slot)) {
 			if (!sender->in_flight)
 				take_back(sender);
 			return;
@@ -198,7 +208,7 @@ static int start(struct kpost_sender *sender)
 	struct slot *slot;
 	int taken;
 
-	if (sender->sent != sender->done || !waiting)
+	if (sender->sent != sender->done || !waiting || sender->stopping)
 		return 0;
 	if (waiting < count) {
 		if (sender->sent >= sender->wanted)
@@ -317,13 +327,13 @@ out:
 
 KPOST_EXPORT int kpost_sender_submit(struct kpost_sender *sender)
 {
-	int ret = -ECANCELED;
+	int ret;
 
 	pthread_mutex_lock(&sender->lock);
-	if (!sender->stopping) {
-		sender->wanted = sender->queued;
-		ret = run(sender);
-	}
+	sender->wanted = sender->queued;
+	ret = run(sender);
+	if (sender->stopping)
+		ret = -ECANCELED;
 	unlock(sender);
 	return ret;
 }
@@ -335,8 +345,7 @@ KPOST_EXPORT int kpost_sender_reap(struct kpost_sender *sender, struct kpost_com
 	struct slot *slot;
 
 	pthread_mutex_lock(&sender->lock);
-	if (!sender->stopping)
-		run(sender);
+	run(sender);
 	while (count < max && sender->taken < sender->done) {
 		slot = slot_of(sender, sender->taken++);
 		out[count].cookie = slot->cookie;
@@ -495,7 +504,7 @@ KPOST_EXPORT int kpost_sender_new(struct kpost_sender **out, int fd,
 	if (!options)
 		options = &defaults;
 	depth = options->depth ? options->depth : DEFAULT_DEPTH;
-	if (depth > DEPTH_MAX || options->batch > BATCH_MAX)
+	if (depth > DEPTH_MAX || options->batch > BATCH_MAX || options->flags & ~KPOST_SENDER_STOP)
 		return -EINVAL;
 	/* The ring would take it for a place that is left empty. */
 	if (fd < 0)
@@ -509,6 +518,7 @@ KPOST_EXPORT int kpost_sender_new(struct kpost_sender **out, int fd,
 		sender->batch = depth;
 	sender->callback = options->sent;
 	sender->callback_arg = options->arg;
+	sender->stop_on_error = options->flags & KPOST_SENDER_STOP;
 	sender->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (sender->event < 0) {
 		ret = -errno;
@@ -557,9 +567,9 @@ static void cancel(struct kpost_sender *sender)
 
 KPOST_EXPORT int kpost_sender_free(struct kpost_sender *sender)
 {
-	struct slot *slot;
-	int cancelled = 0;
+	uint64_t before;
 	unsigned int i;
+	int cancelled;
 
 	if (!sender)
 		return 0;
@@ -570,13 +580,9 @@ KPOST_EXPORT int kpost_sender_free(struct kpost_sender *sender)
 	}
 	sender->stopping = true;
 	cancel(sender);
-	while (sender->done < sender->queued) {
-		slot = slot_of(sender, sender->done);
-		if (sender->done >= sender->sent)
-			slot->result = -ECANCELED;
-		cancelled += slot->result == -ECANCELED;
-		report(sender, slot);
-	}
+	before = sender->cancelled;
+	settle(sender);
+	cancelled = (int)(sender->cancelled - before);
 	/* Now, not when the ring's remains are cleared away: the endpoint is let go. */
 	io_uring_unregister_files(&sender->ring);
 	io_uring_queue_exit(&sender->ring);

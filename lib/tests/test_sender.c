@@ -47,11 +47,13 @@ static void options_are_checked(void **state)
 {
 	const struct kpost_sender_options deep = { .depth = (1u << 20) + 1 };
 	const struct kpost_sender_options wide = { .batch = 4097 };
+	const struct kpost_sender_options strange = { .flags = 1u << 31 };
 	struct kpost_sender *sender;
 
 	(void)state;
 	assert_int_equal(kpost_sender_new(&sender, pipe_fds[1], &deep), -EINVAL);
 	assert_int_equal(kpost_sender_new(&sender, pipe_fds[1], &wide), -EINVAL);
+	assert_int_equal(kpost_sender_new(&sender, pipe_fds[1], &strange), -EINVAL);
 	kpost_sender_free(pipe_sender(0, 0, NULL, NULL));
 	assert_int_equal(kpost_sender_new(&sender, -1, NULL), -EBADF);
 	assert_int_equal(kpost_sender_free(NULL), 0);
@@ -233,6 +235,42 @@ static void all_may_fail(void **state)
 	assert_int_equal(log.count, 100);
 	expect_log(&log, 0, 100, -EFAULT);
 	kpost_sender_free(sender);
+}
+
+static void failure_may_stop_the_rest(void **state)
+{
+	const struct kpost_sender_options options = {
+		.depth = 64,
+		.batch = 8,
+		.flags = KPOST_SENDER_STOP,
+	};
+	struct kpost_completion done[64];
+	struct kpost_sender *sender = pipe_sender(8, 8, NULL, NULL);
+	unsigned int i;
+
+	(void)state;
+	kpost_sender_free(sender);
+	assert_int_equal(kpost_sender_new(&sender, pipe_fds[1], &options), 0);
+	/* in the second of three batches */
+	for (i = 0; i < 24; i++) {
+		int ret = kpost_sender_queue(sender, &i, sizeof(i), i == 10 ? PRIORITY_FAULT : 0, 0,
+					     (void *)(uintptr_t)i);
+
+		assert_true(!ret || (i > 10 && ret == -ECANCELED));
+		if (ret)
+			break;
+	}
+	assert_int_equal(kpost_sender_submit(sender), -ECANCELED);
+	assert_int_equal(kpost_sender_flush(sender, kpost_deadline(SECOND)), 0);
+	assert_int_equal(kpost_sender_reap(sender, done, 64), i);
+	for (unsigned int j = 0; j < i; j++) {
+		assert_int_equal(done[j].cookie, j);
+		assert_int_equal(done[j].result, j < 10 ? 0 : j > 10 ? -ECANCELED : -EFAULT);
+	}
+	pipe_expect(0, 10);
+	assert_int_equal(pipe_take(), -1);
+	assert_int_equal(kpost_sender_queue(sender, "", 0, 0, 0, NULL), -ECANCELED);
+	assert_int_equal(kpost_sender_free(sender), 0);
 }
 
 static void free_cancels_what_waits(void **state)
@@ -436,6 +474,7 @@ int main(void)
 		ring_test(order_is_kept_through_a_full_mailbox),
 		ring_test(failing_message_fails_alone),
 		ring_test(all_may_fail),
+		ring_test(failure_may_stop_the_rest),
 		ring_test(free_cancels_what_waits),
 		ring_test(free_at_every_stage),
 		ring_test(wait_and_flush_have_deadlines),

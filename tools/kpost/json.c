@@ -90,8 +90,8 @@ static void string(const unsigned char *bytes, size_t len)
 
 static void base64(const unsigned char *bytes, size_t len)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				     "0123456789+/";
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	unsigned char three[3];
 	size_t i, count;
 	char four[4];

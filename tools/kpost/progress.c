@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* How far a long transfer has got, on a terminal and from its second second on. */
+/* How far a long transfer has got, on a terminal and once it takes longer than a second. */
 #include <unistd.h>
 
 #include "tool.h"

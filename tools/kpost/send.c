@@ -187,7 +187,11 @@ static void send_one(struct transfer *transfer, const char *bytes, size_t len)
 static void transfer_begin(struct transfer *transfer)
 {
 	const struct options *options = transfer->options;
-	const struct kpost_sender_options how = { .sent = sent, .arg = transfer };
+	const struct kpost_sender_options how = {
+		.sent = sent,
+		.arg = transfer,
+		.flags = KPOST_SENDER_STOP,
+	};
 	struct kpost_stat st;
 	int ret;
 
