@@ -13,11 +13,12 @@ static struct kpost_account *account_find(struct kpost_office *office, kuid_t ui
 	struct kpost_account *account;
 
 	lockdep_assert_held(&office->accounts_lock);
-	hash_for_each_possible(office->accounts, account, link, __kuid_val(uid))
-		if (uid_eq(account->uid, uid)) {
-			refcount_inc(&account->refs);
-			return account;
-		}
+	hash_for_each_possible(office->accounts, account, link, __kuid_val(uid)) {
+		if (!uid_eq(account->uid, uid))
+			continue;
+		refcount_inc(&account->refs);
+		return account;
+	}
 	return NULL;
 }
 
@@ -88,8 +89,7 @@ static bool counter_add(atomic_long_t *counter, long n, long max)
 
 	do {
 		/* Being refused here is nothing to audit. */
-		if (unlikely(n > max - old) &&
-		    !ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE))
+		if (unlikely(n > max - old) && !ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE))
 			return false;
 	} while (!atomic_long_try_cmpxchg(counter, &old, old + n));
 	return true;

@@ -74,9 +74,8 @@ static int open_check(const struct kpost_open *arg)
 	u32 flags = arg->flags;
 	u32 makes = flags & (KPOST_OPEN_CREATE | KPOST_OPEN_ANONYMOUS);
 
-	if (flags & ~(KPOST_OPEN_CREATE | KPOST_OPEN_EXCL | KPOST_OPEN_WAIT |
-		      KPOST_OPEN_ANONYMOUS | KPOST_OPEN_PAIR | KPOST_OPEN_PERSIST |
-		      KPOST_OPEN_NONBLOCK))
+	if (flags & ~(KPOST_OPEN_CREATE | KPOST_OPEN_EXCL | KPOST_OPEN_WAIT | KPOST_OPEN_ANONYMOUS |
+		      KPOST_OPEN_PAIR | KPOST_OPEN_PERSIST | KPOST_OPEN_NONBLOCK))
 		return -EINVAL;
 	if (flags & (KPOST_OPEN_EXCL | KPOST_OPEN_PERSIST) && !(flags & KPOST_OPEN_CREATE))
 		return -EINVAL;
@@ -303,8 +302,7 @@ static long device_list(struct kpost_office *office, const struct kpost_operand 
 		mutex_unlock(&office->lock);
 		if (!mailbox)
 			break;
-		if (copy_to_user(to, &st, known) ||
-		    clear_user(to + known, arg.entry_size - known))
+		if (copy_to_user(to, &st, known) || clear_user(to + known, arg.entry_size - known))
 			return -EFAULT;
 		strscpy(arg.after, st.name, sizeof(arg.after));
 	}

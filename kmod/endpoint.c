@@ -117,6 +117,15 @@ static long endpoint_ioctl(struct file *file, unsigned int cmd, unsigned long ar
 #ifdef CONFIG_PROC_FS
 static void endpoint_show_fdinfo(struct seq_file *seq, struct file *file)
 {
+	static const char *const rights[] = {
+		[KPOST_RIGHT_SEND] = "send",
+		[KPOST_RIGHT_RECV] = "recv",
+		[KPOST_RIGHT_SEND | KPOST_RIGHT_RECV] = "send,recv",
+		[KPOST_RIGHT_ADMIN] = "admin",
+		[KPOST_RIGHT_SEND | KPOST_RIGHT_ADMIN] = "send,admin",
+		[KPOST_RIGHT_RECV | KPOST_RIGHT_ADMIN] = "recv,admin",
+		[KPOST_RIGHT_SEND | KPOST_RIGHT_RECV | KPOST_RIGHT_ADMIN] = "send,recv,admin",
+	};
 	struct kpost_endpoint *endpoint = file->private_data;
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	unsigned int calls;
@@ -132,12 +141,7 @@ static void endpoint_show_fdinfo(struct seq_file *seq, struct file *file)
 
 	seq_puts(seq, "kpost-name:\t");
 	seq_escape(seq, READ_ONCE(mailbox->named) ? mailbox->name : "", "\n\\");
-	seq_printf(seq, "\nkpost-rights:\t%s%s%s\n",
-		   endpoint->rights & KPOST_RIGHT_SEND ? "send" : "",
-		   endpoint->rights & KPOST_RIGHT_RECV ?
-			   endpoint->rights & KPOST_RIGHT_SEND ? ",recv" : "recv" : "",
-		   endpoint->rights & KPOST_RIGHT_ADMIN ?
-			   endpoint->rights & ~KPOST_RIGHT_ADMIN ? ",admin" : "admin" : "");
+	seq_printf(seq, "\nkpost-rights:\t%s\n", rights[endpoint->rights]);
 	seq_printf(seq, "kpost-queued:\t%u %llu\n", messages, bytes);
 	seq_printf(seq, "kpost-sequence:\t%llu\n", sequence);
 	seq_printf(seq, "kpost-calls:\t%u\n", calls);

@@ -43,8 +43,8 @@ struct kpost_operand {
 
 /* Sizes of structs in their first version, where more than the table needs them. */
 #define KPOST_REPLY_SIZE_1 32
-#define KPOST_RECV_SIZE_1  80
-#define KPOST_STAT_SIZE_1  344
+#define KPOST_RECV_SIZE_1 80
+#define KPOST_STAT_SIZE_1 344
 
 #define KPOST_STRUCT_MAX ((1U << _IOC_SIZEBITS) - 1)
 

@@ -12,7 +12,7 @@
 
 /* No privilege goes past these. */
 #define MESSAGES_HARD_MAX 1048576U
-#define BYTES_HARD_MAX	  SZ_1G
+#define BYTES_HARD_MAX SZ_1G
 
 /* Either is 0 where it is not asked for. */
 static int capacity_check(const struct kpost_office *office, u32 messages, u64 bytes)
@@ -42,15 +42,21 @@ static u32 default_message_max(u64 bytes)
 struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struct kpost_open *arg)
 {
 	static atomic_t last_id = ATOMIC_INIT(0);
-	u32 messages = arg->messages ?: min(kpost_limit(office, default_messages),
-					    kpost_limit(office, max_messages));
-	u64 bytes = arg->bytes ?: min(kpost_limit(office, default_bytes),
-				      kpost_limit(office, max_bytes));
-	u32 message_max = arg->message_max ?: default_message_max(bytes);
+	u32 messages = arg->messages, message_max = arg->message_max;
+	u64 bytes = arg->bytes;
 	struct kpost_account *account;
 	struct kpost_mailbox *mailbox;
 	int err;
 
+	/* A default is no reason to be refused. */
+	if (!messages)
+		messages = kpost_lesser(kpost_limit(office, default_messages),
+					kpost_limit(office, max_messages));
+	if (!bytes)
+		bytes = kpost_lesser(kpost_limit(office, default_bytes),
+				     kpost_limit(office, max_bytes));
+	if (!message_max)
+		message_max = default_message_max(bytes);
 	err = capacity_check(office, messages, bytes);
 	if (err)
 		return ERR_PTR(err);
@@ -173,8 +179,7 @@ static bool mailbox_drop_one(struct kpost_mailbox *mailbox)
 	if (message->sender)
 		kpost_waiter_done(message->sender, message->call ? -ECONNRESET : -EPIPE, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
-	trace_kpost_drop(mailbox->id, message->node.order, message->size,
-			 message->node.priority);
+	trace_kpost_drop(mailbox->id, message->node.order, message->size, message->node.priority);
 	kpost_message_free(message);
 	return true;
 }

@@ -8,7 +8,7 @@
 #include "message.h"
 
 #define FIRST_PIECE (PAGE_SIZE - sizeof(struct kpost_message))
-#define NEXT_PIECE  (PAGE_SIZE - sizeof(struct kpost_piece))
+#define NEXT_PIECE (PAGE_SIZE - sizeof(struct kpost_piece))
 
 /*
  * Room for a payload of @size bytes, charged to @account.  Returns the message or

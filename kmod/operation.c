@@ -34,8 +34,7 @@ static long operation_setattr(struct kpost_operand *op)
 		return err;
 	if (arg.valid & ~(KPOST_SET_MESSAGES | KPOST_SET_BYTES | KPOST_SET_MODE | KPOST_SET_UID |
 			  KPOST_SET_GID) ||
-	    arg.reserved || arg.mode & ~0777 ||
-	    (arg.mode && !(arg.valid & KPOST_SET_MODE)) ||
+	    arg.reserved || arg.mode & ~0777 || (arg.mode && !(arg.valid & KPOST_SET_MODE)) ||
 	    (arg.uid && !(arg.valid & KPOST_SET_UID)) ||
 	    (arg.gid && !(arg.valid & KPOST_SET_GID)) ||
 	    (arg.messages && !(arg.valid & KPOST_SET_MESSAGES)) ||

@@ -18,8 +18,8 @@ static ssize_t payload_pieces(struct kpost_payload *payload, u64 list, u64 count
 	if (count > KPOST_IOVEC_MAX)
 		return -EINVAL;
 	if (count > ARRAY_SIZE(payload->few)) {
-		payload->pieces = kmalloc_array(count, sizeof(*payload->pieces),
-						GFP_KERNEL_ACCOUNT);
+		payload->pieces =
+			kmalloc_array(count, sizeof(*payload->pieces), GFP_KERNEL_ACCOUNT);
 		if (!payload->pieces)
 			return -ENOMEM;
 	}

@@ -43,7 +43,9 @@ static int procfs_show(struct seq_file *seq, void *at)
 	struct kpost_stat st;
 
 	if (at == SEQ_START_TOKEN) {
-		seq_puts(seq, "mode uid gid queued/messages queued/bytes receivers senders waiting calls name\n");
+		seq_puts(
+			seq,
+			"mode uid gid queued/messages queued/bytes receivers senders waiting calls name\n");
 		return 0;
 	}
 	kpost_mailbox_stat(rb_entry(at, struct kpost_mailbox, by_name), &st);

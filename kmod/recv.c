@@ -29,9 +29,8 @@ struct reception {
  * Wait for a message of at most @room bytes.  Returns it, TAKEN, or -ETIMEDOUT,
  * -ERESTARTSYS, -EMSGSIZE, -EPIPE.  Called with the lock held, returns without.
  */
-static struct kpost_message *wait_for_message(struct kpost_mailbox *mailbox,
-					      struct reception *recv, size_t room)
-	__releases(&mailbox->lock)
+static struct kpost_message *wait_for_message(struct kpost_mailbox *mailbox, struct reception *recv,
+					      size_t room) __releases(&mailbox->lock)
 {
 	struct kpost_waiter receiver;
 	int err;
@@ -158,8 +157,8 @@ static void describe_message(const struct kpost_message *message, struct kpost_r
  * Receive into @to, and if @arg is given describe the message there and in the
  * user's struct.  Returns bytes stored or -errno.
  */
-static ssize_t receive(struct kpost_endpoint *endpoint, struct reception *recv,
-		       struct iov_iter *to, const struct kpost_operand *op, struct kpost_recv *arg)
+static ssize_t receive(struct kpost_endpoint *endpoint, struct reception *recv, struct iov_iter *to,
+		       const struct kpost_operand *op, struct kpost_recv *arg)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	size_t room = recv->truncate ? SIZE_MAX : iov_iter_count(to);

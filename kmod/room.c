@@ -51,8 +51,8 @@ static bool mailbox_hand_over(struct kpost_mailbox *mailbox, struct kpost_messag
 {
 	struct kpost_waiter *receiver;
 
-	while ((receiver = list_first_entry_or_null(&mailbox->waiting, struct kpost_waiter,
-						    link)) &&
+	while ((receiver =
+			list_first_entry_or_null(&mailbox->waiting, struct kpost_waiter, link)) &&
 	       !kpost_wakes_full(wakes)) {
 		list_del_init(&receiver->link);
 		mailbox->waiting_receivers--;
@@ -122,8 +122,8 @@ void kpost_mailbox_finish(struct kpost_mailbox *mailbox, struct kpost_wakes *wak
 
 	lockdep_assert_held(&mailbox->lock);
 	wakes->events |= EPOLLHUP;
-	while ((receiver = list_first_entry_or_null(&mailbox->waiting, struct kpost_waiter,
-						    link)) &&
+	while ((receiver =
+			list_first_entry_or_null(&mailbox->waiting, struct kpost_waiter, link)) &&
 	       !kpost_wakes_full(wakes)) {
 		list_del_init(&receiver->link);
 		mailbox->waiting_receivers--;
@@ -148,8 +148,8 @@ static void mailbox_settle(struct kpost_mailbox *mailbox, struct kpost_wakes *wa
 {
 	struct kpost_message *message;
 
-	while ((message = kpost_mailbox_first(&mailbox->queue)) &&
-	       !list_empty(&mailbox->waiting) && !kpost_wakes_full(wakes)) {
+	while ((message = kpost_mailbox_first(&mailbox->queue)) && !list_empty(&mailbox->waiting) &&
+	       !kpost_wakes_full(wakes)) {
 		kpost_queue_del(&mailbox->queue, &message->node);
 		kpost_mailbox_put_back(mailbox, message, wakes);
 	}

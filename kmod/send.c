@@ -170,8 +170,7 @@ long kpost_send(struct kpost_operand *op)
 	if (IS_ERR(message))
 		return PTR_ERR(message);
 	message->sync = arg.flags & KPOST_SYNC;
-	return send_message(endpoint->mailbox, message, arg.deadline,
-			    op->nowait || op->dontwait);
+	return send_message(endpoint->mailbox, message, arg.deadline, op->nowait || op->dontwait);
 }
 
 /* write(2) and its kin: one message of priority 0, as long as the buffer. */

@@ -26,14 +26,16 @@ static const unsigned int uint_max = INT_MAX;
 static const unsigned long ulong_max = LONG_MAX;
 static const unsigned long ulong_zero;
 
-#define LIMIT(field, type_handler)                                            \
-	{                                                                     \
-		.procname = #field,                                           \
-		.data = (void *)offsetof(struct kpost_limits, field),         \
-		.maxlen = sizeof_field(struct kpost_limits, field),           \
-		.mode = 0644,                                                 \
-		.proc_handler = type_handler,                                 \
+/* clang-format off */
+#define LIMIT(field, handler) \
+	{ \
+		.procname = #field, \
+		.data = (void *)offsetof(struct kpost_limits, field), \
+		.maxlen = sizeof_field(struct kpost_limits, field), \
+		.mode = 0644, \
+		.proc_handler = handler, \
 	}
+/* clang-format on */
 
 /* Data is an offset here, and an address in each office's copy. */
 static const struct ctl_table table_template[] = {
@@ -45,7 +47,7 @@ static const struct ctl_table table_template[] = {
 	LIMIT(user_bytes, proc_doulongvec_minmax),
 	LIMIT(office_mailboxes, proc_douintvec_minmax),
 	LIMIT(office_bytes, proc_doulongvec_minmax),
-	{}
+	{},
 };
 
 #define ENTRIES (ARRAY_SIZE(table_template) - 1)

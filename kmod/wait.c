@@ -45,8 +45,8 @@ int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline)
 			err = -ERESTARTSYS;
 			break;
 		}
-		if (!schedule_hrtimeout_range(deadline ? &expires : NULL,
-					      current->timer_slack_ns, HRTIMER_MODE_ABS)) {
+		if (!schedule_hrtimeout_range(deadline ? &expires : NULL, current->timer_slack_ns,
+					      HRTIMER_MODE_ABS)) {
 			err = -ETIMEDOUT;
 			break;
 		}

@@ -468,12 +468,12 @@ struct kpost_setattr {
  * is what ioctl(2) would return, or -errno.  The struct, the payload and whatever
  * else it points to must stay as they are until then.  What cannot complete at
  * once is done by a worker of io_uring's, which waits in the mailbox's line like
- * any other task; cancelling it is ECANCELED, and has changed nothing.  So has
- * EINTR, which a stop of the process or a tracer can cause: it can be submitted
- * again.  Requests that wait at the same time wait in no particular order, as
- * everywhere in io_uring; IOSQE_IO_LINK gives one.  Kernels from 6.10 to 6.13 read
- * the entry of a linked or drained command when its turn comes: until then it must
- * not be used again, or have IOSQE_ASYNC.
+ * any other task.  Cancelling it is ECANCELED, and a stop of the process or a tracer
+ * can end it with EINTR; either leaves what a signal leaves, so that all but a call
+ * that was received can be submitted again.  Requests that wait at the same time
+ * wait in no particular order, as everywhere in io_uring; IOSQE_IO_LINK gives one.
+ * Kernels from 6.10 to 6.13 read the entry of a linked or drained command when its
+ * turn comes: give it IOSQE_ASYNC, or leave the entry alone until then.
  *
  * With IORING_URING_CMD_FIXED, @buf of the struct lies in the registered buffer
  * sqe->buf_index (and KPOST_IOVEC is EINVAL); a call's @reply_buf never does.
