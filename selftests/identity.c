@@ -140,7 +140,7 @@ TEST_F(identity, of_a_message_that_waited_for_room_is_its_senders)
 	EXPECT_EQ(0, child_finish(pid, 20));
 }
 
-/* uid and gid go to and fro together, in the order that shows a mix of the two */
+/* the effective user goes back and forth, and each message has that of its moment */
 static int send_while_changing(void *arg)
 {
 	int fd = *(int *)arg;

@@ -208,7 +208,7 @@ TEST(fdinfo_tells_of_the_endpoint)
 	EXPECT_STREQ("", fdinfo(all, "kpost-name"));
 }
 
-/* ---- tracepoints ------------------------------------------------------------------------------ */
+/* ---- tracepoints --------------------------------------------------------- */
 
 #define TRACEFS	"/sys/kernel/tracing"
 

@@ -67,7 +67,7 @@ FIXTURE_SETUP(unload)
 	if (geteuid() != 0)
 		SKIP(return, "loading a module needs root");
 	if (!module_path())
-		SKIP(return, "no kpost.ko for this kernel to load again ($KPOST_MODULE tells where)");
+		SKIP(return, "no kpost.ko to load again ($KPOST_MODULE tells where it is)");
 	if (access(KT_DEVICE, F_OK) != 0)
 		ASSERT_EQ(0, load());
 }

@@ -312,6 +312,51 @@ TEST_F(uring_race, process_killed_while_messages_come_loses_none)
 	}
 }
 
+#define STOPS	30
+
+/* all in order, each once, whatever a stop of the process does to the request */
+static int receive_though_stopped(void *arg)
+{
+	struct kpost_recv recv;
+	struct io_uring ring;
+	int value, res;
+
+	CHECK_EQ(0, uring_init(&ring, 4, 0));
+	for (int i = 0; i < STOPS; i++) {
+		do {
+			recv = kt_recv_args(&value, sizeof(value), 0, 0);
+			res = uring_do(&ring, *(int *)arg, KPOST_IOC_RECV, &recv);
+		} while (res == -EINTR || res == -ECANCELED);
+		CHECK_EQ(4, res);
+		CHECK_EQ(i, value);
+	}
+	io_uring_queue_exit(&ring);
+	return 0;
+}
+
+TEST_F(uring_race, process_stopped_while_messages_come_loses_none)
+{
+	pid_t pid = child_start(receive_though_stopped, &self->fd);
+	int status;
+
+	for (int i = 0; i < STOPS; i++) {
+		if (i % 2) {
+			ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_receivers == 1));
+		}
+		ASSERT_EQ(0, kill(pid, SIGSTOP));
+		if (i % 3) {
+			ASSERT_TRUE(kt_until(waitpid(pid, &status, WUNTRACED | WNOHANG) == pid));
+			ASSERT_TRUE(WIFSTOPPED(status));
+		}
+		ASSERT_EQ(0, kt_send(self->fd, &i, sizeof(i), 0, 0, kt_soon()));
+		dither(i * 13);
+		ASSERT_EQ(0, kill(pid, SIGCONT));
+		ASSERT_TRUE(kt_until(kt_stat(self->fd).received == (uint64_t)i + 1))
+			TH_LOG("message %d is not received", i);
+	}
+	EXPECT_EQ(0, child_finish(pid, 20));
+}
+
 /* many at once, cancelled at random while they are served */
 TEST_F(uring_race, storm_of_requests_and_cancellations_comes_out_even)
 {
