@@ -263,6 +263,38 @@ TEST_F(sender, failing_message_does_not_disturb_its_neighbours)
 	EXPECT_EQ(-1, next_value(self->fd, false));
 }
 
+TEST_F(sender, one_that_stops_sends_nothing_behind_a_failure)
+{
+	struct kpost_sender_options options = {
+		.depth = 64,
+		.batch = 8,
+		.sent = sent,
+		.arg = &seen,
+		.flags = KPOST_SENDER_STOP,
+	};
+	static char big[4096];
+
+	close(self->fd);
+	self->fd = kt_mailbox(64, 65536, 1024);
+	seen = (struct seen){ .in_order = true };
+	ASSERT_EQ(0, kpost_sender_new(&self->sender, self->fd, &options));
+	/* fewer than a batch, so that nothing is started before all is queued */
+	for (int i = 0; i < 7; i++) {
+		ASSERT_EQ(0, i == 3 ? kpost_sender_queue(self->sender, big, sizeof(big), 0, 0,
+							 (void *)(intptr_t)i) :
+				      queue(self, i));
+	}
+	kpost_sender_flush(self->sender, kt_soon());
+	EXPECT_EQ(7, seen.total);
+	EXPECT_TRUE(seen.in_order);
+	for (int i = 0; i < 7; i++) {
+		EXPECT_EQ(i < 3 ? 0 : i == 3 ? -EMSGSIZE : -ECANCELED, seen.result[i])
+			TH_LOG("message %d", i);
+	}
+	EXPECT_EQ(-ECANCELED, queue(self, 8));
+	EXPECT_EQ(3, kt_stat(self->fd).sent);
+}
+
 TEST_F(sender, deadline_fails_one_message_and_not_those_behind_it)
 {
 	int late = 0;
