@@ -323,7 +323,7 @@ TEST_F(death, death_of_a_blocked_receiver_leaves_the_message_to_others)
  */
 TEST_F(death, death_in_the_middle_of_a_handover_loses_at_most_what_was_in_hand)
 {
-	enum { KILLS = 25, EACH = 12 };
+	enum { KILLS = 60, EACH = 3 };
 	unsigned char *seen = kt_shared(KILLS * EACH);
 	unsigned int missing = 0;
 	struct kpost_stat st;
@@ -341,17 +341,24 @@ TEST_F(death, death_in_the_middle_of_a_handover_loses_at_most_what_was_in_hand)
 		for (unsigned int i = 0; i < EACH; i++) {
 			unsigned int number = kill_no * EACH + i;
 
+			/* the last one as it dies: just before, or just after the signal */
+			if (i == EACH - 1) {
+				ASSERT_TRUE(kt_until(kt_stat(self->sender).waiting_receivers));
+				if (kill_no & 1)
+					kill(pid, SIGKILL);
+			}
 			ASSERT_EQ(0, kt_send(self->sender, &number, sizeof(number), 0, 0,
 					     kt_soon()));
 		}
 		EXPECT_LE(0, kt_kill(pid));
-	}
-	for (;;) {
-		unsigned int number;
+		/* if it did not get that far, the message is there for others */
+		for (;;) {
+			unsigned int number;
 
-		if (kt_take(self->receiver, NULL, &number, sizeof(number)) != 4)
-			break;
-		seen[number]++;
+			if (kt_take(self->receiver, NULL, &number, sizeof(number)) != 4)
+				break;
+			seen[number]++;
+		}
 	}
 	for (int i = 0; i < KILLS * EACH; i++) {
 		ASSERT_LE(seen[i], 1) TH_LOG("message %d was received twice", i);
