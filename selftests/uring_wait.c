@@ -47,6 +47,7 @@ FIXTURE(cancelled) {
 	struct request req;
 	int fd;			/* a mailbox of one message */
 	uint64_t token;
+	enum stage stage;	/* for the thread that submits */
 };
 
 FIXTURE_VARIANT(cancelled) {
@@ -232,23 +233,23 @@ static long park_and_leave(void *arg)
 {
 	FIXTURE_DATA(cancelled) *self = arg;
 
-	return io_uring_submit(&self->ring);
+	/*
+	 * Not before it waits: some kernels forget to tell the worker that has yet to
+	 * begin, and hold up the exit until it is done.
+	 */
+	return io_uring_submit(&self->ring) == 1 && arrives(self, self->stage);
 }
 
 TEST_F(cancelled, by_exit_of_the_thread)
 {
 	struct kt_job job;
 
+	self->stage = variant->stage;
 	ASSERT_NE(NULL, request_prep(&self->req, &self->ring, self->fd, variant->stage));
 	kt_start_fn(&job, park_and_leave, self);
 	ASSERT_TRUE(kt_join(&job));
 	ASSERT_EQ(1, job.ret);
-	/* it may be gone before it arrived: then it was not received either */
-	if (variant->stage != CALL_RECEIVED) {
-		gone(_metadata, self, variant->stage);
-	} else {
-		EXPECT_TRUE(kt_until(kt_stat(self->fd).queued_messages == 0));
-	}
+	gone(_metadata, self, variant->stage);
 }
 
 static int park_in_child(FIXTURE_DATA(cancelled) *self, enum stage stage)
