@@ -110,7 +110,7 @@ static void completions_are_collected(void **state)
 	assert_int_equal(kpost_sender_reap(sender, done, 8), 0);
 	for (i = 0; i < 10; i++)
 		pipe_queue(sender, i);
-	assert_int_equal(kpost_sender_flush(sender, kpost_deadline(SECOND)), 0);
+	assert_int_equal(kpost_sender_flush(sender, kpost_deadline(20 * SECOND)), 0);
 	assert_int_equal(kpost_sender_pending(sender), 0);
 	assert_true(readable(sender));
 	assert_int_equal(kpost_sender_wait(sender, 0), 0);
@@ -170,7 +170,7 @@ static void order_is_kept_through_a_full_mailbox(void **state)
 		pipe_expect(taken, taken + 1);
 		taken++;
 		if (taken < queued)
-			assert_int_equal(kpost_sender_wait(sender, kpost_deadline(5 * SECOND)), 0);
+			assert_int_equal(kpost_sender_wait(sender, kpost_deadline(20 * SECOND)), 0);
 	}
 	kpost_sender_flush(sender, 0);
 	assert_int_equal(log.count, 2000);
@@ -206,7 +206,7 @@ static void failing_message_fails_alone(void **state)
 		pipe_expect(i, i + 1);
 		kpost_sender_submit(sender);
 	}
-	assert_int_equal(kpost_sender_flush(sender, kpost_deadline(SECOND)), 0);
+	assert_int_equal(kpost_sender_flush(sender, kpost_deadline(20 * SECOND)), 0);
 	assert_int_equal(log.count, 24);
 	for (i = 0, j = 0; i < 24; i++) {
 		bool fails = j < 6 && bad[j] == i;
@@ -231,7 +231,7 @@ static void all_may_fail(void **state)
 		assert_int_equal(kpost_sender_queue(sender, &i, sizeof(i), PRIORITY_FAULT, 0,
 						    (void *)(uintptr_t)i),
 				 0);
-	assert_int_equal(kpost_sender_flush(sender, kpost_deadline(5 * SECOND)), 0);
+	assert_int_equal(kpost_sender_flush(sender, kpost_deadline(20 * SECOND)), 0);
 	assert_int_equal(log.count, 100);
 	expect_log(&log, 0, 100, -EFAULT);
 	kpost_sender_free(sender);
@@ -261,7 +261,7 @@ static void failure_may_stop_the_rest(void **state)
 			break;
 	}
 	assert_int_equal(kpost_sender_submit(sender), -ECANCELED);
-	assert_int_equal(kpost_sender_flush(sender, kpost_deadline(SECOND)), 0);
+	assert_int_equal(kpost_sender_flush(sender, kpost_deadline(20 * SECOND)), 0);
 	assert_int_equal(kpost_sender_reap(sender, done, 64), i);
 	for (unsigned int j = 0; j < i; j++) {
 		assert_int_equal(done[j].cookie, j);
@@ -333,7 +333,7 @@ static void wait_and_flush_have_deadlines(void **state)
 	assert_int_equal(kpost_sender_wait(sender, kpost_deadline(20)), -ETIMEDOUT);
 	assert_int_equal(kpost_sender_wait(sender, 1), -ETIMEDOUT);
 	pipe_expect(0, 1);
-	assert_int_equal(kpost_sender_wait(sender, kpost_deadline(SECOND)), 0);
+	assert_int_equal(kpost_sender_wait(sender, kpost_deadline(20 * SECOND)), 0);
 	assert_int_equal(kpost_sender_reap(sender, done, 64), 1);
 	assert_int_equal(done[0].cookie, PIPE_ROOM);
 	kpost_sender_free(sender);
@@ -387,7 +387,7 @@ static void callback_may_queue(void **state)
 	pipe_queue(log.sender, 0);
 	pipe_queue(log.sender, 1);
 	while (kpost_sender_pending(log.sender))
-		assert_int_equal(kpost_sender_wait(log.sender, kpost_deadline(SECOND)), 0);
+		assert_int_equal(kpost_sender_wait(log.sender, kpost_deadline(20 * SECOND)), 0);
 	assert_int_equal(log.count, 12);
 	expect_log(&log, 0, 12, 0);
 	pipe_expect(0, 12);
@@ -454,7 +454,7 @@ static void large_and_small_share_slots(void **state)
 			assert_true(ret > 0);
 		}
 		assert_memory_equal(out, large, len);
-		assert_int_equal(kpost_sender_flush(sender, kpost_deadline(SECOND)), 0);
+		assert_int_equal(kpost_sender_flush(sender, kpost_deadline(20 * SECOND)), 0);
 		assert_int_equal(kpost_sender_reap(sender, done, 4), 1);
 	}
 	kpost_sender_free(sender);
