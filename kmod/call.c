@@ -212,24 +212,12 @@ long kpost_call(struct kpost_operand *op)
 	if (op->nowait)
 		return -EAGAIN;
 
-	ret = kpost_payload_import(&request,
-				   &(struct kpost_payload_arg){
-					   .buf = arg.buf,
-					   .len = arg.len,
-					   .pieces = arg.flags & KPOST_IOVEC,
-					   .direction = ITER_SOURCE,
-				   },
+	ret = kpost_payload_import(&request, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_SOURCE,
 				   op->fixed);
 	if (ret)
 		return ret;
-	ret = kpost_payload_import(&room,
-				   &(struct kpost_payload_arg){
-					   .buf = arg.reply_buf,
-					   .len = arg.reply_len,
-					   .pieces = arg.flags & KPOST_REPLY_IOVEC,
-					   .direction = ITER_DEST,
-				   },
-				   NULL);
+	ret = kpost_payload_import(&room, arg.reply_buf, arg.reply_len,
+				   arg.flags & KPOST_REPLY_IOVEC, ITER_DEST, NULL);
 	if (ret)
 		goto out_request;
 	ret = -EMSGSIZE;
@@ -334,14 +322,8 @@ static long reply(struct kpost_operand *op, const struct kpost_reply *arg, u64 _
 	if (arg->flags & ~(KPOST_IOVEC | KPOST_DROP) || arg->reserved ||
 	    (drop && (arg->flags != KPOST_DROP || arg->buf || arg->len)))
 		return -EINVAL;
-	err = kpost_payload_import(&payload,
-				   &(struct kpost_payload_arg){
-					   .buf = arg->buf,
-					   .len = arg->len,
-					   .pieces = arg->flags & KPOST_IOVEC,
-					   .direction = ITER_SOURCE,
-				   },
-				   drop ? NULL : op->fixed);
+	err = kpost_payload_import(&payload, arg->buf, arg->len, arg->flags & KPOST_IOVEC,
+				   ITER_SOURCE, drop ? NULL : op->fixed);
 	if (err)
 		return err;
 

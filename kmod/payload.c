@@ -42,37 +42,38 @@ static ssize_t payload_pieces(struct kpost_payload *payload, u64 list, u64 count
 }
 
 /*
- * Make @payload->iter from what @arg says.  Returns 0 or -EFAULT, -EINVAL,
- * -ENOMEM; to be released only if 0.
+ * Make @payload->iter, an ITER_SOURCE or ITER_DEST as @direction says, of @len bytes
+ * at @buf, or of a list of @len @pieces there, or of what is in the registered buffer
+ * of @fixed there.  Returns 0 or -EFAULT, -EINVAL, -ENOMEM; to be released only if 0.
  */
-int kpost_payload_import(struct kpost_payload *payload, const struct kpost_payload_arg *arg,
-			 struct io_uring_cmd *fixed)
+int kpost_payload_import(struct kpost_payload *payload, u64 buf, u64 len, bool pieces,
+			 unsigned int direction, struct io_uring_cmd *fixed)
 {
 	ssize_t total;
 
 	payload->pieces = payload->few;
 	payload->count = 0;
 
+	if (fixed && pieces)
+		return -EINVAL;
 	if (fixed)
-		return arg->pieces ? -EINVAL :
-				     kpost_uring_import_fixed(arg->buf, arg->len, arg->direction,
-							      &payload->iter, fixed);
-	if (arg->pieces) {
-		total = payload_pieces(payload, arg->buf, arg->len);
+		return kpost_uring_import_fixed(buf, len, direction, &payload->iter, fixed);
+	if (pieces) {
+		total = payload_pieces(payload, buf, len);
 		if (total < 0) {
 			kpost_payload_release(payload);
 			return total;
 		}
 	} else {
-		void __user *buf = u64_to_user_ptr(arg->buf);
+		void __user *base = u64_to_user_ptr(buf);
 
-		if (!access_ok(buf, arg->len))
+		if (!access_ok(base, len))
 			return -EFAULT;
-		total = arg->len;
-		payload->few[0] = (struct iovec){ .iov_base = buf, .iov_len = total };
+		total = len;
+		payload->few[0] = (struct iovec){ .iov_base = base, .iov_len = len };
 		payload->count = 1;
 	}
-	iov_iter_init(&payload->iter, arg->direction, payload->pieces, payload->count, total);
+	iov_iter_init(&payload->iter, direction, payload->pieces, payload->count, total);
 	return 0;
 }
 

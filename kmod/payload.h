@@ -18,16 +18,8 @@ struct kpost_payload {
 	struct iovec few[4];
 };
 
-/* What of an operation's struct says where its payload is. */
-struct kpost_payload_arg {
-	u64 buf;
-	u64 len;
-	bool pieces; /* KPOST_IOVEC */
-	unsigned int direction; /* ITER_SOURCE or ITER_DEST */
-};
-
-int kpost_payload_import(struct kpost_payload *payload, const struct kpost_payload_arg *arg,
-			 struct io_uring_cmd *fixed);
+int kpost_payload_import(struct kpost_payload *payload, u64 buf, u64 len, bool pieces,
+			 unsigned int direction, struct io_uring_cmd *fixed);
 int kpost_payload_probe(const struct kpost_payload *payload);
 void kpost_payload_release(struct kpost_payload *payload);
 

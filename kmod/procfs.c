@@ -40,12 +40,12 @@ static void procfs_stop(struct seq_file *seq, void *at)
 
 static int procfs_show(struct seq_file *seq, void *at)
 {
+	static const char header[] = "mode uid gid queued/messages queued/bytes receivers senders "
+				     "waiting calls name\n";
 	struct kpost_stat st;
 
 	if (at == SEQ_START_TOKEN) {
-		seq_puts(
-			seq,
-			"mode uid gid queued/messages queued/bytes receivers senders waiting calls name\n");
+		seq_puts(seq, header);
 		return 0;
 	}
 	kpost_mailbox_stat(rb_entry(at, struct kpost_mailbox, by_name), &st);

@@ -208,13 +208,7 @@ long kpost_recv(struct kpost_operand *op)
 		return err;
 	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE) || arg.deadline > S64_MAX)
 		return -EINVAL;
-	err = kpost_payload_import(&payload,
-				   &(struct kpost_payload_arg){
-					   .buf = arg.buf,
-					   .len = arg.len,
-					   .pieces = arg.flags & KPOST_IOVEC,
-					   .direction = ITER_DEST,
-				   },
+	err = kpost_payload_import(&payload, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_DEST,
 				   op->fixed);
 	if (err)
 		return err;

@@ -155,13 +155,7 @@ long kpost_send(struct kpost_operand *op)
 	if (arg.flags & KPOST_SYNC && op->nowait)
 		return -EAGAIN;
 
-	err = kpost_payload_import(&payload,
-				   &(struct kpost_payload_arg){
-					   .buf = arg.buf,
-					   .len = arg.len,
-					   .pieces = arg.flags & KPOST_IOVEC,
-					   .direction = ITER_SOURCE,
-				   },
+	err = kpost_payload_import(&payload, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_SOURCE,
 				   op->fixed);
 	if (err)
 		return err;

@@ -54,7 +54,11 @@ static inline int kpost_uring_import_fixed(u64 buf, u64 len, unsigned int direct
 
 /* Tables end with an empty entry, which newer kernels want left out of the count. */
 #ifndef KPOST_HAVE_REGISTER_NET_SYSCTL_SZ
-#define register_net_sysctl_sz(net, path, table, size) register_net_sysctl(net, path, table)
+static inline struct ctl_table_header *register_net_sysctl_sz(struct net *net, const char *path,
+							      struct ctl_table *table, size_t size)
+{
+	return register_net_sysctl(net, path, table);
+}
 #endif
 
 #endif /* KPOST_COMPAT_H */
