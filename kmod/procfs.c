@@ -40,8 +40,8 @@ static void procfs_stop(struct seq_file *seq, void *at)
 
 static int procfs_show(struct seq_file *seq, void *at)
 {
-	static const char header[] = "mode uid gid queued/messages queued/bytes receivers senders "
-				     "waiting calls name\n";
+	static const char header[] =
+		"mode uid gid queued/messages queued/bytes receivers senders waiting calls name\n";
 	struct kpost_stat st;
 
 	if (at == SEQ_START_TOKEN) {
