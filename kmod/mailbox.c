@@ -192,7 +192,7 @@ static void mailbox_close(struct kpost_mailbox *mailbox)
 {
 	lockdep_assert_held(&mailbox->office->lock);
 	spin_lock(&mailbox->lock);
-	mailbox->closed = true;
+	WRITE_ONCE(mailbox->closed, true); /* pairs with kpost_mailbox_unnamed() */
 	spin_unlock(&mailbox->lock);
 }
 

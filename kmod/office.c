@@ -84,7 +84,7 @@ void kpost_office_add(struct kpost_office *office, struct kpost_mailbox *mailbox
 	}
 	rb_link_node(&mailbox->by_name, parent, link);
 	rb_insert_color(&mailbox->by_name, &office->names);
-	mailbox->named = true;
+	WRITE_ONCE(mailbox->named, true); /* pairs with endpoint_show_fdinfo() */
 	kpost_mailbox_get(mailbox);
 
 	list_for_each_entry_safe(opener, next, &office->awaited, waiter.link) {
@@ -103,7 +103,7 @@ void kpost_office_del(struct kpost_office *office, struct kpost_mailbox *mailbox
 {
 	lockdep_assert_held(&office->lock);
 	rb_erase(&mailbox->by_name, &office->names);
-	mailbox->named = false;
+	WRITE_ONCE(mailbox->named, false);
 }
 
 /*

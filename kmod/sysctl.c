@@ -62,7 +62,8 @@ int kpost_sysctl_init(struct kpost_office *office)
 	table = kmemdup(table_template, sizeof(table_template), GFP_KERNEL_ACCOUNT);
 	if (!table)
 		return -ENOMEM;
-	office->limits = initial ? defaults : *ceiling;
+	/* The ceiling may change at any time, and each limit is looked at with it. */
+	office->limits = initial ? defaults : data_race(*ceiling);
 	office->ceiling = ceiling;
 
 	for (i = 0; i < ENTRIES; i++) {
