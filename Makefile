@@ -4,7 +4,7 @@
 
 VERSION := 0.1.0
 KERNEL  ?= $(shell tools/vm/kernel default)
-KERNELS ?= 6.12 6.1
+KERNELS ?= 6.12 6.1 6.12-rt kasan kcsan
 PREFIX  ?= /usr/local
 CFLAGS  ?= -O2 -g
 BUILD   ?= build
@@ -15,7 +15,7 @@ MAKEFLAGS += --no-print-directory
 
 all: module lib tools ## module, library and tools (the default)
 
-module: ## the module, for the VM's KERNEL=6.12|6.1 or for KDIR=/lib/modules/.../build
+module: ## the module, for the VM's KERNEL=6.12|6.1|... or for KDIR=/lib/modules/.../build
 	+@tools/build-module $(or $(KDIR),$(KERNEL))
 
 lib: ## the library, shared and static
@@ -34,11 +34,26 @@ docs: ## the man pages
 demo: module tools ## a file's lines through a mailbox to three workers [INPUT=file]
 	@tools/demo/run --kernel $(KERNEL) $(if $(INPUT),$(call quote,$(INPUT)))
 
-test: lib tools selftests ## every test, on one kernel [KERNEL=6.12|6.1]
+test: lib tools selftests ## every test, on one kernel [KERNEL=6.12|6.1|6.12-rt|kasan|kcsan]
 	@tools/test $(KERNEL)
 
-test-matrix: lib tools selftests ## every test, on every kernel [KERNELS='6.12 6.1']
+test-matrix: lib tools selftests ## every test, on every kernel [KERNELS='6.12 6.1 ...']
 	@tools/test $(KERNELS)
+
+detectors: ## plant a bug of each class, see it caught
+	@tools/vm/check-detectors
+
+faults: lib ## fail each allocation and user copy of each operation in turn
+	@tools/faults/run
+
+fuzz: lib ## look for what no test does, guided by coverage [TIME=5m]
+	@tools/fuzz/run $(if $(TIME),--time $(TIME))
+
+stress: lib ## everything at once, each message accounted for [TIME=2m] [KERNEL=] [FULL=1]
+	@tools/stress/run --kernel $(KERNEL) $(if $(TIME),--time $(TIME)) $(if $(FULL),--full)
+
+model: ## check the model of the protocol, and that it fails when weakened
+	@Documentation/model/check
 
 vm: module tools ## a shell in the VM with kpost loaded, or CMD='...'
 	@tools/vm/run --kernel $(KERNEL) $(if $(CMD),-- bash -c $(call quote,$(CMD)))
@@ -63,5 +78,5 @@ help: ## list the targets
 
 quote = '$(subst ','\'',$(1))'
 
-.PHONY: all module lib tools selftests docs demo test test-matrix vm lint install uninstall \
-	clean distclean help
+.PHONY: all module lib tools selftests docs demo test test-matrix detectors faults fuzz stress \
+	model vm lint install uninstall clean distclean help
