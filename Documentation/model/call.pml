@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * call.c.  A call has the number of its caller and of its request.
+ *
+ * Ghosts: @freed; @filled, the room has a reply; @left, the caller has gone; @used, how
+ * often a replier was told that the token is used up; @answered, it was told 0.
+ */
+typedef Call {
+	byte refs;
+	bool in_tree;	/* endpoint->calls */
+	byte caller;
+	bool received;
+	bool claimed;
+	bool reply;
+	bool freed;
+	bool filled;
+	bool left;
+	byte used;
+	bool answered
+}
+
+Call call[SENDERS];
+
+/* kpost_call_put() */
+inline call_put(c)
+{
+	d_step {
+		assert(!call[c].freed && call[c].refs > 0);
+		call[c].refs--;
+		if
+		:: call[c].refs == 0 ->
+			assert(!call[c].in_tree);
+			call[c].freed = true;
+			call[c].reply = false
+		:: else
+		fi
+	}
+}
+
+/* kpost_message_free() */
+inline request_free(m)
+{
+	if
+	:: message[m].call ->
+		message[m].call = false;
+		call_put(m)
+	:: else
+	fi;
+	message_free(m)
+}
+
+/* kpost_call_received(): the message's reference is the tree's now */
+inline call_received(m)
+{
+	assert(!call[m].freed);
+	call[m].in_tree = true;
+	call[m].caller = message[m].sender;
+	call[m].received = true;
+	message[m].call = false
+}
+
+/* call_abandon() */
+inline call_abandon(c)
+{
+	if
+	:: !call[c].received ->
+		mine = message[c].state != TAKEN;
+		withdraw(c)
+	:: else ->
+#ifndef WEAK_ABANDON
+		call[c].caller = NONE;
+#endif
+#ifdef WEAK_ROOM
+		call[c].reply = false
+#else
+		if
+		:: !call[c].claimed ->
+			call[c].reply = false
+		:: else
+		fi
+#endif
+	fi;
+	call[c].left = true
+}
+
+/* call_message() */
+inline call_message(c)
+{
+	lock();
+	waiter_init(c);
+	commit(c, c);
+	if
+	:: err == EPIPE ->
+		request_free(c);
+		waiter[c].frame = false
+	:: else ->
+		waiter_wait(c, false);
+		if
+		:: err == LEFT ->
+			yield;
+			lock();
+#ifdef WEAK_LOOK_AGAIN_CALL
+			if
+			:: true ->
+#else
+			if
+			:: waiter[c].done ->
+				seen = waiter[c].result;
+				err = OK
+			:: else ->
+#endif
+				call_abandon(c)
+			fi;
+			mailbox_unlock();
+			if
+			:: mine ->
+				request_free(c);
+				mine = false
+			:: else
+			fi
+		:: else
+		fi;
+		waiter_return(c)
+	fi
+}
+
+/*
+ * reply(): call_claim(), the copy, and call_unclaim() or call_answer().  It may fault,
+ * and it may be KPOST_DROP.
+ */
+inline call_reply(c)
+{
+	lock();
+	if
+#ifdef WEAK_CLAIM
+	:: call[c].in_tree ->
+#else
+	:: call[c].in_tree && !call[c].claimed ->
+#endif
+		call[c].claimed = true;
+		unlock();
+		yield;
+		if
+		:: true ->
+			drop = true
+		:: call[c].reply ->
+			yield;	/* kpost_message_copy_in() */
+			assert(!call[c].freed && call[c].reply);
+			call[c].filled = true
+		:: !call[c].reply
+		fi;
+		yield;
+		lock();
+		if
+		:: true ->
+			call_unclaim(c)
+		:: true ->
+			call_answer(c)
+		fi;
+		drop = false
+	:: else ->	/* ENOENT or EBUSY */
+		unlock()
+	fi
+}
+
+inline call_unclaim(c)
+{
+	call[c].claimed = false;
+	call[c].filled = false;
+#ifndef WEAK_UNCLAIM
+	if
+	:: call[c].caller == NONE ->
+		call[c].reply = false
+	:: else
+	fi;
+#endif
+	unlock()
+}
+
+inline call_answer(c)
+{
+	assert(!call[c].freed && call[c].in_tree);
+#ifdef WEAK_TOKEN
+	call[c].claimed = false;
+#else
+	call[c].in_tree = false;
+#endif
+	call[c].used++;
+	assert(call[c].left == (call[c].caller == NONE));
+	if
+	:: call[c].caller != NONE && drop ->
+		waiter_done(call[c].caller, ECONNRESET)
+	:: call[c].caller != NONE && !drop ->
+		call[c].answered = true;
+		waiter_done(call[c].caller, OK)
+	:: else		/* ECANCELED */
+	fi;
+	mailbox_unlock();
+	call_put(c)
+}
+
+/* kpost_calls_reset() */
+inline calls_reset()
+{
+	got = 0;
+	do
+	:: got < SENDERS ->
+		yield;
+		lock();
+		if
+		:: call[got].in_tree ->
+			assert(!call[got].claimed);
+			call[got].in_tree = false;
+			if
+			:: call[got].caller != NONE ->
+				waiter_done(call[got].caller, ECONNRESET)
+			:: else
+			fi;
+			mailbox_unlock();
+			call_put(got)
+		:: else ->
+			unlock()
+		fi;
+		got++
+	:: else ->
+		break
+	od;
+	got = NONE
+}

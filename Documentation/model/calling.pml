@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Callers, and the threads of a server that receive and reply through one endpoint, each
+ * with whatever token it likes, until it closes.  The mailbox holds one message.
+ */
+#define SENDERS 2
+#define RECEIVERS 2
+#define ENDPOINTS 1
+#define TASKS (SENDERS + RECEIVERS)
+#define MAX_MESSAGES 1
+#define MAX_BYTES 1
+#define NONE 15
+#define UNSET 0
+
+mtype = { PENDING, QUEUED, TAKEN };
+mtype = { OK, WAITS, LEFT, EPIPE, EAGAIN, EMSGSIZE, ECONNRESET, GONE };
+
+bool shutdown;	/* all threads of the server get a signal */
+byte running = TASKS;
+byte threads = RECEIVERS;
+
+#define small_room(t) false
+
+#include "wait.pml"
+#include "room.pml"
+#include "send.pml"
+#include "call.pml"
+#include "recv.pml"
+#include "mailbox.pml"
+
+/* kpost_call(), once */
+proctype call_task(byte me)
+{
+	bool mine;
+	LOCALS;
+
+	atomic {
+		call_message(me);
+		if
+		:: err == OK ->
+			yield	/* kpost_message_copy_out() */
+		:: else
+		fi;
+		d_step {
+			assert((err == OK) == call[me].answered);
+			assert(err != OK || (!call[me].freed && call[me].reply && call[me].filled));
+			assert(err == LEFT || !call[me].left);
+			err = OK
+		}
+		call_put(me);
+		running--
+	}
+}
+
+/* kpost_recv() and kpost_reply(), as often as it likes; the last thread closes */
+proctype serve_task(byte me)
+{
+	byte got = NONE, gone = NONE, room_for;
+	bool drop;
+	LOCALS;
+
+	atomic {
+		do
+		:: true ->
+			yield;
+			if
+			:: shutdown ->
+				break
+			:: true ->
+				break
+			:: !shutdown ->
+				call_reply(0)
+			:: !shutdown ->
+				call_reply(1)
+			:: !shutdown ->
+				take_message(me);
+				if
+				:: err == OK ->
+					yield;	/* kpost_message_copy_out() */
+					assert(!message[got].freed);
+					lock();
+					if
+					:: true ->
+						receive_message();
+						request_free(got);
+						got = NONE
+					:: true ->
+						put_back_message()
+					fi
+				:: else
+				fi;
+				err = OK
+			fi
+		od;
+		threads--;
+		if
+		:: threads == 0 ->
+#ifndef WEAK_RESET
+			calls_reset();
+#endif
+			detach_receiver()
+		:: else
+		fi;
+		running--
+	}
+}
+
+init {
+	byte i;
+
+	atomic {
+		if
+		:: wakes_max = 1
+		:: wakes_max = 2
+		fi;
+		do
+		:: i < SENDERS ->
+			message[i].size = 1;
+			message[i].sender = NONE;
+			message[i].call = true;
+			call[i].caller = NONE;
+			call[i].refs = 2;
+			call[i].reply = true;
+			run call_task(i);
+			i++
+		:: i >= SENDERS && i < TASKS ->
+			run serve_task(i);
+			i++
+		:: else ->
+			break
+		od;
+		run room_functions();
+		run scheduler()
+	}
+
+	/* Nothing moves any more: who still waits, does so because there is nothing for it. */
+	timeout;
+	d_step {
+		assert(!locked && !office_locked);
+		assert(len(waiting) == 0 || len(queue) == 0);
+		assert(len(pending) == 0 || (!closed && messages == MAX_MESSAGES));
+		i = 0;
+		do
+		:: i < TASKS ->
+			assert(!waiter[i].frame || !waiter[i].done);
+			if
+			:: i < SENDERS ->
+				assert(!call[i].claimed || !call[i].in_tree);
+				assert(!call[i].left || !call[i].reply)
+			:: else
+			fi;
+			i++
+		:: else ->
+			break
+		od;
+		shutdown = true
+	}
+
+	/* Now everybody can end. */
+	timeout;
+	d_step {
+		assert(running == 0 && closed && messages == 0 && bytes == 0);
+		assert(len(queue) == 0 && len(pending) == 0 && len(waiting) == 0);
+		i = 0;
+		do
+		:: i < SENDERS ->
+			assert(message[i].freed && message[i].deliveries + message[i].discarded <= 1);
+			assert(call[i].freed && call[i].used <= 1);
+			i++
+		:: else ->
+			break
+		od
+	}
+}

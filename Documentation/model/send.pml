@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* send.c */
+
+#ifdef WEAK_CLOSED
+#define is_closed false
+#else
+#define is_closed closed
+#endif
+
+/* kpost_message_commit(); @err is OK, WAITS, EPIPE, or EAGAIN if the task does not wait */
+inline commit(m, t)
+{
+	if
+	:: is_closed ->
+		err = EPIPE
+	:: !is_closed && admits(m) ->
+		if
+		:: message[m].sync || message[m].call ->
+			message[m].sender = t;
+			err = WAITS
+		:: else ->
+			err = OK
+		fi;
+		run_room(ADMIT, m)
+	:: !is_closed && !admits(m) && !message[m].sync && !message[m].call ->
+		err = EAGAIN
+	:: !is_closed && !admits(m) ->
+		message[m].sender = t;
+		message[m].state = PENDING;
+		pending!m;
+		waiting_senders++;
+		err = WAITS
+	fi;
+	mailbox_unlock()
+}
+
+/* kpost_message_withdraw() */
+inline withdraw(m)
+{
+	assert(!message[m].freed);
+	if
+	:: message[m].state == PENDING ->
+		assert(pending??[eval(m)]);
+		pending??eval(m);
+		waiting_senders--;
+#ifndef WEAK_LET_IN
+		run_room(LET_IN, NONE)
+#endif
+	:: message[m].state == QUEUED ->
+		assert(queue??[_, eval(m)]);
+		queue??_, eval(m);
+		give_back(m)
+	:: message[m].state == TAKEN ->
+		message[m].withdrawn = true;
+		message[m].sender = NONE
+	fi
+}
+
+/* send_message(), the waiting; @mine says whether the message is to be freed */
+inline wait_for_receipt(m, t)
+{
+	waiter_wait(t, false);
+	if
+	:: err == LEFT ->
+		yield;
+		lock();
+#ifdef WEAK_LOOK_AGAIN_SEND
+		if
+		:: true ->
+#else
+		if
+		:: waiter[t].done ->
+			seen = waiter[t].result;
+			err = OK
+		:: else ->
+#endif
+#ifdef WEAK_WITHDRAW
+			mine = true;
+#else
+			mine = message[m].state != TAKEN;
+#endif
+			withdraw(m)
+		fi;
+		mailbox_unlock();
+		if
+		:: mine ->
+			message_free(m);
+			mine = false
+		:: else
+		fi
+	:: else
+	fi;
+	waiter_return(t)
+}

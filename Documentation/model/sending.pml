@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Senders, synchronous ones too, and receivers at one mailbox, while it is unlinked
+ * and closes.  The first message is as large as the mailbox, the others half of it.
+ */
+#ifndef SENDERS
+#define SENDERS 3
+#define RECEIVERS 2
+#endif
+#define ENDPOINTS RECEIVERS
+#define TASKS (SENDERS + RECEIVERS)
+#define MAX_MESSAGES 2
+#define MAX_BYTES 2
+#define NONE 15
+
+mtype = { PENDING, QUEUED, TAKEN };
+#define UNSET 0
+mtype = { OK, WAITS, LEFT, EPIPE, EAGAIN, EMSGSIZE, ECONNRESET, GONE };
+
+bool shutdown;	/* all receivers get a signal */
+byte running = TASKS;
+
+#define call_received(m) skip
+#define small_room(t) (t == TASKS - 1)
+#define request_free(m) message_free(m)
+
+#include "wait.pml"
+#include "room.pml"
+#include "send.pml"
+#include "recv.pml"
+#include "mailbox.pml"
+
+/* kpost_send(), once, and then close(2), which matters for an anonymous mailbox only */
+proctype send_task(byte me)
+{
+	bool mine;
+	LOCALS;
+
+	atomic {
+		lock();
+		if
+		:: message[me].sync = true
+		:: true
+		fi;
+		waiter_init(me);
+		commit(me, me);
+		if
+		:: err == EPIPE || err == EAGAIN ->
+			message_free(me)
+		:: err == WAITS ->
+			wait_for_receipt(me, me)
+		:: else
+		fi;
+		d_step {
+			waiter[me].frame = false;
+			message[me].told = err;
+			check_outcome(me)
+		}
+		err = OK;
+		if
+		:: anonymous ->
+			detach_sender()
+		:: else
+		fi;
+		running--
+	}
+}
+
+/* kpost_recv(), as often as it likes, and then close(2) */
+proctype recv_task(byte me)
+{
+	byte got = NONE, gone = NONE, room_for;
+	LOCALS;
+
+	atomic {
+		do
+		:: true ->
+			yield;
+			if
+			:: !shutdown
+			:: true ->
+				break
+			fi;
+again:
+			take_message(me);
+			if
+			:: err == OK ->
+				yield;	/* kpost_message_copy_out() */
+				assert(!message[got].freed);
+				lock();
+				if
+				:: true ->
+					receive_message();
+					message_free(got);
+					got = NONE;
+					if
+					:: err == LEFT ->
+						err = OK;
+						yield;
+						goto again
+					:: else
+					fi
+				:: true ->	/* it faults */
+					put_back_message()
+				:: true ->	/* the task was killed */
+					put_back_message();
+					break
+				fi
+			:: else ->
+				err = OK
+			fi
+		od;
+		detach_receiver();
+		running--
+	}
+}
+
+proctype unlink_task()
+{
+	byte gone = NONE;
+	LOCALS;
+
+	atomic {
+		if
+		:: true ->
+			yield
+		:: true ->
+			shutdown
+		fi;
+		unlink();
+		running--
+	}
+}
+
+init {
+	byte i;
+
+	atomic {
+		if
+		:: anonymous = true
+		:: persistent = true;
+			running++;
+			run unlink_task()
+		fi;
+		if
+		:: wakes_max = 1
+#if SENDERS < 3		/* enough to search */
+		:: wakes_max = 2
+#endif
+		fi;
+		do
+		:: i < TASKS ->
+			if
+			:: i < SENDERS ->
+				message[i].size = (i == 0 -> MAX_BYTES : 1);
+				message[i].sender = NONE;
+				run send_task(i)
+			:: else ->
+				run recv_task(i)
+			fi;
+			i++
+		:: else ->
+			break
+		od;
+		run room_functions();
+		run scheduler()
+	}
+
+	/* Nothing moves any more: who still waits, does so because there is nothing for it. */
+	timeout;
+	d_step {
+		assert(!locked && !office_locked);
+		assert(len(waiting) == 0 || (len(queue) == 0 && !finished));
+		if
+		:: len(pending) > 0 ->
+			pending?<i>;
+			assert(!closed && !has_room(i))
+		:: else
+		fi;
+		i = 0;
+		do
+		:: i < TASKS ->
+			assert(!waiter[i].frame || !waiter[i].done);
+			assert(i >= SENDERS || message[i].freed || message[i].state != TAKEN);
+			i++
+		:: else ->
+			break
+		od;
+		shutdown = true
+	}
+
+	/* Now everybody can end. */
+	timeout;
+	d_step {
+		assert(running == 0);
+		assert(messages == 0 && bytes == 0);
+		assert(len(queue) == 0 && len(pending) == 0 && len(waiting) == 0);
+		i = 0;
+		do
+		:: i < SENDERS ->
+			assert(message[i].told == GONE);
+			i++
+		:: else ->
+			break
+		od
+	}
+}
