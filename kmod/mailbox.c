@@ -105,7 +105,8 @@ void kpost_mailbox_release(struct kref *refs)
 	struct kpost_mailbox *mailbox = container_of(refs, struct kpost_mailbox, refs);
 
 	WARN_ON_ONCE(!kpost_queue_empty(&mailbox->queue) || mailbox->messages);
-	kpost_account_del_mailbox(mailbox->account);
+	if (mailbox->account)
+		kpost_account_del_mailbox(mailbox->account);
 	kfree(mailbox);
 }
 
@@ -194,6 +195,9 @@ static void mailbox_close(struct kpost_mailbox *mailbox)
 	spin_lock(&mailbox->lock);
 	WRITE_ONCE(mailbox->closed, true); /* pairs with kpost_mailbox_unnamed() */
 	spin_unlock(&mailbox->lock);
+	/* Whoever still holds an endpoint holds no more than that. */
+	kpost_account_del_mailbox(mailbox->account);
+	mailbox->account = NULL;
 }
 
 /* Empty a mailbox that was closed: nothing is added any more. */

@@ -35,10 +35,10 @@ struct kpost_stat;
 struct kpost_mailbox {
 	struct kref refs;
 	struct kpost_office *office;
-	struct kpost_account *account; /* whom it is counted for */
 	bool anonymous; /* never had a name */
 
 	/* protected by office->lock */
+	struct kpost_account *account; /* whom it is counted for until it closes */
 	struct rb_node by_name; /* in office->names */
 	bool named;
 	bool persistent;

@@ -11,6 +11,7 @@
 
 #include <grp.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 
 #define CHILD_FAILED	1
 #define CHILD_SKIPPED	KSFT_SKIP	/* the kernel lacks something */
@@ -129,6 +130,37 @@ static inline int child_unshare_user(uid_t uid, gid_t gid)
 		return err;
 	snprintf(map, sizeof(map), "%u %u 1", gid, egid);
 	return child_write("/proc/self/gid_map", map);
+}
+
+/* over an AF_UNIX socket; 0 or -errno */
+static inline int pass_fd(int sock, int fd)
+{
+	char control[CMSG_SPACE(sizeof(int))] = "";
+	struct iovec iov = { "f", 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
+	return sendmsg(sock, &msg, 0) == 1 ? 0 : -errno;
+}
+
+/* -1 if there is none */
+static inline int take_fd(int sock)
+{
+	char control[CMSG_SPACE(sizeof(int))] = "", byte;
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+	int fd;
+
+	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) != 1 || !CMSG_FIRSTHDR(&msg))
+		return -1;
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
+	return fd;
 }
 
 #endif /* KPOST_CHILD_TEST_H */

@@ -4,7 +4,7 @@
  * lives until its last descriptor is closed, wherever that is.
  */
 #include <sys/socket.h>
-#include "kpost_test.h"
+#include "child_test.h"
 
 FIXTURE(inherit) {
 	int receiver, sender;
@@ -142,35 +142,6 @@ TEST_F(inherit, inherit_by_exec_closes_the_rest_at_once)
 }
 
 /* ---- SCM_RIGHTS ----------------------------------------------------------------- */
-
-static int pass_fd(int sock, int fd)
-{
-	char control[CMSG_SPACE(sizeof(int))] = "";
-	struct iovec iov = { "f", 1 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-			      .msg_controllen = sizeof(control) };
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
-	return sendmsg(sock, &msg, 0) == 1 ? 0 : -errno;
-}
-
-static int take_fd(int sock)
-{
-	char control[CMSG_SPACE(sizeof(int))] = "", byte;
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
-			      .msg_controllen = sizeof(control) };
-	int fd;
-
-	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) != 1 || !CMSG_FIRSTHDR(&msg))
-		return -1;
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(int));
-	return fd;
-}
 
 TEST_F(inherit, inherit_over_a_socket_gives_the_endpoint_with_its_rights)
 {
