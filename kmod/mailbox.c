@@ -88,7 +88,8 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	kpost_queue_init(&mailbox->queue);
 	kpost_queue_init(&mailbox->pending);
 	INIT_LIST_HEAD(&mailbox->waiting);
-	init_waitqueue_head(&mailbox->pollers);
+	init_waitqueue_head(&mailbox->pollers.in);
+	init_waitqueue_head(&mailbox->pollers.out);
 	mailbox->id = atomic_inc_return(&last_id);
 	strscpy(mailbox->name, arg->name, strlen(arg->name) + 1);
 	return mailbox;

@@ -67,7 +67,7 @@ struct kpost_mailbox {
 	u64 received;
 	u64 dropped;
 
-	struct wait_queue_head pollers; /* those who poll, woken without the lock */
+	struct kpost_pollers pollers;
 	u32 message_max; /* fixed */
 	u32 id; /* fixed, for traces */
 	char name[]; /* fixed; its own only while @named */

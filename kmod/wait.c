@@ -56,23 +56,33 @@ int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline)
 	return err;
 }
 
-/* Wake what was collected.  No lock of ours is held. */
-void kpost_wakes_flush(struct kpost_wakes *wakes, struct wait_queue_head *pollers)
+/*
+ * wq_has_sleeper() has the barrier between what was changed under the lock and the
+ * look at the list; it pairs with the one in poll_wait().
+ */
+static void wake_pollers(struct wait_queue_head *pollers, __poll_t events)
 {
+	if (!events || !wq_has_sleeper(pollers))
+		return;
+	if (events & (EPOLLHUP | EPOLLRDHUP))
+		__wake_up(pollers, TASK_NORMAL, 0, poll_to_key(events));
+	else
+		wake_up_interruptible_poll(pollers, events);
+}
+
+/* Wake what was collected.  No lock of ours is held. */
+void kpost_wakes_flush(struct kpost_wakes *wakes, struct kpost_pollers *pollers)
+{
+	__poll_t end = wakes->events & (EPOLLHUP | EPOLLRDHUP);
 	unsigned int i;
 
-	/*
-	 * wq_has_sleeper() has the barrier between what was changed under the
-	 * lock and the look at the list; it pairs with the one in poll_wait().
-	 * In and out are told apart, since each may wake one exclusive poller.
-	 */
-	if (wakes->events && wq_has_sleeper(pollers)) {
-		if (wakes->events & (EPOLLHUP | EPOLLRDHUP))
-			__wake_up(pollers, TASK_NORMAL, 0, poll_to_key(wakes->events));
-		if (wakes->events & EPOLLIN)
-			wake_up_interruptible_poll(pollers, EPOLLIN | EPOLLRDNORM);
-		if (wakes->events & EPOLLOUT)
-			wake_up_interruptible_poll(pollers, EPOLLOUT | EPOLLWRNORM);
+	if (wakes->events & EPOLLIN)
+		wake_pollers(&pollers->in, EPOLLIN | EPOLLRDNORM);
+	if (wakes->events & EPOLLOUT)
+		wake_pollers(&pollers->out, EPOLLOUT | EPOLLWRNORM);
+	if (end) {
+		wake_pollers(&pollers->in, end);
+		wake_pollers(&pollers->out, end);
 	}
 	for (i = 0; i < wakes->count; i++) {
 		wake_up_process(wakes->tasks[i]);

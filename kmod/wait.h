@@ -25,6 +25,15 @@
 
 struct kpost_message;
 
+/*
+ * Who polls, woken without a lock.  Apart, so that an endpoint which is never told
+ * of messages, or of room, cannot be the one exclusive poller that is woken for it.
+ */
+struct kpost_pollers {
+	struct wait_queue_head in; /* for messages */
+	struct wait_queue_head out; /* for room */
+};
+
 struct kpost_waiter {
 	struct list_head link; /* in the list it waits in (protected by its lock) */
 	struct task_struct *task;
@@ -58,6 +67,6 @@ static inline void kpost_waiter_init(struct kpost_waiter *waiter)
 
 void kpost_waiter_done(struct kpost_waiter *waiter, int result, struct kpost_wakes *wakes);
 int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline);
-void kpost_wakes_flush(struct kpost_wakes *wakes, struct wait_queue_head *pollers);
+void kpost_wakes_flush(struct kpost_wakes *wakes, struct kpost_pollers *pollers);
 
 #endif /* KPOST_WAIT_H */

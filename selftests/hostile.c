@@ -9,11 +9,13 @@
  */
 #include "child_test.h"
 
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #define VICTIM		12345
 #define ATTACKER	12346
+#define OPEN_TO_ALL	0666
 
 FIXTURE(hostile) {
 	char name[KT_NAME_SIZE];
@@ -64,6 +66,16 @@ static int end_attacker(pid_t pid)
 	return seteuid(0) || kt_kill(pid) < 0 || seteuid(VICTIM) ? -1 : 0;
 }
 
+/* a mailbox of the victim's that everybody may open */
+static int open_to_all(const char *name, unsigned int rights, unsigned int messages)
+{
+	struct kpost_open open = kt_open_args(name, rights, KPOST_OPEN_CREATE | KPOST_OPEN_EXCL);
+
+	open.mode = OPEN_TO_ALL;
+	open.messages = messages;
+	return kt_do_open(&open);
+}
+
 /* tell the other side of the socket, or wait until it has told */
 static int tell(int sock)
 {
@@ -110,6 +122,79 @@ TEST_F(hostile, closed_mailboxes_held_open_count_for_nobody)
 		ASSERT_EQ(0, kt_pair(fds, 0, 0)) TH_LOG("mailbox %d", i);
 	}
 	EXPECT_EQ(-EDQUOT, kt_pair(fds, 0, 0));
+	EXPECT_EQ(0, end_attacker(pid));
+}
+
+/* ---- wake-ups ---------------------------------------------------------------------- */
+
+static int watch_exclusively(int fd, unsigned int events)
+{
+	struct epoll_event event = { .events = events | EPOLLEXCLUSIVE };
+	int epfd = epoll_create1(EPOLL_CLOEXEC);
+
+	return epfd < 0 || epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &event) ? -errno : epfd;
+}
+
+static long wait_for_event(void *arg)
+{
+	struct epoll_event event;
+
+	return epoll_wait(*(int *)arg, &event, 1, KT_SOON);
+}
+
+/* wait first in line for what an endpoint with @rights is never told */
+static pid_t steal_wakeups(const char *name, unsigned int rights, unsigned int events, int sock)
+{
+	pid_t pid = fork_attacker(ATTACKER);
+	struct epoll_event event;
+	int fd, epfd;
+
+	if (pid)
+		return pid;
+	fd = kt_open(name, rights, 0);
+	epfd = watch_exclusively(fd, events);
+	if (fd < 0 || epfd < 0 || tell(sock))
+		_exit(1);
+	for (;;)
+		epoll_wait(epfd, &event, 1, -1);
+}
+
+TEST_F(hostile, exclusive_poller_without_the_right_takes_nobodys_wakeup)
+{
+	int fd, epfd;
+	struct kt_job job;
+	pid_t pid;
+
+	ASSERT_EQ(0, be_victim());
+	fd = open_to_all(self->name, KT_ALL, 1);
+	ASSERT_LE(0, fd);
+
+	pid = steal_wakeups(self->name, KPOST_RIGHT_SEND, EPOLLIN, self->socks[1]);
+	ASSERT_LT(0, pid);
+	ASSERT_TRUE(is_told(self->socks[0]));
+	ASSERT_TRUE(kt_until(kt_asleep(pid)));
+	epfd = watch_exclusively(fd, EPOLLIN);
+	ASSERT_LE(0, epfd);
+	kt_start_fn(&job, wait_for_event, &epfd);
+	ASSERT_TRUE(kt_until(kt_asleep(job.tid)));
+	ASSERT_EQ(0, kt_post(fd, "x", 1, 0));
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(1, job.ret) TH_LOG("a message was there, and its receiver slept on");
+	EXPECT_EQ(0, end_attacker(pid));
+	close(epfd);
+
+	/* it is full now, and the other way round */
+	pid = steal_wakeups(self->name, KPOST_RIGHT_RECV, EPOLLOUT, self->socks[1]);
+	ASSERT_LT(0, pid);
+	ASSERT_TRUE(is_told(self->socks[0]));
+	ASSERT_TRUE(kt_until(kt_asleep(pid)));
+	epfd = watch_exclusively(fd, EPOLLOUT);
+	ASSERT_LE(0, epfd);
+	kt_start_fn(&job, wait_for_event, &epfd);
+	ASSERT_TRUE(kt_until(kt_asleep(job.tid)));
+	ASSERT_EQ(1, kt_take(fd, NULL, self->buf, 1));
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(1, job.ret) TH_LOG("there was room, and the sender slept on");
 	EXPECT_EQ(0, end_attacker(pid));
 }
 
