@@ -97,12 +97,18 @@ void kpost_mailbox_put_back(struct kpost_mailbox *mailbox, struct kpost_message 
 void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 {
 	struct kpost_message *message;
+	unsigned int admitted = 0;
 
 	lockdep_assert_held(&mailbox->lock);
 	if (mailbox->closed)
 		return;
 	while ((message = kpost_mailbox_first(&mailbox->pending)) &&
 	       mailbox_has_room(mailbox, message->size) && !kpost_wakes_full(wakes)) {
+		/* Those who then wait for receipt or a reply are not woken. */
+		if (admitted++ == ARRAY_SIZE(wakes->tasks)) {
+			wakes->more = true;
+			break;
+		}
 		kpost_queue_del(&mailbox->pending, &message->node);
 		mailbox->waiting_senders--;
 		if (!message->sync && !message->call) {

@@ -198,4 +198,70 @@ TEST_F(hostile, exclusive_poller_without_the_right_takes_nobodys_wakeup)
 	EXPECT_EQ(0, end_attacker(pid));
 }
 
+/* ---- locks --------------------------------------------------------------------------- */
+
+enum { PARKED = 64 };
+
+static long send_for_receipt(void *arg)
+{
+	return kt_send(*(int *)arg, "s", 1, 0, KPOST_SYNC, 0);
+}
+
+struct glimpse {
+	int fd;
+	bool stop;
+	unsigned int between; /* times when some of those parked were in, and some not */
+};
+
+static long look(void *arg)
+{
+	struct glimpse *glimpse = arg;
+
+	while (!__atomic_load_n(&glimpse->stop, __ATOMIC_ACQUIRE)) {
+		unsigned int parked = kt_stat(glimpse->fd).waiting_senders;
+
+		if (parked > 0 && parked < PARKED)
+			glimpse->between++;
+	}
+	return 0;
+}
+
+/* one message makes room for many, whose senders go on waiting: for receipt */
+static unsigned int let_many_in(struct __test_metadata *_metadata)
+{
+	struct glimpse glimpse = { .between = 0 };
+	struct kt_job parked[PARKED], looking;
+	static char large[PARKED];
+	int fds[2];
+
+	ASSERT_EQ(0, kt_pair(fds, 2 * PARKED, 8 * PARKED));
+	for (int i = 0; i < 8; i++)
+		ASSERT_EQ(0, kt_post(fds[1], large, PARKED, 0));
+	for (int i = 0; i < PARKED; i++)
+		kt_start_fn(&parked[i], send_for_receipt, &fds[1]);
+	ASSERT_TRUE(kt_until(kt_stat(fds[1]).waiting_senders == PARKED));
+	glimpse.fd = fds[1];
+	kt_start_fn(&looking, look, &glimpse);
+	ASSERT_EQ(PARKED, kt_take(fds[0], NULL, large, PARKED));
+	EXPECT_EQ(0, kt_stat(fds[1]).waiting_senders);
+	__atomic_store_n(&glimpse.stop, true, __ATOMIC_RELEASE);
+	ASSERT_TRUE(kt_join(&looking));
+	close(fds[0]);
+	for (int i = 0; i < PARKED; i++) {
+		ASSERT_TRUE(kt_join(&parked[i]));
+		EXPECT_EQ(-EPIPE, parked[i].ret);
+	}
+	close(fds[1]);
+	return glimpse.between;
+}
+
+TEST_F(hostile, synchronous_senders_in_masses_are_let_in_a_few_at_a_time)
+{
+	unsigned int between = 0;
+
+	for (int round = 0; round < 50 && !between; round++)
+		between = let_many_in(_metadata);
+	EXPECT_NE(0, between) TH_LOG("nobody could look in between");
+}
+
 TEST_HARNESS_MAIN
