@@ -11,48 +11,64 @@
 
 #ifdef CONFIG_PROC_FS
 
-static void *procfs_start(struct seq_file *seq, loff_t *pos)
+/* Where a reader is: the lock is held for one line at a time, as by LIST. */
+struct procfs_cursor {
+	struct seq_net_private net; /* first, for seq_file_net() */
+	char after[KPOST_NAME_MAX + 1]; /* the name of the last line read */
+	struct kpost_stat st; /* the next */
+};
+
+static void *procfs_find(struct procfs_cursor *cursor, struct kpost_office *office)
 {
-	struct kpost_office *office = kpost_office(seq_file_net(seq));
-	struct rb_node *node;
-	loff_t skip = *pos;
+	struct kpost_mailbox *mailbox;
 
 	mutex_lock(&office->lock);
-	if (!skip)
-		return SEQ_START_TOKEN;
-	for (node = rb_first(&office->names); node && --skip; node = rb_next(node))
-		;
-	return node;
+	mailbox = kpost_office_after(office, cursor->after);
+	if (mailbox)
+		kpost_mailbox_stat(mailbox, &cursor->st);
+	mutex_unlock(&office->lock);
+	return mailbox ? &cursor->st : NULL;
+}
+
+/* Begins anew or goes on where procfs_next() was last; seq_file knows no other way. */
+static void *procfs_start(struct seq_file *seq, loff_t *pos)
+{
+	struct procfs_cursor *cursor = seq->private;
+
+	if (*pos)
+		return procfs_find(cursor, kpost_office(seq_file_net(seq)));
+	cursor->after[0] = '\0';
+	return SEQ_START_TOKEN;
 }
 
 static void *procfs_next(struct seq_file *seq, void *at, loff_t *pos)
 {
-	struct kpost_office *office = kpost_office(seq_file_net(seq));
+	struct procfs_cursor *cursor = seq->private;
 
 	++*pos;
-	return at == SEQ_START_TOKEN ? rb_first(&office->names) : rb_next(at);
+	if (at != SEQ_START_TOKEN)
+		strscpy(cursor->after, cursor->st.name, sizeof(cursor->after));
+	return procfs_find(cursor, kpost_office(seq_file_net(seq)));
 }
 
 static void procfs_stop(struct seq_file *seq, void *at)
 {
-	mutex_unlock(&kpost_office(seq_file_net(seq))->lock);
 }
 
 static int procfs_show(struct seq_file *seq, void *at)
 {
 	static const char header[] =
 		"mode uid gid queued/messages queued/bytes receivers senders waiting calls name\n";
-	struct kpost_stat st;
+	const struct kpost_stat *st = at;
 
 	if (at == SEQ_START_TOKEN) {
 		seq_puts(seq, header);
 		return 0;
 	}
-	kpost_mailbox_stat(rb_entry(at, struct kpost_mailbox, by_name), &st);
-	seq_printf(seq, "%04o %u %u %u/%u %llu/%llu %u %u %u+%u %u ", st.mode, st.uid, st.gid,
-		   st.queued_messages, st.messages, st.queued_bytes, st.bytes, st.receivers,
-		   st.senders, st.waiting_receivers, st.waiting_senders, st.open_calls);
-	seq_escape(seq, st.name, " \\");
+	seq_printf(seq, "%04o %u %u %u/%u %llu/%llu %u %u %u+%u %u ", st->mode, st->uid, st->gid,
+		   st->queued_messages, st->messages, st->queued_bytes, st->bytes, st->receivers,
+		   st->senders, st->waiting_receivers, st->waiting_senders, st->open_calls);
+	seq_escape(seq, st->name, " \\");
 	seq_putc(seq, '\n');
 	return 0;
 }
@@ -67,7 +83,7 @@ static const struct seq_operations procfs_ops = {
 int kpost_procfs_init(struct kpost_office *office)
 {
 	return proc_create_net("kpost", 0444, office->net->proc_net, &procfs_ops,
-			       sizeof(struct seq_net_private)) ?
+			       sizeof(struct procfs_cursor)) ?
 		       0 :
 		       -ENOMEM;
 }

@@ -148,6 +148,41 @@ TEST(proc_is_read_while_mailboxes_come_and_go)
 	}
 }
 
+/* a reader goes on after the name that it has read last, whatever went before it */
+TEST(proc_shows_what_stays_once_while_others_go)
+{
+	enum { COUNT = 200, GONE = 30 };
+	char base[KT_NAME_SIZE], name[KT_NAME_SIZE + 8];
+	ssize_t have, len = 1;
+	int proc, fds[COUNT];
+
+	kt_name(base);
+	for (int i = 0; i < COUNT; i++) {
+		snprintf(name, sizeof(name), "%s.%03d", base, i);
+		fds[i] = kt_create(name, KT_ALL);
+		ASSERT_LE(0, fds[i]);
+	}
+	proc = open("/proc/net/kpost", O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, proc);
+	ASSERT_EQ(1, read(proc, text, 1));
+	for (int i = 0; i < GONE; i++)
+		close(fds[i]);
+	for (have = 1; len > 0 && have < (ssize_t)sizeof(text) - 1; have += len)
+		len = read(proc, text + have, sizeof(text) - 1 - (size_t)have);
+	ASSERT_EQ(0, len);
+	text[have] = '\0';
+	close(proc);
+	for (int i = GONE; i < COUNT; i++) {
+		char *at;
+
+		snprintf(name, sizeof(name), " %s.%03d\n", base, i);
+		at = strstr(text, name);
+		EXPECT_NE(NULL, at) TH_LOG("%s was passed over", name);
+		EXPECT_EQ(NULL, at ? strstr(at + 1, name) : NULL);
+		close(fds[i]);
+	}
+}
+
 /* ---- fdinfo ------------------------------------------------------------------------------ */
 
 /* the value of @key in @fd's fdinfo */
