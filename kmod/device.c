@@ -183,8 +183,11 @@ static int open_named(struct kpost_office *office, struct opening *opening, bool
 	if (!err)
 		endpoint_attach(opening->file, mailbox);
 	mutex_unlock(&office->lock);
-	if (fresh)
+	if (fresh) {
+		if (mailbox == fresh)
+			kpost_office_announce(office, arg->name);
 		kpost_mailbox_put(fresh);
+	}
 	return err;
 }
 

@@ -245,12 +245,9 @@ void kpost_mailbox_detach(struct kpost_mailbox *mailbox, u32 rights)
 	spin_lock(&mailbox->lock);
 	if (rights & KPOST_RIGHT_RECV)
 		mailbox->receivers--;
-	if (rights & KPOST_RIGHT_SEND && !--mailbox->senders && mailbox->anonymous) {
+	if (rights & KPOST_RIGHT_SEND && !--mailbox->senders && mailbox->anonymous)
 		wakes.events |= EPOLLRDHUP;
-		if (kpost_mailbox_finished(mailbox))
-			kpost_mailbox_finish(mailbox, &wakes);
-	}
-	kpost_mailbox_unlock(mailbox, &wakes);
+	spin_unlock(&mailbox->lock);
 
 	close = !mailbox->closed && !mailbox->persistent && !mailbox->receivers &&
 		(rights & KPOST_RIGHT_RECV || !mailbox->named || !mailbox->endpoints);
@@ -262,6 +259,12 @@ void kpost_mailbox_detach(struct kpost_mailbox *mailbox, u32 rights)
 	}
 	mutex_unlock(&office->lock);
 
+	if (wakes.events) {
+		spin_lock(&mailbox->lock);
+		if (kpost_mailbox_finished(mailbox))
+			kpost_mailbox_finish(mailbox, &wakes);
+		kpost_mailbox_unlock(mailbox, &wakes);
+	}
 	if (close) {
 		mailbox_drain(mailbox);
 		if (named)
@@ -315,9 +318,10 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 	err = setattr_owner(mailbox, arg, &uid, &gid);
 	if (!err && mailbox->closed)
 		err = -EPIPE;
-	if (err)
-		goto out;
-
+	if (err) {
+		mutex_unlock(&office->lock);
+		return err;
+	}
 	spin_lock(&mailbox->lock);
 	mailbox->uid = uid;
 	mailbox->gid = gid;
@@ -327,11 +331,13 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 		mailbox->max_messages = arg->messages;
 	if (arg->valid & KPOST_SET_BYTES)
 		mailbox->max_bytes = arg->bytes;
+	spin_unlock(&mailbox->lock);
+	mutex_unlock(&office->lock);
+
+	spin_lock(&mailbox->lock);
 	kpost_mailbox_let_in(mailbox, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
-out:
-	mutex_unlock(&office->lock);
-	return err;
+	return 0;
 }
 
 /* A snapshot, in the task's terms. */

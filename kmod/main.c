@@ -25,10 +25,10 @@
  *	  mailbox->lock (spinlock)	list work of one mailbox
  *	office->accounts_lock (spinlock) finding and freeing accounts; a leaf
  *
- * No lock is held while user memory is touched, none but office->lock while a
- * task is woken, and no two mailboxes are locked at once.  What is done in one go
- * under mailbox->lock is bounded, and a mailbox is emptied with no lock held on
- * the office.  Nothing runs in interrupt context.
+ * No lock is held while user memory is touched or a task is woken, and no two
+ * mailboxes are locked at once.  What is done in one go under either of the first
+ * two is bounded, and a mailbox is emptied with no lock held on the office.
+ * Nothing runs in interrupt context.
  *
  * Lifetimes:
  *

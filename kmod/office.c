@@ -11,7 +11,8 @@ static unsigned int office_id __read_mostly;
 
 /* A task that waits for a name to appear. */
 struct office_opener {
-	struct kpost_waiter waiter; /* in office->awaited (protected by office->lock) */
+	struct kpost_waiter waiter;
+	struct rb_node by_name; /* in office->awaited (protected by office->lock) */
 	const char *name;
 };
 
@@ -65,13 +66,14 @@ struct kpost_mailbox *kpost_office_after(struct kpost_office *office, const char
 	return after;
 }
 
-/* Give @mailbox its name, which is free.  The office then holds it. */
+/*
+ * Give @mailbox its name, which is free, to be announced once the office is unlocked.
+ * The office then holds it.
+ */
 void kpost_office_add(struct kpost_office *office, struct kpost_mailbox *mailbox)
 {
 	struct rb_node **link = &office->names.rb_node, *parent = NULL;
-	struct office_opener *opener, *next;
 	struct kpost_mailbox *other;
-	struct kpost_wakes wakes = {};
 
 	lockdep_assert_held(&office->lock);
 	while (*link) {
@@ -86,16 +88,6 @@ void kpost_office_add(struct kpost_office *office, struct kpost_mailbox *mailbox
 	rb_insert_color(&mailbox->by_name, &office->names);
 	WRITE_ONCE(mailbox->named, true); /* pairs with endpoint_show_fdinfo() */
 	kpost_mailbox_get(mailbox);
-
-	list_for_each_entry_safe(opener, next, &office->awaited, waiter.link) {
-		if (strcmp(opener->name, mailbox->name))
-			continue;
-		if (kpost_wakes_full(&wakes))
-			kpost_wakes_flush(&wakes, NULL);
-		list_del_init(&opener->waiter.link);
-		kpost_waiter_done(&opener->waiter, 0, &wakes);
-	}
-	kpost_wakes_flush(&wakes, NULL);
 }
 
 /* Take the name away; the caller drops the reference that the office had. */
@@ -104,6 +96,58 @@ void kpost_office_del(struct kpost_office *office, struct kpost_mailbox *mailbox
 	lockdep_assert_held(&office->lock);
 	rb_erase(&mailbox->by_name, &office->names);
 	WRITE_ONCE(mailbox->named, false);
+}
+
+/* Somebody who waits for @name, or NULL. */
+static struct office_opener *office_opener_find(struct kpost_office *office, const char *name)
+{
+	struct rb_node *node = office->awaited.rb_node;
+
+	lockdep_assert_held(&office->lock);
+	while (node) {
+		struct office_opener *opener = rb_entry(node, struct office_opener, by_name);
+		int order = strcmp(name, opener->name);
+
+		if (!order)
+			return opener;
+		node = order < 0 ? node->rb_left : node->rb_right;
+	}
+	return NULL;
+}
+
+static void office_opener_add(struct kpost_office *office, struct office_opener *opener)
+{
+	struct rb_node **link = &office->awaited.rb_node, *parent = NULL;
+
+	lockdep_assert_held(&office->lock);
+	while (*link) {
+		parent = *link;
+		if (strcmp(opener->name, rb_entry(parent, struct office_opener, by_name)->name) < 0)
+			link = &parent->rb_left;
+		else
+			link = &parent->rb_right;
+	}
+	rb_link_node(&opener->by_name, parent, link);
+	rb_insert_color(&opener->by_name, &office->awaited);
+}
+
+/* Tell those who wait for @name that it was given; a few at a time, not locked. */
+void kpost_office_announce(struct kpost_office *office, const char *name)
+{
+	struct kpost_wakes wakes = {};
+	struct office_opener *opener;
+	bool more;
+
+	do {
+		mutex_lock(&office->lock);
+		while ((opener = office_opener_find(office, name)) && !kpost_wakes_full(&wakes)) {
+			rb_erase(&opener->by_name, &office->awaited);
+			kpost_waiter_done(&opener->waiter, 0, &wakes);
+		}
+		more = wakes.more;
+		mutex_unlock(&office->lock);
+		kpost_wakes_flush(&wakes, NULL);
+	} while (more);
 }
 
 /*
@@ -118,7 +162,7 @@ int kpost_office_await(struct kpost_office *office, const char *name, u64 deadli
 
 	lockdep_assert_held(&office->lock);
 	kpost_waiter_init(&opener.waiter);
-	list_add_tail(&opener.waiter.link, &office->awaited);
+	office_opener_add(office, &opener);
 	mutex_unlock(&office->lock);
 
 	err = kpost_waiter_wait(&opener.waiter, deadline);
@@ -129,7 +173,7 @@ int kpost_office_await(struct kpost_office *office, const char *name, u64 deadli
 	if (opener.waiter.done)
 		err = 0;
 	else
-		list_del(&opener.waiter.link);
+		rb_erase(&opener.by_name, &office->awaited);
 	mutex_unlock(&office->lock);
 	return err;
 }
@@ -142,7 +186,7 @@ static int __net_init office_init(struct net *net)
 	office->net = net;
 	mutex_init(&office->lock);
 	office->names = RB_ROOT;
-	INIT_LIST_HEAD(&office->awaited);
+	office->awaited = RB_ROOT;
 	spin_lock_init(&office->accounts_lock);
 	hash_init(office->accounts);
 

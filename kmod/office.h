@@ -10,7 +10,6 @@
 #define KPOST_OFFICE_H
 
 #include <linux/hashtable.h>
-#include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
 #include <linux/spinlock.h>
@@ -44,7 +43,7 @@ struct kpost_office {
 
 	struct mutex lock; /* protects what follows, and who is attached to mailboxes */
 	struct rb_root names; /* of struct kpost_mailbox, sorted */
-	struct list_head awaited; /* of struct office_opener: who waits for a name */
+	struct rb_root awaited; /* of struct office_opener, sorted: who waits for a name */
 
 	spinlock_t accounts_lock; /* protects accounts; a leaf */
 	DECLARE_HASHTABLE(accounts, 6);
@@ -69,6 +68,7 @@ struct kpost_mailbox *kpost_office_find(struct kpost_office *office, const char 
 struct kpost_mailbox *kpost_office_after(struct kpost_office *office, const char *name);
 void kpost_office_add(struct kpost_office *office, struct kpost_mailbox *mailbox);
 void kpost_office_del(struct kpost_office *office, struct kpost_mailbox *mailbox);
+void kpost_office_announce(struct kpost_office *office, const char *name);
 int kpost_office_await(struct kpost_office *office, const char *name, u64 deadline);
 
 int kpost_offices_init(void);

@@ -200,6 +200,65 @@ TEST_F(hostile, exclusive_poller_without_the_right_takes_nobodys_wakeup)
 
 /* ---- locks --------------------------------------------------------------------------- */
 
+/* how long it takes to make a mailbox and have it go, at best */
+static uint64_t fastest_making(const char *name)
+{
+	uint64_t best = UINT64_MAX;
+
+	for (int i = 0; i < 20; i++) {
+		uint64_t start = kt_now();
+
+		close(kt_create(name, KT_ALL));
+		if (kt_now() - start < best)
+			best = kt_now() - start;
+	}
+	return best;
+}
+
+static void *wait_for_name(void *arg)
+{
+	struct kpost_open open = kt_open_args(arg, KPOST_RIGHT_SEND, KPOST_OPEN_WAIT);
+
+	return (void *)(intptr_t)kt_do_open(&open);
+}
+
+TEST_F(hostile, waiting_for_names_in_masses_holds_up_nobody_who_makes_another)
+{
+	enum { COUNT = 2000 };
+	uint64_t before, with;
+	pid_t pid;
+
+	/* names that differ in their last byte only */
+	memset(self->name, 'n', KPOST_NAME_MAX);
+	self->name[KPOST_NAME_MAX - 1] = 'a';
+	ASSERT_EQ(0, be_victim());
+	before = fastest_making(self->name);
+	pid = fork_attacker(ATTACKER);
+	if (pid == 0) {
+		pthread_attr_t attr;
+		pthread_t thread;
+
+		self->name[KPOST_NAME_MAX - 1] = 'b';
+		pthread_attr_init(&attr);
+		pthread_attr_setstacksize(&attr, 1 << 16);
+		for (int i = 0; i < COUNT; i++) {
+			if (pthread_create(&thread, &attr, wait_for_name, self->name))
+				_exit(1);
+		}
+		tell(self->socks[1]);
+		pause();
+	}
+	ASSERT_LT(0, pid);
+	ASSERT_TRUE(is_told(self->socks[0]));
+	/* they wait when nothing happens any more */
+	ASSERT_TRUE(kt_until(kt_asleep(pid)));
+	with = fastest_making(self->name);
+	EXPECT_GT(4 * before, with)
+		TH_LOG("%llu us alone, %llu us with %d who wait", (unsigned long long)before / 1000,
+		       (unsigned long long)with / 1000, COUNT);
+	EXPECT_EQ(0, end_attacker(pid));
+}
+
 enum { PARKED = 64 };
 
 static long send_for_receipt(void *arg)
