@@ -163,4 +163,18 @@ static inline int take_fd(int sock)
 	return fd;
 }
 
+/* tell the other side of the socket, or wait until it has told */
+static inline int tell(int sock)
+{
+	return write(sock, "!", 1) == 1 ? 0 : -errno;
+}
+
+static inline bool is_told(int sock)
+{
+	struct pollfd pfd = { sock, POLLIN, 0 };
+	char byte;
+
+	return poll(&pfd, 1, KT_SOON) == 1 && read(sock, &byte, 1) == 1;
+}
+
 #endif /* KPOST_CHILD_TEST_H */

@@ -2,20 +2,10 @@
 /*
  * What a user without privileges may try against others with the mailboxes that it
  * may open: it costs itself, and nobody else more than was agreed.
- *
- * Each test is at home in a network namespace of its own, so that its limits and
- * counts are nobody else's.  The test is the victim, one user, and its children are
- * the attacker, another.
  */
-#include "child_test.h"
+#include "hostile_test.h"
 
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-
-#define VICTIM		12345
-#define ATTACKER	12346
-#define OPEN_TO_ALL	0666
+#include <sys/resource.h>
 
 FIXTURE(hostile) {
 	char name[KT_NAME_SIZE];
@@ -38,58 +28,6 @@ FIXTURE_TEARDOWN(hostile)
 {
 }
 
-/* root can be had back with seteuid(0) */
-static int be_victim(void)
-{
-	return setresgid(VICTIM, VICTIM, VICTIM) || setresuid(VICTIM, VICTIM, 0) ? -errno : 0;
-}
-
-/* the attacker, in a child of its own; in the test, its pid */
-static pid_t fork_attacker(uid_t uid)
-{
-	pid_t pid;
-
-	/* what the victim has dropped, the child needs once more to drop it itself */
-	if (seteuid(0))
-		return -errno;
-	pid = kt_fork();
-	if (pid == 0 && child_become(uid, uid))
-		_exit(126);
-	if (pid && seteuid(VICTIM))
-		return -errno;
-	return pid;
-}
-
-/* 0 if it was still there to be ended */
-static int end_attacker(pid_t pid)
-{
-	return seteuid(0) || kt_kill(pid) < 0 || seteuid(VICTIM) ? -1 : 0;
-}
-
-/* a mailbox of the victim's that everybody may open */
-static int open_to_all(const char *name, unsigned int rights, unsigned int messages)
-{
-	struct kpost_open open = kt_open_args(name, rights, KPOST_OPEN_CREATE | KPOST_OPEN_EXCL);
-
-	open.mode = OPEN_TO_ALL;
-	open.messages = messages;
-	return kt_do_open(&open);
-}
-
-/* tell the other side of the socket, or wait until it has told */
-static int tell(int sock)
-{
-	return write(sock, "!", 1) == 1 ? 0 : -errno;
-}
-
-static bool is_told(int sock)
-{
-	struct pollfd pfd = { sock, POLLIN, 0 };
-	char byte;
-
-	return poll(&pfd, 1, KT_SOON) == 1 && read(sock, &byte, 1) == 1;
-}
-
 /* ---- what the attacker holds ------------------------------------------------------- */
 
 /* endpoints that are never closed keep their mailboxes, but not their maker's share */
@@ -99,7 +37,7 @@ TEST_F(hostile, closed_mailboxes_held_open_count_for_nobody)
 	int fds[2];
 	pid_t pid;
 
-	ASSERT_EQ(0, child_write("/proc/sys/net/kpost/user_mailboxes", "8"));
+	ASSERT_EQ(0, limit_set("user_mailboxes", "8"));
 	ASSERT_EQ(0, be_victim());
 	pid = fork_attacker(ATTACKER);
 	if (pid == 0) {
@@ -125,202 +63,283 @@ TEST_F(hostile, closed_mailboxes_held_open_count_for_nobody)
 	EXPECT_EQ(0, end_attacker(pid));
 }
 
-/* ---- wake-ups ---------------------------------------------------------------------- */
+static char block[4000];
 
-static int watch_exclusively(int fd, unsigned int events)
+/* messages of a block each until one is refused; how many got in, and in @err why no more */
+static int fill(int fd, long *err)
 {
-	struct epoll_event event = { .events = events | EPOLLEXCLUSIVE };
-	int epfd = epoll_create1(EPOLL_CLOEXEC);
+	int count = 0;
 
-	return epfd < 0 || epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &event) ? -errno : epfd;
+	while ((*err = kt_post(fd, block, sizeof(block), 0)) == 0)
+		count++;
+	return count;
 }
 
-static long wait_for_event(void *arg)
+static int drain(int fd)
 {
-	struct epoll_event event;
+	int count = 0;
 
-	return epoll_wait(*(int *)arg, &event, 1, KT_SOON);
+	while (kt_take(fd, NULL, block, sizeof(block)) >= 0)
+		count++;
+	return count;
 }
 
-/* wait first in line for what an endpoint with @rights is never told */
-static pid_t steal_wakeups(const char *name, unsigned int rights, unsigned int events, int sock)
+/* take all that one user can: of somebody's mailbox, of mailboxes, of memory; and keep it */
+static pid_t fork_hoarder(const char *name, uid_t uid, int sock)
 {
-	pid_t pid = fork_attacker(ATTACKER);
-	struct epoll_event event;
-	int fd, epfd;
+	pid_t pid = fork_attacker(uid);
+	long err;
+	int fd;
 
 	if (pid)
 		return pid;
-	fd = kt_open(name, rights, 0);
-	epfd = watch_exclusively(fd, events);
-	if (fd < 0 || epfd < 0 || tell(sock))
+	fd = kt_open(name, KPOST_RIGHT_SEND, 0);
+	if (fd < 0)
 		_exit(1);
+	fill(fd, &err);
+	while ((fd = kt_mailbox(0, 0, 0)) >= 0)
+		fill(fd, &err);
+	/* for the office's limits, another user may have come first */
+	if (tell(sock))
+		_exit(2);
 	for (;;)
-		epoll_wait(epfd, &event, 1, -1);
-}
-
-TEST_F(hostile, exclusive_poller_without_the_right_takes_nobodys_wakeup)
-{
-	int fd, epfd;
-	struct kt_job job;
-	pid_t pid;
-
-	ASSERT_EQ(0, be_victim());
-	fd = open_to_all(self->name, KT_ALL, 1);
-	ASSERT_LE(0, fd);
-
-	pid = steal_wakeups(self->name, KPOST_RIGHT_SEND, EPOLLIN, self->socks[1]);
-	ASSERT_LT(0, pid);
-	ASSERT_TRUE(is_told(self->socks[0]));
-	ASSERT_TRUE(kt_until(kt_asleep(pid)));
-	epfd = watch_exclusively(fd, EPOLLIN);
-	ASSERT_LE(0, epfd);
-	kt_start_fn(&job, wait_for_event, &epfd);
-	ASSERT_TRUE(kt_until(kt_asleep(job.tid)));
-	ASSERT_EQ(0, kt_post(fd, "x", 1, 0));
-	ASSERT_TRUE(kt_join(&job));
-	EXPECT_EQ(1, job.ret) TH_LOG("a message was there, and its receiver slept on");
-	EXPECT_EQ(0, end_attacker(pid));
-	close(epfd);
-
-	/* it is full now, and the other way round */
-	pid = steal_wakeups(self->name, KPOST_RIGHT_RECV, EPOLLOUT, self->socks[1]);
-	ASSERT_LT(0, pid);
-	ASSERT_TRUE(is_told(self->socks[0]));
-	ASSERT_TRUE(kt_until(kt_asleep(pid)));
-	epfd = watch_exclusively(fd, EPOLLOUT);
-	ASSERT_LE(0, epfd);
-	kt_start_fn(&job, wait_for_event, &epfd);
-	ASSERT_TRUE(kt_until(kt_asleep(job.tid)));
-	ASSERT_EQ(1, kt_take(fd, NULL, self->buf, 1));
-	ASSERT_TRUE(kt_join(&job));
-	EXPECT_EQ(1, job.ret) TH_LOG("there was room, and the sender slept on");
-	EXPECT_EQ(0, end_attacker(pid));
-}
-
-/* ---- locks --------------------------------------------------------------------------- */
-
-/* how long it takes to make a mailbox and have it go, at best */
-static uint64_t fastest_making(const char *name)
-{
-	uint64_t best = UINT64_MAX;
-
-	for (int i = 0; i < 20; i++) {
-		uint64_t start = kt_now();
-
-		close(kt_create(name, KT_ALL));
-		if (kt_now() - start < best)
-			best = kt_now() - start;
-	}
-	return best;
-}
-
-static void *wait_for_name(void *arg)
-{
-	struct kpost_open open = kt_open_args(arg, KPOST_RIGHT_SEND, KPOST_OPEN_WAIT);
-
-	return (void *)(intptr_t)kt_do_open(&open);
-}
-
-TEST_F(hostile, waiting_for_names_in_masses_holds_up_nobody_who_makes_another)
-{
-	enum { COUNT = 2000 };
-	uint64_t before, with;
-	pid_t pid;
-
-	/* names that differ in their last byte only */
-	memset(self->name, 'n', KPOST_NAME_MAX);
-	self->name[KPOST_NAME_MAX - 1] = 'a';
-	ASSERT_EQ(0, be_victim());
-	before = fastest_making(self->name);
-	pid = fork_attacker(ATTACKER);
-	if (pid == 0) {
-		pthread_attr_t attr;
-		pthread_t thread;
-
-		self->name[KPOST_NAME_MAX - 1] = 'b';
-		pthread_attr_init(&attr);
-		pthread_attr_setstacksize(&attr, 1 << 16);
-		for (int i = 0; i < COUNT; i++) {
-			if (pthread_create(&thread, &attr, wait_for_name, self->name))
-				_exit(1);
-		}
-		tell(self->socks[1]);
 		pause();
-	}
-	ASSERT_LT(0, pid);
-	ASSERT_TRUE(is_told(self->socks[0]));
-	/* they wait when nothing happens any more */
-	ASSERT_TRUE(kt_until(kt_asleep(pid)));
-	with = fastest_making(self->name);
-	EXPECT_GT(4 * before, with)
-		TH_LOG("%llu us alone, %llu us with %d who wait", (unsigned long long)before / 1000,
-		       (unsigned long long)with / 1000, COUNT);
-	EXPECT_EQ(0, end_attacker(pid));
 }
 
-enum { PARKED = 64 };
-
-static long send_for_receipt(void *arg)
+TEST_F(hostile, filling_all_mailboxes_and_quotas_stops_nobody_else)
 {
-	return kt_send(*(int *)arg, "s", 1, 0, KPOST_SYNC, 0);
+	enum { USERS = 3 };
+	struct kpost_recv recv;
+	int public, private;
+	pid_t pid[USERS];
+	long err;
+
+	ASSERT_EQ(0, limit_set("user_bytes", "1048576"));
+	ASSERT_EQ(0, limit_set("office_bytes", "4194304"));
+	ASSERT_EQ(0, limit_set("user_mailboxes", "16"));
+	ASSERT_EQ(0, limit_set("office_mailboxes", "64"));
+	ASSERT_EQ(0, be_victim());
+	public = open_to_all(self->name, KT_ALL, 100);
+	private = kt_mailbox(0, 0, 0);
+	ASSERT_LE(0, private);
+	for (int i = 0; i < USERS; i++) {
+		pid[i] = fork_hoarder(self->name, ATTACKER + i, self->socks[1]);
+		ASSERT_LT(0, pid[i]);
+		ASSERT_TRUE(is_told(self->socks[0]));
+	}
+	/* they have filled what they may send to; the rest of its owner's is untouched */
+	EXPECT_EQ(-EAGAIN, kt_post(public, "x", 1, 0));
+	ASSERT_LE(0, kt_recv(public, &recv, block, sizeof(block), KPOST_DONTWAIT, 0));
+	EXPECT_EQ(ATTACKER, recv.uid);
+	EXPECT_LE(0, kt_mailbox(0, 0, 0));
+	for (int i = 0; i < 10; i++) {
+		EXPECT_LE((1 << 20) / 8000, fill(private, &err)) TH_LOG("round %d", i);
+		EXPECT_EQ(-EDQUOT, err);
+		drain(private);
+	}
+	/* what they have goes with them, or is received */
+	for (int i = 0; i < USERS; i++)
+		EXPECT_EQ(0, end_attacker(pid[i]));
+	EXPECT_EQ(99, drain(public));
+	EXPECT_EQ(0, kt_post(public, "x", 1, 0));
 }
 
-struct glimpse {
+/* so many users that the office is full: that stops everybody, until they go */
+TEST_F(hostile, filling_the_office_takes_many_users_and_ends_with_them)
+{
+	enum { USERS = 5 };
+	pid_t pid[USERS];
+	long err;
 	int fd;
-	bool stop;
-	unsigned int between; /* times when some of those parked were in, and some not */
-};
 
-static long look(void *arg)
-{
-	struct glimpse *glimpse = arg;
-
-	while (!__atomic_load_n(&glimpse->stop, __ATOMIC_ACQUIRE)) {
-		unsigned int parked = kt_stat(glimpse->fd).waiting_senders;
-
-		if (parked > 0 && parked < PARKED)
-			glimpse->between++;
+	ASSERT_EQ(0, limit_set("user_bytes", "1048576"));
+	ASSERT_EQ(0, limit_set("office_bytes", "4194304"));
+	ASSERT_EQ(0, limit_set("user_mailboxes", "16"));
+	ASSERT_EQ(0, limit_set("office_mailboxes", "70"));
+	ASSERT_EQ(0, be_victim());
+	ASSERT_LE(0, open_to_all(self->name, KT_ALL, 2));
+	fd = kt_mailbox(0, 0, 0);
+	ASSERT_LE(0, fd);
+	for (int i = 0; i < USERS; i++) {
+		pid[i] = fork_hoarder(self->name, ATTACKER + i, self->socks[1]);
+		ASSERT_LT(0, pid[i]);
+		ASSERT_TRUE(is_told(self->socks[0]));
 	}
+	EXPECT_EQ(-ENOBUFS, kt_post(fd, block, sizeof(block), 0));
+	EXPECT_EQ(-ENOSPC, kt_mailbox(0, 0, 0));
+	/* whom no limit holds can go on, and see who it is */
+	ASSERT_EQ(0, seteuid(0));
+	EXPECT_EQ(0, kt_post(fd, block, sizeof(block), 0));
+	EXPECT_EQ(1, drain(fd));
+	ASSERT_EQ(0, seteuid(VICTIM));
+	for (int i = 0; i < USERS; i++)
+		EXPECT_EQ(0, end_attacker(pid[i]));
+	EXPECT_LE((1 << 20) / 8000, fill(fd, &err));
+	EXPECT_EQ(-EDQUOT, err);
+	EXPECT_LE(0, kt_mailbox(0, 0, 0));
+}
+
+static int open_until_refused(const char *name, int fds[], int count)
+{
+	int have = 0;
+
+	while (have < count && (fds[have] = kt_open(name, KPOST_RIGHT_SEND, 0)) >= 0)
+		have++;
+	return have;
+}
+
+static int open_to_exhaustion(const char *name)
+{
+	const struct rlimit limit = { 64, 64 };
+	int fds[128], pair[2], count;
+
+	CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+	count = open_until_refused(name, fds, 128);
+	CHECK_EQ(-EMFILE, fds[count]);
+	CHECK(count > 32 && count < 64);
+	CHECK_EQ(-EMFILE, kt_mailbox(0, 0, 0));
+	/* one descriptor, where it takes two */
+	close(fds[--count]);
+	for (int i = 0; i < 100; i++)
+		CHECK_EQ(-EMFILE, kt_pair(pair, 0, 0));
+	CHECK_EQ(0, pair[1]);
+	/* none of which counts */
+	for (int i = 0; i < 3; i++) {
+		CHECK(kt_mailbox(0, 0, 0) >= 0);
+		close(fds[--count]);
+	}
+	CHECK_EQ(-EDQUOT, kt_mailbox(0, 0, 0));
 	return 0;
 }
 
-/* one message makes room for many, whose senders go on waiting: for receipt */
-static unsigned int let_many_in(struct __test_metadata *_metadata)
+/* endpoints end with descriptors, and what failed has left nothing */
+TEST_F(hostile, opening_to_exhaustion_ends_with_the_openers_descriptors)
 {
-	struct glimpse glimpse = { .between = 0 };
-	struct kt_job parked[PARKED], looking;
-	static char large[PARKED];
-	int fds[2];
+	struct kpost_stat before;
+	int public;
+	pid_t pid;
 
-	ASSERT_EQ(0, kt_pair(fds, 2 * PARKED, 8 * PARKED));
-	for (int i = 0; i < 8; i++)
-		ASSERT_EQ(0, kt_post(fds[1], large, PARKED, 0));
-	for (int i = 0; i < PARKED; i++)
-		kt_start_fn(&parked[i], send_for_receipt, &fds[1]);
-	ASSERT_TRUE(kt_until(kt_stat(fds[1]).waiting_senders == PARKED));
-	glimpse.fd = fds[1];
-	kt_start_fn(&looking, look, &glimpse);
-	ASSERT_EQ(PARKED, kt_take(fds[0], NULL, large, PARKED));
-	EXPECT_EQ(0, kt_stat(fds[1]).waiting_senders);
-	__atomic_store_n(&glimpse.stop, true, __ATOMIC_RELEASE);
-	ASSERT_TRUE(kt_join(&looking));
-	close(fds[0]);
-	for (int i = 0; i < PARKED; i++) {
-		ASSERT_TRUE(kt_join(&parked[i]));
-		EXPECT_EQ(-EPIPE, parked[i].ret);
-	}
-	close(fds[1]);
-	return glimpse.between;
+	ASSERT_EQ(0, limit_set("user_mailboxes", "3"));
+	ASSERT_EQ(0, be_victim());
+	public = open_to_all(self->name, KT_ALL, 2);
+	ASSERT_LE(0, public);
+	before = kt_stat(public);
+	pid = fork_attacker(ATTACKER);
+	if (pid == 0)
+		_exit(open_to_exhaustion(self->name));
+	ASSERT_LT(0, pid);
+	EXPECT_EQ(0, kt_exit_status(pid));
+	EXPECT_TRUE(kt_until(kt_stat_same(before, kt_stat(public))));
 }
 
-TEST_F(hostile, synchronous_senders_in_masses_are_let_in_a_few_at_a_time)
-{
-	unsigned int between = 0;
+/* ---- what the attacker does not do ------------------------------------------------------- */
 
-	for (int round = 0; round < 50 && !between; round++)
-		between = let_many_in(_metadata);
-	EXPECT_NE(0, between) TH_LOG("nobody could look in between");
+static pid_t fork_deaf_server(const char *name, int sock)
+{
+	pid_t pid = fork_attacker(ATTACKER);
+	char buf[64];
+	int fd;
+
+	if (pid)
+		return pid;
+	fd = open_to_all(name, KPOST_RIGHT_RECV, 0);
+	if (fd < 0 || tell(sock))
+		_exit(1);
+	for (;;)
+		kt_recv(fd, NULL, buf, sizeof(buf), 0, 0);
+}
+
+TEST_F(hostile, never_replying_holds_no_caller_and_little_of_its_memory)
+{
+	enum { CALLS = 200, ROOM = 1 << 19, CALL_MOST = 512 };
+	char *room = malloc(ROOM);
+	int fd, mine, before, with;
+	pid_t server, caller;
+	uint64_t begin;
+	long err;
+
+	ASSERT_NE(NULL, room);
+	ASSERT_EQ(0, limit_set("user_bytes", "1048576"));
+	ASSERT_EQ(0, be_victim());
+	server = fork_deaf_server(self->name, self->socks[1]);
+	ASSERT_LT(0, server);
+	ASSERT_TRUE(is_told(self->socks[0]));
+	fd = kt_open(self->name, KPOST_RIGHT_SEND, 0);
+	mine = kt_mailbox(0, 0, 0);
+	ASSERT_LE(0, mine);
+	before = fill(mine, &err);
+	EXPECT_EQ(-EDQUOT, err);
+	drain(mine);
+
+	/* the deadline is the caller's */
+	begin = kt_now();
+	EXPECT_EQ(-ETIMEDOUT, kt_call(fd, "ask", 3, room, ROOM, kt_in(100)));
+	EXPECT_LE(100 * KT_MS, kt_now() - begin);
+	/* each call takes half of what there is, and leaves what is counted for it alone */
+	ASSERT_TRUE(kt_until(kt_call(fd, "ask", 3, room, ROOM, kt_in(2)) == -ETIMEDOUT &&
+			     kt_stat(fd).open_calls >= CALLS));
+	with = fill(mine, &err);
+	EXPECT_GT(before, with) TH_LOG("open calls are counted for who made them");
+	EXPECT_LE(before - (int)(kt_stat(fd).open_calls * CALL_MOST / sizeof(block)) - 1, with);
+	drain(mine);
+
+	caller = kt_fork();
+	if (caller == 0) {
+		tell(self->socks[1]);
+		_exit(kt_call(fd, "ask", 3, room, ROOM, 0) != 0);
+	}
+	ASSERT_TRUE(is_told(self->socks[0]));
+	ASSERT_TRUE(kt_until(kt_asleep(caller)));
+	ASSERT_EQ(0, seteuid(0));
+	EXPECT_GT(1000, (unsigned long)kt_kill(caller));
+	ASSERT_EQ(0, seteuid(VICTIM));
+	EXPECT_EQ(0, end_attacker(server));
+	ASSERT_TRUE(kt_until(kt_stat(fd).flags & KPOST_STAT_CLOSED));
+	EXPECT_TRUE(kt_until(kt_stat(fd).open_calls == 0));
+	EXPECT_EQ(before, fill(mine, &err));
+	free(room);
+}
+
+/* ---- what is taken from the attacker --------------------------------------------------- */
+
+static int open_none(const char *name)
+{
+	for (unsigned int rights = 1; rights <= KT_ALL; rights++)
+		CHECK_EQ(-EACCES, kt_open(name, rights, 0));
+	return 0;
+}
+
+TEST_F(hostile, mode_taken_away_keeps_new_ones_out_and_wakes_the_old_as_before)
+{
+	struct kpost_setattr attr = { .valid = KPOST_SET_MODE };
+	struct kpost_recv recv;
+	struct kt_job job;
+	int fd, old;
+	pid_t pid;
+
+	ASSERT_EQ(0, be_victim());
+	fd = open_to_all(self->name, KT_ALL, 2);
+	old = kt_open(self->name, KPOST_RIGHT_RECV, 0);
+	ASSERT_LE(0, old);
+	recv = kt_recv_args(self->buf, sizeof(self->buf), 0, kt_soon());
+	kt_start(&job, old, KPOST_IOC_RECV, &recv);
+	ASSERT_TRUE(kt_until(kt_stat(fd).waiting_receivers == 1));
+	ASSERT_EQ(0, kt_ioctl(fd, KPOST_IOC_SETATTR, &attr));
+	EXPECT_EQ(1, kt_stat(fd).waiting_receivers);
+	pid = fork_attacker(ATTACKER);
+	if (pid == 0)
+		_exit(open_none(self->name));
+	EXPECT_EQ(0, kt_exit_status(pid));
+	/* not even its owner, but to administer it */
+	EXPECT_EQ(-EACCES, kt_open(self->name, KPOST_RIGHT_SEND, 0));
+	EXPECT_LE(0, kt_open(self->name, KPOST_RIGHT_ADMIN, 0));
+
+	ASSERT_EQ(0, kt_post(fd, "still", 5, 0));
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(5, job.ret);
+	EXPECT_EQ(0, poll(&(struct pollfd){ old, POLLIN, 0 }, 1, 0));
+	ASSERT_EQ(0, kt_post(fd, "here", 4, 0));
+	EXPECT_EQ(1, poll(&(struct pollfd){ old, POLLIN, 0 }, 1, KT_SOON));
 }
 
 TEST_HARNESS_MAIN

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What many tasks of one user, waiting where they may, cost those who use the same
+ * mailbox or the same office: no wake-up, and no time with a lock held.
+ */
+#include "hostile_test.h"
+
+#include <sys/epoll.h>
+
+FIXTURE(crowd) {
+	char name[KT_NAME_SIZE];
+	char buf[64];
+	int socks[2];
+};
+
+FIXTURE_SETUP(crowd)
+{
+	if (geteuid() != 0)
+		SKIP(return, "a network namespace of one's own needs root");
+	ASSERT_EQ(0, unshare(CLONE_NEWNET));
+	ASSERT_LE(0, kt_device());
+	umask(0);
+	kt_name(self->name);
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, self->socks));
+}
+
+FIXTURE_TEARDOWN(crowd)
+{
+}
+
+/* ---- wake-ups ---------------------------------------------------------------------- */
+
+static int watch_exclusively(int fd, unsigned int events)
+{
+	struct epoll_event event = { .events = events | EPOLLEXCLUSIVE };
+	int epfd = epoll_create1(EPOLL_CLOEXEC);
+
+	return epfd < 0 || epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &event) ? -errno : epfd;
+}
+
+static long wait_for_event(void *arg)
+{
+	struct epoll_event event;
+
+	return epoll_wait(*(int *)arg, &event, 1, KT_SOON);
+}
+
+/* wait first in line for what an endpoint with @rights is never told */
+static pid_t steal_wakeups(const char *name, unsigned int rights, unsigned int events, int sock)
+{
+	pid_t pid = fork_attacker(ATTACKER);
+	struct epoll_event event;
+	int fd, epfd;
+
+	if (pid)
+		return pid;
+	fd = kt_open(name, rights, 0);
+	epfd = watch_exclusively(fd, events);
+	if (fd < 0 || epfd < 0 || tell(sock))
+		_exit(1);
+	for (;;)
+		epoll_wait(epfd, &event, 1, -1);
+}
+
+TEST_F(crowd, exclusive_poller_without_the_right_takes_nobodys_wakeup)
+{
+	int fd, epfd;
+	struct kt_job job;
+	pid_t pid;
+
+	ASSERT_EQ(0, be_victim());
+	fd = open_to_all(self->name, KT_ALL, 1);
+	ASSERT_LE(0, fd);
+
+	pid = steal_wakeups(self->name, KPOST_RIGHT_SEND, EPOLLIN, self->socks[1]);
+	ASSERT_LT(0, pid);
+	ASSERT_TRUE(is_told(self->socks[0]));
+	ASSERT_TRUE(kt_until(kt_asleep(pid)));
+	epfd = watch_exclusively(fd, EPOLLIN);
+	ASSERT_LE(0, epfd);
+	kt_start_fn(&job, wait_for_event, &epfd);
+	ASSERT_TRUE(kt_until(kt_asleep(job.tid)));
+	ASSERT_EQ(0, kt_post(fd, "x", 1, 0));
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(1, job.ret) TH_LOG("a message was there, and its receiver slept on");
+	EXPECT_EQ(0, end_attacker(pid));
+	close(epfd);
+
+	/* it is full now, and the other way round */
+	pid = steal_wakeups(self->name, KPOST_RIGHT_RECV, EPOLLOUT, self->socks[1]);
+	ASSERT_LT(0, pid);
+	ASSERT_TRUE(is_told(self->socks[0]));
+	ASSERT_TRUE(kt_until(kt_asleep(pid)));
+	epfd = watch_exclusively(fd, EPOLLOUT);
+	ASSERT_LE(0, epfd);
+	kt_start_fn(&job, wait_for_event, &epfd);
+	ASSERT_TRUE(kt_until(kt_asleep(job.tid)));
+	ASSERT_EQ(1, kt_take(fd, NULL, self->buf, 1));
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(1, job.ret) TH_LOG("there was room, and the sender slept on");
+	EXPECT_EQ(0, end_attacker(pid));
+}
+
+/* ---- locks --------------------------------------------------------------------------- */
+
+/* how long it takes to make a mailbox and have it go, at best */
+static uint64_t fastest_making(const char *name)
+{
+	uint64_t best = UINT64_MAX;
+
+	for (int i = 0; i < 20; i++) {
+		uint64_t start = kt_now();
+
+		close(kt_create(name, KT_ALL));
+		if (kt_now() - start < best)
+			best = kt_now() - start;
+	}
+	return best;
+}
+
+static void *wait_for_name(void *arg)
+{
+	struct kpost_open open = kt_open_args(arg, KPOST_RIGHT_SEND, KPOST_OPEN_WAIT);
+
+	return (void *)(intptr_t)kt_do_open(&open);
+}
+
+TEST_F(crowd, waiting_for_names_in_masses_holds_up_nobody_who_makes_another)
+{
+	enum { COUNT = 2000 };
+	uint64_t before, with;
+	pid_t pid;
+
+	/* names that differ in their last byte only */
+	memset(self->name, 'n', KPOST_NAME_MAX);
+	self->name[KPOST_NAME_MAX - 1] = 'a';
+	ASSERT_EQ(0, be_victim());
+	before = fastest_making(self->name);
+	pid = fork_attacker(ATTACKER);
+	if (pid == 0) {
+		pthread_attr_t attr;
+		pthread_t thread;
+
+		self->name[KPOST_NAME_MAX - 1] = 'b';
+		pthread_attr_init(&attr);
+		pthread_attr_setstacksize(&attr, 1 << 16);
+		for (int i = 0; i < COUNT; i++) {
+			if (pthread_create(&thread, &attr, wait_for_name, self->name))
+				_exit(1);
+		}
+		tell(self->socks[1]);
+		pause();
+	}
+	ASSERT_LT(0, pid);
+	ASSERT_TRUE(is_told(self->socks[0]));
+	/* they wait when nothing happens any more */
+	ASSERT_TRUE(kt_until(kt_asleep(pid)));
+	with = fastest_making(self->name);
+	EXPECT_GT(4 * before, with)
+		TH_LOG("%llu us alone, %llu us with %d who wait", (unsigned long long)before / 1000,
+		       (unsigned long long)with / 1000, COUNT);
+	EXPECT_EQ(0, end_attacker(pid));
+}
+
+enum { PARKED = 64 };
+
+static long send_for_receipt(void *arg)
+{
+	return kt_send(*(int *)arg, "s", 1, 0, KPOST_SYNC, 0);
+}
+
+struct glimpse {
+	int fd;
+	bool stop;
+	unsigned int between; /* times when some of those parked were in, and some not */
+};
+
+static long look(void *arg)
+{
+	struct glimpse *glimpse = arg;
+
+	while (!__atomic_load_n(&glimpse->stop, __ATOMIC_ACQUIRE)) {
+		unsigned int parked = kt_stat(glimpse->fd).waiting_senders;
+
+		if (parked > 0 && parked < PARKED)
+			glimpse->between++;
+	}
+	return 0;
+}
+
+/* one message makes room for many, whose senders go on waiting: for receipt */
+static unsigned int let_many_in(struct __test_metadata *_metadata)
+{
+	struct glimpse glimpse = { .between = 0 };
+	struct kt_job parked[PARKED], looking;
+	static char large[PARKED];
+	int fds[2];
+
+	ASSERT_EQ(0, kt_pair(fds, 2 * PARKED, 8 * PARKED));
+	for (int i = 0; i < 8; i++)
+		ASSERT_EQ(0, kt_post(fds[1], large, PARKED, 0));
+	for (int i = 0; i < PARKED; i++)
+		kt_start_fn(&parked[i], send_for_receipt, &fds[1]);
+	ASSERT_TRUE(kt_until(kt_stat(fds[1]).waiting_senders == PARKED));
+	glimpse.fd = fds[1];
+	kt_start_fn(&looking, look, &glimpse);
+	ASSERT_EQ(PARKED, kt_take(fds[0], NULL, large, PARKED));
+	EXPECT_EQ(0, kt_stat(fds[1]).waiting_senders);
+	__atomic_store_n(&glimpse.stop, true, __ATOMIC_RELEASE);
+	ASSERT_TRUE(kt_join(&looking));
+	close(fds[0]);
+	for (int i = 0; i < PARKED; i++) {
+		ASSERT_TRUE(kt_join(&parked[i]));
+		EXPECT_EQ(-EPIPE, parked[i].ret);
+	}
+	close(fds[1]);
+	return glimpse.between;
+}
+
+TEST_F(crowd, synchronous_senders_in_masses_are_let_in_a_few_at_a_time)
+{
+	unsigned int between = 0;
+
+	for (int round = 0; round < 50 && !between; round++)
+		between = let_many_in(_metadata);
+	EXPECT_NE(0, between) TH_LOG("nobody could look in between");
+}
+
+TEST_HARNESS_MAIN
