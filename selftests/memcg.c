@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A memory cgroup that is full in the middle of an operation: the operation fails or
+ * its task is killed, and nothing is lost, left charged, or felt by anybody else.
+ */
+#include "child_test.h"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#define ROOT	"/sys/fs/cgroup"
+#define GROUP	ROOT "/kpost-memcg"
+#define LARGE	(8 << 20)	/* many pieces; more than the group may have */
+#define LIMIT	"4194304"
+#define OWNER	12345
+
+FIXTURE(memcg) {
+	int kmsg;	/* what the kernel says from here on */
+	char printk[64];
+	int fd;		/* a mailbox that takes LARGE */
+	char *payload;	/* LARGE zeroes that take no memory to read */
+};
+
+/*
+ * The OOM killer puts a stack trace on the console, as a complaint about the kernel
+ * has one.  So warnings are kept off it meanwhile, and looked for here instead.
+ */
+static unsigned int complaints(int kmsg)
+{
+	char line[2048];
+	unsigned int count = 0;
+	ssize_t len;
+
+	while ((len = read(kmsg, line, sizeof(line) - 1)) > 0 || (len < 0 && errno == EPIPE)) {
+		line[len > 0 ? len : 0] = '\0';
+		if (!strstr(line, "WARNING: ") && !strstr(line, "BUG: ") &&
+		    !strstr(line, "refcount_t"))
+			continue;
+		count++;
+		fprintf(stderr, "# %s", line);
+	}
+	return count;
+}
+
+FIXTURE_SETUP(memcg)
+{
+	struct kpost_open args = kt_open_args(NULL, KT_ALL, KPOST_OPEN_ANONYMOUS);
+	char text[256];
+
+	if (geteuid() != 0)
+		SKIP(return, "a cgroup of one's own needs root");
+	if (child_read(ROOT "/cgroup.controllers", text, sizeof(text)) <= 0 ||
+	    !strstr(text, "memory"))
+		SKIP(return, "no cgroup2 with the memory controller at " ROOT);
+	self->kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	ASSERT_LE(0, lseek(self->kmsg, 0, SEEK_END));
+	ASSERT_LT(0, child_read("/proc/sys/kernel/printk", self->printk, sizeof(self->printk)));
+	ASSERT_EQ(0, child_write("/proc/sys/kernel/printk", "4"));
+	ASSERT_EQ(0, unshare(CLONE_NEWNET));
+	child_write(ROOT "/cgroup.subtree_control", "+memory");
+	ASSERT_EQ(0, mkdir(GROUP, 0755));
+	ASSERT_EQ(0, child_write(GROUP "/memory.max", LIMIT));
+	/* where there is swap, it is no way out */
+	child_write(GROUP "/memory.swap.max", "0");
+	args.bytes = LARGE;
+	args.message_max = LARGE;
+	self->fd = kt_do_open(&args);
+	ASSERT_LE(0, self->fd);
+	self->payload = mmap(NULL, LARGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->payload);
+	/* one message of LARGE is nearly all that its sender may have */
+	ASSERT_EQ(0, child_write("/proc/sys/net/kpost/user_bytes", "9437184"));
+}
+
+FIXTURE_TEARDOWN(memcg)
+{
+	/* nothing is charged to it any more that would keep it */
+	EXPECT_TRUE(kt_until(rmdir(GROUP) == 0 || errno == ENOENT));
+	EXPECT_EQ(0, complaints(self->kmsg));
+	EXPECT_EQ(0, child_write("/proc/sys/kernel/printk", self->printk));
+}
+
+/* in a child: part of the group, and OWNER */
+static int enter(void)
+{
+	int err = child_write(GROUP "/cgroup.procs", "0");
+
+	return err ? err : child_become(OWNER, OWNER);
+}
+
+/* it was killed for want of memory, or told of it */
+static bool ran_out(int status)
+{
+	return status >= 0 && ((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) ||
+			       (WIFEXITED(status) && WEXITSTATUS(status) == ENOMEM));
+}
+
+static void expect_nothing_charged(struct __test_metadata *_metadata, int fd, const char *payload)
+{
+	pid_t pid = kt_fork();
+	char c;
+
+	if (pid == 0) {
+		if (child_become(OWNER, OWNER))
+			_exit(126);
+		_exit(-kt_post(fd, payload, LARGE, 0));
+	}
+	EXPECT_EQ(0, kt_exit_status(pid)) TH_LOG("its sender has not got all back");
+	EXPECT_EQ(1, kt_recv(fd, NULL, &c, 1, KPOST_TRUNCATE, kt_soon()));
+}
+
+TEST_F(memcg, send_of_many_pieces_past_the_limit_sends_nothing_and_leaves_nothing)
+{
+	struct kpost_stat before = kt_stat(self->fd);
+	pid_t pid = kt_fork();
+
+	if (pid == 0) {
+		if (enter())
+			_exit(126);
+		_exit(-kt_post(self->fd, self->payload, LARGE, 0));
+	}
+	EXPECT_TRUE(ran_out(kt_reap(pid)));
+	EXPECT_TRUE(kt_stat_same(before, kt_stat(self->fd)));
+	expect_nothing_charged(_metadata, self->fd, self->payload);
+}
+
+TEST_F(memcg, room_for_a_reply_past_the_limit_calls_nobody_and_leaves_nothing)
+{
+	struct kpost_stat before = kt_stat(self->fd);
+	char *room = mmap(NULL, LARGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pid;
+
+	ASSERT_NE(MAP_FAILED, room);
+	memset(room, 0, LARGE);
+	pid = kt_fork();
+	if (pid == 0) {
+		if (enter())
+			_exit(126);
+		_exit(-kt_call(self->fd, "ask", 3, room, LARGE, kt_soon()));
+	}
+	EXPECT_TRUE(ran_out(kt_reap(pid)));
+	EXPECT_TRUE(kt_stat_same(before, kt_stat(self->fd)));
+	expect_nothing_charged(_metadata, self->fd, self->payload);
+}
+
+/* the buffer it is copied to is what there is no memory for */
+TEST_F(memcg, message_whose_receiver_ran_out_of_memory_goes_to_the_next)
+{
+	char *buf = malloc(LARGE), *payload = malloc(LARGE);
+	struct kpost_recv recv;
+	pid_t pid;
+
+	ASSERT_NE(NULL, buf);
+	for (size_t i = 0; i < LARGE; i++)
+		payload[i] = (char)(i * 31 >> 5);
+	ASSERT_EQ(0, kt_post(self->fd, payload, LARGE, 0));
+	pid = kt_fork();
+	if (pid == 0) {
+		char *untouched = mmap(NULL, LARGE, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (enter())
+			_exit(126);
+		kt_take(self->fd, NULL, untouched, LARGE);
+		_exit(0);
+	}
+	EXPECT_TRUE(ran_out(kt_reap(pid)));
+	ASSERT_EQ(LARGE, kt_recv(self->fd, &recv, buf, LARGE, 0, kt_soon()));
+	EXPECT_EQ(1, recv.sequence);
+	EXPECT_EQ(0, memcmp(buf, payload, LARGE));
+	free(buf);
+	free(payload);
+}
+
+/* endpoints cost memory, and that is their opener's */
+TEST_F(memcg, opening_to_exhaustion_ends_in_the_openers_group)
+{
+	const struct rlimit many = { 200000, 200000 };
+	char name[KT_NAME_SIZE];
+	struct kpost_stat before;
+	pid_t pid;
+	int fd;
+
+	fd = kt_create(kt_name(name), KT_ALL);
+	ASSERT_LE(0, fd);
+	before = kt_stat(fd);
+	pid = kt_fork();
+	if (pid == 0) {
+		int ret;
+
+		if (setrlimit(RLIMIT_NOFILE, &many) || child_write(GROUP "/cgroup.procs", "0"))
+			_exit(126);
+		do
+			ret = kt_open(name, KPOST_RIGHT_SEND, 0);
+		while (ret >= 0);
+		_exit(-ret);
+	}
+	EXPECT_TRUE(ran_out(kt_reap(pid)));
+	EXPECT_TRUE(kt_until(kt_stat_same(before, kt_stat(fd))));
+}
+
+TEST_HARNESS_MAIN
