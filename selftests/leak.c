@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * No byte that the kernel did not mean to tell reaches user memory, and none beyond
+ * what it was given.
+ *
+ * Each operation is done twice with its struct and buffers filled with two different
+ * patterns.  A byte that is the operation's to write is then the same both times; all
+ * others are as they were filled.  Structs are as large as in their first version, at
+ * the very end of what is mapped, or larger than the kernel knows.
+ */
+#include "child_test.h"
+
+#define ALL	(~0ull)
+#define WHOLE	{ 0, ALL }
+#define FIELD(type, field) { offsetof(struct type, field), sizeof(((struct type *)0)->field) }
+
+struct range {
+	size_t at;
+	size_t len; /* 0 ends a list */
+};
+
+FIXTURE(leak) {
+	int receiver, sender;
+	char name[KT_NAME_SIZE];
+	uint64_t token;
+	struct kt_job caller;
+	struct kpost_call call;
+	char answer[32];
+};
+
+FIXTURE_SETUP(leak)
+{
+	int fds[2];
+
+	ASSERT_EQ(0, kt_pair(fds, 8, 0));
+	self->receiver = fds[0];
+	self->sender = fds[1];
+	kt_name(self->name);
+}
+
+FIXTURE_TEARDOWN(leak)
+{
+}
+
+enum which { INFO, OPEN, UNLINK, LIST, SEND, RECV, RECV_TOO_LONG, REPLY, CALL, STAT, SETATTR };
+
+static const char payload[] = "payload";
+static char buffer[64], entries[sizeof(struct kpost_stat)];
+
+static const struct operation {
+	enum which which;
+	const char *name;
+	unsigned long op;
+	size_t size_1;
+	bool on_device;
+	struct range out[10]; /* of the struct; empty if nothing is */
+} operations[] = {
+	{ INFO, "INFO", KPOST_IOC_INFO, 80, true, { WHOLE } },
+	{ OPEN, "OPEN", KPOST_IOC_OPEN, 296, true, { FIELD(kpost_open, send_fd) } },
+	{ UNLINK, "UNLINK", KPOST_IOC_UNLINK, 264, true, { { 0, 0 } } },
+	{ LIST, "LIST", KPOST_IOC_LIST, 272, true, { { 0, 0 } } },
+	{ SEND, "SEND", KPOST_IOC_SEND, 32, false, { { 0, 0 } } },
+	{ RECV, "RECV", KPOST_IOC_RECV, 80, false, {
+		FIELD(kpost_recv, message_flags), FIELD(kpost_recv, size),
+		FIELD(kpost_recv, sequence), FIELD(kpost_recv, token),
+		FIELD(kpost_recv, reply_max), FIELD(kpost_recv, priority),
+		FIELD(kpost_recv, pid), FIELD(kpost_recv, uid), FIELD(kpost_recv, gid) } },
+	{ RECV_TOO_LONG, "RECV of too much", KPOST_IOC_RECV, 80, false, {
+		FIELD(kpost_recv, size) } },
+	{ REPLY, "REPLY", KPOST_IOC_REPLY, 32, false, { { 0, 0 } } },
+	{ CALL, "CALL", KPOST_IOC_CALL, 48, false, { { 0, 0 } } },
+	{ STAT, "STAT", KPOST_IOC_STAT, 344, false, { WHOLE } },
+	{ SETATTR, "SETATTR", KPOST_IOC_SETATTR, 32, false, { { 0, 0 } } },
+};
+
+static unsigned char given[1 << 14]; /* the struct as it was before the operation */
+
+static long operate_on(int fd, unsigned long op, void *arg)
+{
+	memcpy(given, arg, _IOC_SIZE(op));
+	return kt_ioctl(fd, op, arg);
+}
+
+static bool is_out(const struct operation *operation, size_t at)
+{
+	for (const struct range *out = operation->out; out->len; out++) {
+		if (at >= out->at && at - out->at < out->len)
+			return true;
+	}
+	return false;
+}
+
+/* fill in what the operation reads; what is left is its to write or to leave alone */
+static void do_open(struct __test_metadata *_metadata, void *arg, unsigned long op)
+{
+	struct kpost_open open = kt_open_args(NULL, KPOST_RIGHT_RECV,
+					      KPOST_OPEN_ANONYMOUS | KPOST_OPEN_PAIR);
+	long ret;
+
+	memcpy(arg, &open, sizeof(open));
+	ret = operate_on(kt_device(), op, arg);
+	ASSERT_LE(0, ret);
+	close((int)ret);
+	close(((struct kpost_open *)arg)->send_fd);
+}
+
+static void ask(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self)
+{
+	struct kpost_recv recv;
+
+	self->call = kt_call_args("ask", 3, self->answer, sizeof(self->answer), kt_soon());
+	kt_start(&self->caller, self->sender, KPOST_IOC_CALL, &self->call);
+	ASSERT_EQ(3, kt_recv(self->receiver, &recv, buffer, sizeof(buffer), 0, kt_soon()));
+	self->token = recv.token;
+}
+
+static void do_recv(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self, void *arg,
+		    unsigned long op, bool too_long, unsigned char fill)
+{
+	struct kpost_recv recv;
+
+	ASSERT_EQ(0, kt_post(self->sender, payload, 7, 3));
+	memset(buffer, fill, sizeof(buffer));
+	memset(&recv, fill, sizeof(recv));
+	recv.flags = KPOST_DONTWAIT;
+	recv.deadline = 0;
+	recv.buf = (uintptr_t)buffer;
+	recv.len = too_long ? 6 : sizeof(buffer);
+	memcpy(arg, &recv, sizeof(recv));
+	ASSERT_EQ(too_long ? -EMSGSIZE : 7, operate_on(self->receiver, op, arg));
+	for (size_t i = too_long ? 0 : 7; i < sizeof(buffer); i++) {
+		EXPECT_EQ(fill, (unsigned char)buffer[i]) TH_LOG("byte %zu of the buffer", i);
+	}
+	if (too_long) {
+		ASSERT_EQ(7, kt_take(self->receiver, NULL, buffer, sizeof(buffer)));
+	}
+}
+
+static long answer_one(void *arg)
+{
+	struct kpost_recv recv;
+	int fd = *(int *)arg;
+	char buf[8];
+	long ret = kt_recv(fd, &recv, buf, sizeof(buf), 0, kt_soon());
+
+	return ret < 0 ? ret : kt_reply(fd, recv.token, "yes", 3);
+}
+
+static void do_call(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self, void *arg,
+		    unsigned long op, unsigned char fill)
+{
+	struct kpost_call call = kt_call_args(payload, 7, buffer, sizeof(buffer), kt_soon());
+	struct kt_job server;
+
+	memset(buffer, fill, sizeof(buffer));
+	memcpy(arg, &call, sizeof(call));
+	kt_start_fn(&server, answer_one, &self->receiver);
+	ASSERT_EQ(3, operate_on(self->sender, op, arg));
+	ASSERT_TRUE(kt_join(&server));
+	for (size_t i = 3; i < sizeof(buffer); i++) {
+		EXPECT_EQ(fill, (unsigned char)buffer[i]) TH_LOG("byte %zu of the buffer", i);
+	}
+}
+
+static void do_list(struct __test_metadata *_metadata, void *arg, unsigned long op)
+{
+	struct kpost_list list = { .buf = (uintptr_t)entries, .count = 1,
+				   .entry_size = sizeof(struct kpost_stat) };
+
+	/* which has been filled, and of which there is one entry */
+	memcpy(arg, &list, sizeof(list));
+	ASSERT_LE(0, operate_on(kt_device(), op, arg));
+}
+
+static void operate(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self,
+		    const struct operation *operation, size_t size, void *arg, unsigned char fill)
+{
+	unsigned long op = kt_op_sized(operation->op, size);
+	struct kpost_setattr attr = { .valid = KPOST_SET_MODE, .mode = 0600 };
+	struct kpost_send send = kt_send_args(payload, 7, 0, KPOST_DONTWAIT, 0);
+	struct kpost_unlink unlink = { .flags = 0 };
+	struct kpost_reply reply = { .buf = (uintptr_t)payload, .len = 7 };
+
+	switch (operation->which) {
+	case INFO:
+		ASSERT_EQ(0, operate_on(kt_device(), op, arg));
+		break;
+	case OPEN:
+		do_open(_metadata, arg, op);
+		break;
+	case UNLINK:
+		close(kt_open(self->name, KT_ALL, KPOST_OPEN_CREATE | KPOST_OPEN_PERSIST));
+		memcpy(unlink.name, self->name, sizeof(unlink.name));
+		memcpy(arg, &unlink, sizeof(unlink));
+		ASSERT_EQ(0, operate_on(kt_device(), op, arg));
+		break;
+	case LIST:
+		do_list(_metadata, arg, op);
+		break;
+	case SEND:
+		memcpy(arg, &send, sizeof(send));
+		ASSERT_EQ(0, operate_on(self->sender, op, arg));
+		ASSERT_EQ(7, kt_take(self->receiver, NULL, buffer, sizeof(buffer)));
+		break;
+	case RECV:
+	case RECV_TOO_LONG:
+		do_recv(_metadata, self, arg, op, operation->which == RECV_TOO_LONG, fill);
+		break;
+	case REPLY:
+		ask(_metadata, self);
+		reply.token = self->token;
+		memcpy(arg, &reply, sizeof(reply));
+		ASSERT_EQ(0, operate_on(self->receiver, op, arg));
+		ASSERT_TRUE(kt_join(&self->caller));
+		ASSERT_EQ(7, self->caller.ret);
+		break;
+	case CALL:
+		do_call(_metadata, self, arg, op, fill);
+		break;
+	case STAT:
+		ASSERT_EQ(0, operate_on(self->receiver, op, arg));
+		break;
+	case SETATTR:
+		memcpy(arg, &attr, sizeof(attr));
+		ASSERT_EQ(0, operate_on(self->receiver, op, arg));
+		break;
+	}
+}
+
+/* what differs from one time to the next, and is not for a test to know */
+static void forget(const struct operation *operation, unsigned char *arg)
+{
+	struct kpost_recv *recv = (void *)arg;
+	struct kpost_stat *st = (void *)arg;
+
+	if (operation->which == RECV) {
+		recv->sequence = 0;
+	} else if (operation->which == STAT) {
+		st->sent = 0;
+		st->received = 0;
+	}
+}
+
+static void check_size(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self,
+		       const struct operation *operation, size_t size)
+{
+	static unsigned char seen[2][1 << 14];
+	const unsigned char fills[2] = { 0xA5, 0x5A };
+	size_t room = (size + kt_page_size() - 1) & ~(kt_page_size() - 1);
+	unsigned char *end, *arg;
+
+	/* nothing is mapped behind it */
+	end = mmap(NULL, room + kt_page_size(), PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, end);
+	end += room;
+	ASSERT_EQ(0, mprotect(end, kt_page_size(), PROT_NONE));
+	arg = end - size;
+	for (int i = 0; i < 2; i++) {
+		memset(end - room, fills[i], room);
+		memset(arg + operation->size_1, 0, size - operation->size_1);
+		operate(_metadata, self, operation, size, arg, fills[i]);
+		for (unsigned char *before = end - room; before < arg; before++) {
+			ASSERT_EQ(fills[i], *before) TH_LOG("%s wrote before", operation->name);
+		}
+		for (size_t at = 0; at < size; at++) {
+			if (at < operation->size_1 && is_out(operation, at))
+				continue;
+			EXPECT_EQ(given[at], arg[at])
+				TH_LOG("%s(%zu): byte %zu was written", operation->name, size, at);
+		}
+		forget(operation, arg);
+		memcpy(seen[i], arg, size);
+	}
+	for (size_t at = 0; at < operation->size_1; at++) {
+		if (is_out(operation, at)) {
+			EXPECT_EQ(seen[0][at], seen[1][at])
+				TH_LOG("%s(%zu): byte %zu is left", operation->name, size, at);
+		}
+	}
+	munmap(end - room, room + kt_page_size());
+}
+
+TEST_F(leak, uninitialised_bytes_are_in_no_struct_of_any_size)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(operations); i++) {
+		const struct operation *operation = &operations[i];
+
+		check_size(_metadata, self, operation, operation->size_1);
+		check_size(_metadata, self, operation, operation->size_1 + 8);
+		check_size(_metadata, self, operation, 4096);
+		check_size(_metadata, self, operation, (1 << 14) - 1);
+	}
+}
+
+/* ---- what was there before ------------------------------------------------------------ */
+
+#define SECRET	"a freed payload!"
+#define WIDE	(1 << 14)
+
+static char wide[WIDE];
+
+/* leave the secret in as much free memory of each size as there is at hand */
+static void strew(struct __test_metadata *_metadata, int sender, int receiver)
+{
+	for (size_t i = 0; i < WIDE; i += sizeof(SECRET) - 1)
+		memcpy(wide + i, SECRET, sizeof(SECRET) - 1);
+	for (size_t size = 16; size <= WIDE; size += size / 8) {
+		for (int i = 0; i < 8; i++) {
+			ASSERT_EQ(0, kt_post(sender, wide, size, 0));
+		}
+		for (int i = 0; i < 8; i++) {
+			ASSERT_LE(0, kt_recv(receiver, NULL, NULL, 0, KPOST_TRUNCATE, kt_soon()));
+		}
+	}
+	memset(wide, 0, WIDE);
+}
+
+static bool is_told_of(const void *mem, size_t len)
+{
+	return memmem(mem, len, SECRET, sizeof(SECRET) / 2);
+}
+
+TEST_F(leak, uninitialised_bytes_of_freed_payloads_come_out_nowhere)
+{
+	struct kpost_info info = { .reserved = 0 };
+	struct kpost_recv recv;
+	struct kpost_stat st;
+	char path[64];
+
+	self->call = kt_call_args("ask", 3, wide, WIDE, 0);
+	for (size_t size = 1; size < WIDE; size += size / 2 + 1) {
+		strew(_metadata, self->sender, self->receiver);
+		ASSERT_EQ(0, kt_post(self->sender, wide, size, 0));
+		ASSERT_EQ(size, kt_take(self->receiver, &recv, wide, WIDE));
+		ASSERT_FALSE(is_told_of(wide, WIDE)) TH_LOG("a message of %zu", size);
+		EXPECT_FALSE(is_told_of(&recv, sizeof(recv)));
+
+		/* room for more than the reply has, where the secret was */
+		self->call.reply_len = size + 16;
+		kt_start(&self->caller, self->sender, KPOST_IOC_CALL, &self->call);
+		ASSERT_EQ(3, kt_recv(self->receiver, &recv, buffer, sizeof(buffer), 0, kt_soon()));
+		ASSERT_EQ(0, kt_reply(self->receiver, recv.token, "yes", 3));
+		ASSERT_TRUE(kt_join(&self->caller));
+		ASSERT_EQ(3, self->caller.ret);
+		ASSERT_FALSE(is_told_of(wide, WIDE)) TH_LOG("a reply in %zu", size);
+		EXPECT_FALSE(is_told_of(&recv, sizeof(recv)));
+
+		st = kt_stat(self->receiver);
+		EXPECT_FALSE(is_told_of(&st, sizeof(st)));
+		ASSERT_EQ(0, kt_ioctl(kt_device(), KPOST_IOC_INFO, &info));
+		EXPECT_FALSE(is_told_of(&info, sizeof(info)));
+		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", self->receiver);
+		ASSERT_LT(0, child_read(path, wide, WIDE));
+		EXPECT_FALSE(is_told_of(wide, WIDE));
+		ASSERT_LT(0, child_read("/proc/net/kpost", wide, WIDE));
+		EXPECT_FALSE(is_told_of(wide, WIDE));
+		memset(wide, 0, WIDE);
+	}
+}
+
+TEST_HARNESS_MAIN
