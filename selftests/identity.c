@@ -368,6 +368,65 @@ TEST_F(identity, pid_is_told_in_the_receivers_namespace_or_is_zero)
 	EXPECT_NE(1, sender.pid);
 }
 
+#define REUSED	42
+
+static pid_t fork_reused(void)
+{
+	char last[16];
+
+	snprintf(last, sizeof(last), "%d", REUSED - 1);
+	return child_write("/proc/sys/kernel/ns_last_pid", last) ? -1 : fork();
+}
+
+static int reuse_pid(struct meeting *meeting, const int socks[2])
+{
+	pid_t pid;
+
+	CHECK_EQ(1, getpid());
+	pid = fork_reused();
+	if (pid == 0)
+		_exit(kt_post(meeting->fd, "alive", 5, 0) || kt_post(meeting->fd, "dead", 4, 0) ||
+		      !is_told(socks[1]));
+	CHECK_EQ(REUSED, pid);
+	CHECK_EQ(0, child_finish(pid, 20));
+	pid = fork_reused();
+	if (pid == 0)
+		_exit(kt_post(meeting->fd, "next", 4, 0) || tell(socks[1]) || !is_told(socks[1]));
+	CHECK_EQ(REUSED, pid);
+	return child_finish(pid, 20);
+}
+
+TEST_F(identity, of_a_dead_sender_is_not_that_of_who_has_its_pid_now)
+{
+	struct meeting *meeting = kt_shared(sizeof(*meeting));
+	struct identity alive, dead, next;
+	int socks[2];
+	pid_t pid;
+
+	ASSERT_EQ(0, access("/proc/sys/kernel/ns_last_pid", W_OK));
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, socks));
+	meeting->fd = self->fd;
+	pid = kt_fork();
+	if (pid == 0) {
+		if (unshare(CLONE_NEWPID))
+			_exit(1);
+		pid = fork(); /* as its own init it sees no parent to die with */
+		_exit(pid ? child_finish(pid, 20) : reuse_pid(meeting, socks));
+	}
+	alive = next_sender(self->fd, "alive");
+	ASSERT_EQ(0, tell(socks[0]));
+	/* the process that has its number has sent, and is there */
+	ASSERT_TRUE(is_told(socks[0]));
+	dead = next_sender(self->fd, "dead");
+	next = next_sender(self->fd, "next");
+	EXPECT_NE(0, alive.pid);
+	EXPECT_EQ(alive.pid, dead.pid);
+	EXPECT_NE(0, next.pid);
+	EXPECT_NE(dead.pid, next.pid);
+	ASSERT_EQ(0, tell(socks[0]));
+	EXPECT_EQ(0, kt_exit_status(pid));
+}
+
 static int in_user_namespace(void *arg)
 {
 	struct meeting *meeting = arg;

@@ -6,7 +6,7 @@
  * userfaultfd(2) makes such pages: who touches one waits until it is filled in.
  */
 #include <linux/userfaultfd.h>
-#include "kpost_test.h"
+#include "child_test.h"
 
 FIXTURE(stall) {
 	int uffd;
@@ -451,6 +451,101 @@ TEST_F(stall, no_stall_of_the_end_by_a_message_that_comes_back)
 	EXPECT_EQ(4, self->job.ret);
 	EXPECT_EQ(-EPIPE, kt_recv(fds[0], NULL, self->buf, 64, 0, kt_soon()));
 	close(fds[0]);
+}
+
+/* ---- what the stuck ones hold --------------------------------------------------- */
+
+#define SHARE	(1 << 20)	/* what a user may have */
+#define HELD	(1 << 16)	/* what a stuck send has of it */
+#define SENDS	32		/* more than fit */
+
+struct hoard {
+	int fd;
+	bool ready;
+	unsigned int refused;
+};
+
+static char *hoard_payload;
+
+static long send_stuck(void *arg)
+{
+	struct hoard *hoard = arg;
+	long ret = kt_post(hoard->fd, hoard_payload, HELD + 8, 0);
+
+	__atomic_add_fetch(&hoard->refused, ret == -EDQUOT, __ATOMIC_RELAXED);
+	return ret;
+}
+
+/* as many sends as are let, each with all in the kernel but its last bytes */
+static int hoard_stuck(struct hoard *hoard, uid_t uid)
+{
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct kt_job job[SENDS];
+	int uffd = make_uffd();
+
+	hoard_payload = mmap(NULL, HELD + kt_page_size(), PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memset(hoard_payload, 0, HELD);
+	reg.range.start = (uintptr_t)hoard_payload + HELD;
+	reg.range.len = kt_page_size();
+	CHECK_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &reg));
+	CHECK_EQ(0, child_become(uid, uid));
+	hoard->fd = kt_mailbox(SENDS, SENDS * (HELD + 8), HELD + 8);
+	CHECK(hoard->fd >= 0);
+	for (int i = 0; i < SENDS; i++)
+		kt_start_fn(&job[i], send_stuck, hoard);
+	for (int i = 0; i < SENDS; i++)
+		CHECK(kt_until(kt_done(&job[i]) || kt_asleep(job[i].tid)));
+	__atomic_store_n(&hoard->ready, true, __ATOMIC_RELEASE);
+	for (;;)
+		pause();
+}
+
+/* how many messages of two pages @uid can have, up to an exit status */
+static int share_of(void *arg)
+{
+	static char payload[8192];
+	uid_t uid = *(uid_t *)arg;
+	int fd, count = 0;
+
+	if (child_become(uid, uid))
+		return 0;
+	fd = kt_mailbox(0, 2 * SHARE, 0);
+	while (!kt_post(fd, payload, sizeof(payload), 0))
+		count++;
+	return count;
+}
+
+TEST_F(stall, no_stall_of_others_by_memory_that_stuck_sends_hold)
+{
+	struct hoard *hoard = kt_shared(sizeof(*hoard));
+	uid_t owner = 12345, other = 12346;
+	int whole, device;
+	pid_t pid;
+	long ms;
+
+	if (geteuid() != 0)
+		SKIP(return, "a network namespace of one's own needs root");
+	ASSERT_EQ(0, unshare(CLONE_NEWNET));
+	device = kt_open_device(); /* the other one is in the old namespace */
+	ASSERT_LE(0, dup2(device, kt_device()));
+	ASSERT_EQ(0, child_write("/proc/sys/net/kpost/user_bytes", "1048576"));
+	whole = child_run(share_of, &owner);
+	EXPECT_LE(SHARE / 2 / 8192, whole);
+
+	pid = kt_fork();
+	if (pid == 0)
+		_exit(hoard_stuck(hoard, owner));
+	ASSERT_TRUE(kt_until(__atomic_load_n(&hoard->ready, __ATOMIC_ACQUIRE)));
+	/* it is counted, so there is an end to it */
+	EXPECT_LE(SENDS - SHARE / HELD, hoard->refused);
+	EXPECT_GT(SENDS - SHARE / HELD / 2, hoard->refused);
+	EXPECT_GT(whole / 4, child_run(share_of, &owner));
+	EXPECT_EQ(whole, child_run(share_of, &other));
+	ms = kt_kill(pid);
+	EXPECT_LE(0, ms);
+	EXPECT_GT(1000, ms);
+	EXPECT_EQ(whole, child_run(share_of, &owner));
 }
 
 /* the mailbox closes under one that is stuck, and the close does not wait for it */
