@@ -178,7 +178,7 @@ TEST_F(call, call_tokens_belong_to_the_endpoint_that_received_the_call)
 	expect_answer(1);
 }
 
-TEST_F(call, call_tokens_are_never_reused)
+TEST_F(call, call_tokens_are_never_reused_so_a_late_reply_reaches_nobody_else)
 {
 	enum { COUNT = 300 };
 	static uint64_t tokens[COUNT];

@@ -468,7 +468,7 @@ static long find_complete(void *arg)
 	return 0;
 }
 
-TEST_F(names, names_are_visible_only_when_the_mailbox_is_complete)
+TEST_F(names, names_opened_while_others_create_them_are_of_complete_mailboxes)
 {
 	struct finder finder = { .name = self->name };
 	struct kpost_open open = kt_open_args(self->name, KPOST_RIGHT_RECV, KPOST_OPEN_CREATE);

@@ -389,12 +389,12 @@ static void check_edges_under_load(struct __test_metadata *_metadata, uint32_t e
 	close(fd);
 }
 
-TEST(poll_edge_triggered_loses_nothing_under_load)
+TEST(poll_edge_triggered_loses_no_wakeup_under_load)
 {
 	check_edges_under_load(_metadata, EPOLLIN | EPOLLET);
 }
 
-TEST(poll_exclusive_loses_nothing_under_load)
+TEST(poll_exclusive_loses_no_wakeup_under_load)
 {
 	check_edges_under_load(_metadata, EPOLLIN | EPOLLET | EPOLLEXCLUSIVE);
 }
@@ -433,7 +433,7 @@ TEST_F(poll, poll_exclusive_wakes_somebody)
 
 /* ---- what goes while it is watched -------------------------------------------- */
 
-TEST_F(poll, poll_survives_the_end_of_what_is_watched)
+TEST_F(poll, poll_wait_queue_may_go_while_it_is_watched)
 {
 	for (int round = 0; round < 100; round++) {
 		struct waiter waiter = { { self->epfd, POLLIN, 0 }, 20 };

@@ -116,7 +116,7 @@ FIXTURE_TEARDOWN(race)
 	close(self->fd);
 }
 
-TEST_F(race, race_of_handover_and_timeout_loses_and_doubles_nothing)
+TEST_F(race, race_of_handover_and_timed_receive_loses_and_doubles_nothing)
 {
 	enum { COUNT = 1200 };
 

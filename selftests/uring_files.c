@@ -420,7 +420,7 @@ static long vandalise(void *arg)
 	return 0;
 }
 
-TEST_F(uring_files, entry_rewritten_after_submission_is_read_once)
+TEST_F(uring_files, entry_is_shared_memory_and_read_once_if_rewritten)
 {
 	static char payload[2][64];
 	struct kpost_send sends[2];

@@ -358,7 +358,7 @@ TEST_F(uring_race, process_stopped_while_messages_come_loses_none)
 }
 
 /* many at once, cancelled at random while they are served */
-TEST_F(uring_race, storm_of_requests_and_cancellations_comes_out_even)
+TEST_F(uring_race, storm_of_requests_and_cancellations_completes_each_once)
 {
 	enum { ALL = 400, SLOTS = 16 };
 	static struct kpost_recv recv[SLOTS];
