@@ -172,14 +172,15 @@ static ssize_t receive(struct kpost_endpoint *endpoint, struct reception *recv, 
 		if (IS_ERR(message))
 			return PTR_ERR(message);
 
-		/* Somebody else may yet use what a killed task cannot. */
-		err = -EINTR;
-		if (fatal_signal_pending(current))
-			break;
 		stored = min(message->size, iov_iter_count(to));
 		err = kpost_message_copy_out(message, to, stored);
 		if (err)
 			break;
+		/* Somebody else may yet use what a killed task cannot. */
+		err = -EINTR;
+		if (fatal_signal_pending(current))
+			break;
+		/* Last, so that a struct in shared memory tells what was received. */
 		if (arg) {
 			describe_message(message, arg, stored);
 			err = kpost_struct_put(op, arg, sizeof(*arg));

@@ -372,6 +372,51 @@ TEST_F(death, death_in_the_middle_of_a_handover_loses_at_most_what_was_in_hand)
 	EXPECT_EQ(0, st.queued_messages);
 }
 
+/*
+ * A receiver that is killed while its message is copied did not receive it, however
+ * far the copy goes on, and its struct in shared memory does not say so.
+ */
+TEST_F(death, death_in_the_middle_of_a_copy_leaves_the_message_to_others)
+{
+	enum { SIZE = 8 << 20, TRIES = 200 };
+	struct kpost_recv *recv = kt_shared(sizeof(*recv));
+	int fd = kt_mailbox(1, SIZE, SIZE), copied = 0;
+	char *message = calloc(1, SIZE);
+
+	ASSERT_LE(0, fd);
+	memset(message, 'x', SIZE);
+	for (int i = 0; i < TRIES && !copied; i++) {
+		char *buf = kt_shared(SIZE);
+		pid_t pid = kt_fork();
+
+		if (pid == 0) {
+			kt_recv(fd, recv, buf, SIZE, 0, 0);
+			for (;;)
+				pause();
+		}
+		ASSERT_TRUE(kt_until(kt_stat(fd).waiting_receivers));
+		recv->sequence = 0;
+		ASSERT_EQ(0, kt_post(fd, message, SIZE, 0));
+		for (uint64_t end = kt_soon(); !*(volatile char *)buf && kt_now() < end;)
+			;
+		kill(pid, SIGKILL);
+		copied = ((volatile char *)buf)[SIZE - 1] == 0;
+		EXPECT_LE(0, kt_kill(pid));
+		EXPECT_EQ(i + 1, kt_stat(fd).sent);
+		if (copied) {
+			EXPECT_EQ(0, recv->sequence);
+			EXPECT_EQ(i, kt_stat(fd).received);
+			EXPECT_EQ(1, kt_stat(fd).queued_messages);
+		}
+		kt_take(fd, NULL, message, SIZE);
+		munmap(buf, SIZE);
+	}
+	EXPECT_TRUE(copied) TH_LOG("none was killed before the copy had ended");
+	EXPECT_EQ(SIZE, (int)strnlen(message, SIZE));
+	free(message);
+	close(fd);
+}
+
 /* senders are killed at any moment: what arrived is whole, and in order */
 TEST_F(death, death_of_senders_leaves_no_half_message)
 {
