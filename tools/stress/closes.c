@@ -62,8 +62,8 @@ static void *receive_and_close(void *data)
 	struct message message;
 
 	while (count--) {
-		ssize_t n = kpost_recv(closing->fds[task->index], &message, sizeof(message), NULL, 0,
-				       now() + SOON);
+		ssize_t n = kpost_recv(closing->fds[task->index], &message, sizeof(message), NULL,
+				       0, now() + SOON);
 
 		if (n != sizeof(message) || message.sender >= SENDERS || message.number >= EACH) {
 			__atomic_add_fetch(&closing->odd, 1, __ATOMIC_RELAXED);
@@ -95,11 +95,10 @@ static bool account(struct part *part, const struct closing *closing)
 	part->sums[SUM_DROPPED] += st.dropped;
 	part->sums[SUM_SENDS] += sent;
 	part->sums[SUM_RECEIPTS] += received;
-	if (!wrong && st.sent == sent && st.received == received &&
-	    st.dropped == sent - received && !st.queued_messages &&
-	    st.flags & KPOST_STAT_CLOSED && !st.waiting_senders)
+	if (!wrong && st.sent == sent && st.received == received && st.dropped == sent - received &&
+	    !st.queued_messages && st.flags & KPOST_STAT_CLOSED && !st.waiting_senders)
 		return true;
-	note("sends %llu, receipts %llu, wrong %llu; kernel: sent %llu, received %llu, dropped %llu",
+	note("sends %llu, receipts %llu, wrong %llu; kernel: %llu sent, %llu received, %llu gone",
 	     (unsigned long long)sent, (unsigned long long)received, (unsigned long long)wrong,
 	     (unsigned long long)st.sent, (unsigned long long)st.received,
 	     (unsigned long long)st.dropped);
@@ -112,18 +111,19 @@ void run_closes(struct part *part)
 	struct closing *closing = NULL;
 	uint64_t wrong = 0;
 
-	for (uint64_t round = 0; round < part->goal && now() < part->end; round++) {
+	do {
+		unsigned int room;
+
 		closing = realloc(closing, sizeof(*closing));
 		if (!closing)
 			die("no memory");
 		memset(closing, 0, sizeof(*closing));
-		closing->chance = chance_of(round + 1000);
+		closing->chance = chance_of(1000 + part->sums[SUM_ROUNDS]);
+		room = 1 + chance_below(&closing->chance, 64);
 		snprintf(closing->name, sizeof(closing->name), "stress.close.%d", getpid());
 		for (int i = 0; i < RECEIVERS; i++)
 			closing->fds[i] = open_mailbox(closing->name, KPOST_RIGHT_RECV,
-						       i ? 0 : KPOST_OPEN_CREATE,
-						       i ? 0 : 1 + chance_below(&closing->chance, 64),
-						       0, 0);
+						       i ? 0 : KPOST_OPEN_CREATE, room, 0, 0);
 		closing->send_fd = open_mailbox(closing->name, KPOST_RIGHT_SEND, 0, 0, 0, 0);
 		for (unsigned int i = 0; i < SENDERS; i++) {
 			senders[i] = (struct task){ .closing = closing, .index = i };
@@ -131,7 +131,8 @@ void run_closes(struct part *part)
 		}
 		for (unsigned int i = 0; i < RECEIVERS; i++) {
 			receivers[i] = (struct task){ .closing = closing, .index = i };
-			pthread_create(&receivers[i].thread, NULL, receive_and_close, &receivers[i]);
+			pthread_create(&receivers[i].thread, NULL, receive_and_close,
+				       &receivers[i]);
 		}
 		for (int i = 0; i < RECEIVERS; i++)
 			pthread_join(receivers[i].thread, NULL);
@@ -140,7 +141,7 @@ void run_closes(struct part *part)
 		wrong += !account(part, closing);
 		close(closing->send_fd);
 		part->sums[SUM_ROUNDS]++;
-	}
+	} while (part->sums[SUM_ROUNDS] < part->goal && now() < part->end);
 	free(closing);
 	check(!wrong && part->sums[SUM_ROUNDS],
 	      "%s: sent %llu = received %llu + dropped %llu in %llu mailboxes that closed (%llu not)",

@@ -21,8 +21,8 @@ static bool module_text(unsigned long long *start, unsigned long long *end)
 	*start = ~0ull;
 	*end = 0;
 	while (file && fgets(line, sizeof(line), file)) {
-		if (!strstr(line, "\t[kpost]") ||
-		    sscanf(line, "%llx %c", &address, &type) != 2 || (type | 0x20) != 't')
+		if (!strstr(line, "\t[kpost]") || sscanf(line, "%llx %c", &address, &type) != 2 ||
+		    (type | 0x20) != 't')
 			continue;
 		if (address < *start)
 			*start = address;

@@ -10,7 +10,7 @@
 
 #include "stress.h"
 
-enum { PROCESSES = 3, EACH = 400, USER = 1000, OTHER = 2000 };
+enum { PROCESSES = 3, EACH = 400, USER = 1000 };
 
 enum kind { ALONE, RACING, EXECUTING, KINDS };
 
@@ -90,7 +90,7 @@ static void *send_meanwhile(void *data)
 static void change_meanwhile(struct lane *lane, struct chance *chance)
 {
 	while (!__atomic_load_n(&lane->stop, __ATOMIC_ACQUIRE)) {
-		uid_t uid = chance_below(chance, 2) ? USER : OTHER;
+		uid_t uid = chance_below(chance, 2) ? USER : 0;
 
 		__atomic_add_fetch(&lane->changes, 1, __ATOMIC_SEQ_CST);
 		if (setresuid((uid_t)-1, uid, (uid_t)-1))
@@ -160,9 +160,8 @@ static bool right(const struct claim *claim, const struct kpost_message *message
 		    !until(__atomic_load_n(&lane->sent[claim->number].known, __ATOMIC_ACQUIRE)))
 			return false;
 		uid = lane->sent[claim->number].uid;
-		return lane->sent[claim->number].steady ?
-			       message->uid == uid :
-			       message->uid == USER || message->uid == OTHER;
+		return lane->sent[claim->number].steady ? message->uid == uid :
+							  message->uid == USER || message->uid == 0;
 	default:
 		return message->uid == 0;
 	}
@@ -196,7 +195,8 @@ static uint64_t receive(struct part *part, int fd, struct lane *lanes, uint64_t 
 		if (!left)
 			return wrong;
 		for (int i = 0; i < PROCESSES; i++) {
-			if (lanes[i].ended || waitpid(lanes[i].pid, &status, WNOHANG) != lanes[i].pid)
+			if (lanes[i].ended ||
+			    waitpid(lanes[i].pid, &status, WNOHANG) != lanes[i].pid)
 				continue;
 			if (status && !wrong++)
 				note("kind %d ended with status %#x", i, status);
@@ -212,7 +212,7 @@ void run_identities(struct part *part)
 	struct lane *lanes = shared(PROCESSES * sizeof(*lanes));
 	uint64_t wrong = 0, executed = 0, rounds = 0;
 
-	while (part->sums[SUM_RECEIPTS] < part->goal && now() < part->end && !wrong) {
+	do {
 		memset(lanes, 0, PROCESSES * sizeof(*lanes));
 		for (unsigned int i = 0; i < PROCESSES; i++) {
 			struct claim claim = { .kind = (enum kind)i, .lane = i };
@@ -225,7 +225,7 @@ void run_identities(struct part *part)
 		}
 		wrong += receive(part, fd, lanes, &executed);
 		rounds++;
-	}
+	} while (part->sums[SUM_RECEIPTS] < part->goal && now() < part->end && !wrong);
 	part->sums[SUM_SENT] = stat_of(fd).sent;
 	part->sums[SUM_RECEIVED] = stat_of(fd).received;
 	part->sums[SUM_ROUNDS] = rounds;

@@ -55,8 +55,8 @@ static void wrong(struct ledger *ledger, uint64_t *count, const char *what, unsi
 		  uint64_t number)
 {
 	if (!(*count)++ && !*ledger->first)
-		snprintf(ledger->first, sizeof(ledger->first), "%s: message %llu of sender %u", what,
-			 (unsigned long long)number, sender);
+		snprintf(ledger->first, sizeof(ledger->first), "%s: message %llu of sender %u",
+			 what, (unsigned long long)number, sender);
 }
 
 struct ledger *ledger_open(struct traffic *traffic)
@@ -258,8 +258,8 @@ void ledger_take(struct ledger *ledger, struct receipt *receipt)
 {
 	ledger->left++;
 	if (!item_whole(&receipt->item)) {
-		wrong(ledger, &ledger->broken, "left, and not as it was sent",
-		      receipt->item.sender, receipt->item.number);
+		wrong(ledger, &ledger->broken, "left, and not as it was sent", receipt->item.sender,
+		      receipt->item.number);
 		return;
 	}
 	book(ledger, NULL, receipt->item.sender, receipt->item.number, receipt->item.mailbox,
@@ -364,7 +364,8 @@ static void settle_sender(struct ledger *ledger, struct part *part, const struct
 		if (!sequence || state & ORPHAN)
 			continue;
 		if (sequence <= last[mailbox])
-			wrong(ledger, &ledger->disorder, "let in out of order", slot->index, number);
+			wrong(ledger, &ledger->disorder, "let in out of order", slot->index,
+			      number);
 		last[mailbox] = sequence;
 	}
 }
@@ -409,7 +410,8 @@ void ledger_settle(struct ledger *ledger, struct part *part)
 		for (unsigned int n = 0; n < MAILBOXES; n++)
 			ledger->withdrawals[n] += slot->restarts[n];
 		ledger->put_back += slot->role == RECEIVER || slot->role == SERVER ?
-					    slot->efault + slot->orphaned : 0;
+					    slot->efault + slot->orphaned :
+					    0;
 		part->sums[SUM_ENOMEM] += slot->enomem;
 		part->sums[SUM_EFAULT] += slot->efault;
 		part->sums[SUM_CANCELLED] += slot->cancelled;

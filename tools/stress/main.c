@@ -8,8 +8,16 @@
 
 static struct part parts[] = {
 	{ "traffic", "messages and calls in every way", 0, 38, run_traffic, 0, 0, 0, 0, { 0 } },
-	{ "volume", "messages, eight senders to four receivers", 2000000, 14, run_volume, 0, 0, 0,
-	  0, { 0 } },
+	{ "volume",
+	  "messages, eight senders to four receivers",
+	  2000000,
+	  14,
+	  run_volume,
+	  0,
+	  0,
+	  0,
+	  0,
+	  { 0 } },
 	{ "closes", "mailboxes closed under load", 300, 5, run_closes, 0, 0, 0, 0, { 0 } },
 	{ "kills", "receivers killed in every state", 10000, 12, run_states, 0, 0, 0, 0, { 0 } },
 	{ "waits", "random waits", 1000000, 8, run_waits, 0, 0, 0, 0, { 0 } },

@@ -76,7 +76,8 @@ uint64_t slab_bytes(void)
 	unsigned long long kib = 0;
 	char line[128];
 
-	while (file && fgets(line, sizeof(line), file) && sscanf(line, "SUnreclaim: %llu", &kib) != 1)
+	while (file && fgets(line, sizeof(line), file) &&
+	       sscanf(line, "SUnreclaim: %llu", &kib) != 1)
 		;
 	if (file)
 		fclose(file);

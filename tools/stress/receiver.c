@@ -22,8 +22,8 @@ enum way {
 
 static enum way choose_way(struct worker *worker)
 {
-	enum way way = (enum way)chance_below(&worker->chance,
-					      worker->traffic->cheap ? CHEAP : WAYS);
+	enum way way =
+		(enum way)chance_below(&worker->chance, worker->traffic->cheap ? CHEAP : WAYS);
 
 	if (way == RING_EXIT &&
 	    (worker->slot->orphaned == ORPHANS || chance_below(&worker->chance, 50)))
@@ -138,7 +138,8 @@ void receive_one(struct worker *worker)
 	}
 	receipt = receipt_begin(worker, slot->head, way != READ && way != RING_READ);
 	slot->operations++;
-	__atomic_store_n(&slot->waits, way == RECV || way == READ || way == RING || way == RING_READ,
+	__atomic_store_n(&slot->waits,
+			 way == RECV || way == READ || way == RING || way == RING_READ,
 			 __ATOMIC_RELEASE);
 	result = receive_by(worker, fd, receipt, way);
 	__atomic_store_n(&slot->waits, false, __ATOMIC_RELEASE);

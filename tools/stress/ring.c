@@ -8,10 +8,9 @@
 /* The entry for the next operation; NULL if the kernel gives no ring. */
 struct io_uring_sqe *ring_entry(struct worker *worker)
 {
-	static const unsigned int kinds[] = {
-		0, IORING_SETUP_COOP_TASKRUN,
-		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN
-	};
+	static const unsigned int kinds[] = { 0, IORING_SETUP_COOP_TASKRUN,
+					      IORING_SETUP_SINGLE_ISSUER |
+						      IORING_SETUP_DEFER_TASKRUN };
 	struct io_uring_sqe *sqe;
 
 	if (!worker->ring_ready) {

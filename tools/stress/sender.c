@@ -10,8 +10,8 @@ enum way { PLAIN, WRITE, DONTWAIT, DEADLINE, SYNC, RING, RING_WRITE, RING_CANCEL
 
 static enum way choose_way(struct worker *worker)
 {
-	enum way way = (enum way)chance_below(&worker->chance,
-					      worker->traffic->cheap ? CHEAP : WAYS);
+	enum way way =
+		(enum way)chance_below(&worker->chance, worker->traffic->cheap ? CHEAP : WAYS);
 
 	if (worker->traffic->tail)
 		return DONTWAIT;
@@ -117,8 +117,8 @@ void send_one(struct worker *worker, unsigned char *buf)
 		.orphan = way == RING_EXIT,
 	};
 	send.len = choose_size(worker);
-	send.priority = way == WRITE || way == RING_WRITE ? 0 :
-							    chance_below(&worker->chance, PRIORITIES);
+	send.priority =
+		way == WRITE || way == RING_WRITE ? 0 : chance_below(&worker->chance, PRIORITIES);
 	if (way == DEADLINE || way == SYNC)
 		send.deadline = now() + chance_below(&worker->chance, way == SYNC ? 20 : 3) * MS;
 	if (way == SYNC)

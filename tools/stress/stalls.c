@@ -117,7 +117,7 @@ void run_stalls(struct part *part)
 	}
 	fd = open_mailbox(NULL, SEND_RECV, KPOST_OPEN_ANONYMOUS, 64, 0, 0);
 	other = open_mailbox(NULL, SEND_RECV, KPOST_OPEN_ANONYMOUS, 64, 0, 0);
-	for (; stalled < part->goal && now() < part->end; stalled += THREADS) {
+	do {
 		pid_t pid;
 
 		memset(started, 0, THREADS * sizeof(bool));
@@ -149,7 +149,8 @@ void run_stalls(struct part *part)
 		}
 		odd += stat_of(fd).queued_messages || stat_of(fd).waiting_receivers;
 		part->sums[SUM_KILLS]++;
-	}
+		stalled += THREADS;
+	} while (stalled < part->goal && now() < part->end);
 	part->sums[SUM_SENT] = stat_of(fd).sent + stat_of(other).sent;
 	part->sums[SUM_RECEIVED] = stat_of(fd).received + stat_of(other).received;
 	part->sums[SUM_ROUNDS] = stalled;

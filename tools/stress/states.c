@@ -157,9 +157,9 @@ static void victim_main(struct victims *victims)
 		threads[i].victims = victims;
 		threads[i].receiver = &victims->receivers[i];
 		for (int box = 0; box < BOXES; box++)
-			threads[i].fds[box] = i ? threads[0].fds[box] :
-						  open_mailbox(victims->names[box],
-							       KPOST_RIGHT_RECV, 0, 0, 0, 0);
+			threads[i].fds[box] =
+				i ? threads[0].fds[box] :
+				    open_mailbox(victims->names[box], KPOST_RIGHT_RECV, 0, 0, 0, 0);
 		if (pthread_create(&threads[i].thread, NULL, receiver_main, &threads[i]))
 			_exit(1);
 	}
@@ -297,7 +297,8 @@ static bool account(struct lane *lane, const struct kpost_stat *before, unsigned
 		return false;
 	taken = take_all(lane, WAIT, &left);
 	look_at_dead(lane, &certain, &perhaps);
-	if (left != posted - in_hand || (taken & certain) || ((taken | certain | perhaps) & all) != all)
+	if (left != posted - in_hand || (taken & certain) ||
+	    ((taken | certain | perhaps) & all) != all)
 		return false;
 	lane->in_hand += in_hand;
 	st = stat_of(lane->fds[COPY]);
@@ -351,7 +352,8 @@ static void open_lane(struct lane *lane, struct part *part)
 	for (int box = 0; box < BOXES; box++) {
 		char *name = lane->victims->names[box];
 
-		snprintf(name, sizeof(lane->victims->names[box]), "stress.kill.%d.%d", getpid(), box);
+		snprintf(name, sizeof(lane->victims->names[box]), "stress.kill.%d.%d", getpid(),
+			 box);
 		lane->fds[box] = open_mailbox(name, SEND_RECV, KPOST_OPEN_CREATE, 64, 0, 0);
 	}
 	if (pthread_create(&lane->caller, NULL, caller_main, lane))
@@ -383,13 +385,13 @@ void run_states(struct part *part)
 		return;
 	}
 	open_lane(&lane, part);
-	while (part->sums[SUM_KILLS] < part->goal && now() < part->end && wrong < 3) {
+	do {
 		/* The first rounds fill caches. */
 		if (part->sums[SUM_ROUNDS]++ == 5)
 			slab = slab_bytes();
 		wrong += !kill_round(&lane);
 		part->sums[SUM_KILLS] += THREADS;
-	}
+	} while (part->sums[SUM_KILLS] < part->goal && now() < part->end && wrong < 3);
 	for (int box = 0; box < BOXES; box++) {
 		struct kpost_stat st = stat_of(lane.fds[box]);
 

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <kpost.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -119,14 +120,14 @@ static inline void pause_ns(uint64_t ns)
 }
 
 /* Look at @cond until it is true; false if it was not within @ns of unstarved time. */
-#define until_within(ns, cond)                                                                     \
-	__extension__({                                                                            \
-		uint64_t until_began = now();                                                      \
-		bool until_ok;                                                                     \
-		while (!(until_ok = !!(cond)) &&                                                   \
-		       now() - until_began < (ns) + starved_since(until_began))                    \
-			pause_ns(MS / 5);                                                          \
-		until_ok;                                                                          \
+#define until_within(ns, cond) \
+	__extension__({ \
+		uint64_t until_began = now(); \
+		bool until_ok; \
+		while (!(until_ok = !!(cond)) && \
+		       now() - until_began < (ns) + starved_since(until_began)) \
+			pause_ns(MS / 5); \
+		until_ok; \
 	})
 #define until(cond) until_within(SOON, cond)
 
@@ -206,7 +207,8 @@ bool slab_settles(uint64_t before, uint64_t slack);
 
 int module_load(void);
 int module_unload(void);
-void processors(unsigned int count);
+void hurry(unsigned int processors);
+void hurry_no_more(void);
 
 /* ---- fault.c -------------------------------------------------------------- */
 

@@ -290,8 +290,8 @@ static void drain(struct run *run)
 				.buf = (uintptr_t)receipt.payload,
 				.len = sizeof(receipt.payload),
 			};
-			receipt.result = operate(run->traffic->fds[i], KPOST_IOC_RECV,
-						 &receipt.recv);
+			receipt.result =
+				operate(run->traffic->fds[i], KPOST_IOC_RECV, &receipt.recv);
 			if (receipt.result >= 0)
 				ledger_take(run->ledger, &receipt);
 		} while (receipt.result >= 0);

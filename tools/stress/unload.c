@@ -89,10 +89,11 @@ void run_unload(struct part *part)
 {
 	uint64_t slowest = 0, wrong = 0;
 
-	processors(2);
-	while (part->sums[SUM_ROUNDS] < part->goal && now() < part->end && !wrong)
+	hurry(2);
+	do
 		wrong += !unload_round(part, &slowest);
-	processors(UINT_MAX);
+	while (part->sums[SUM_ROUNDS] < part->goal && now() < part->end && !wrong);
+	hurry_no_more();
 	check(!wrong && part->sums[SUM_ROUNDS],
 	      "%s: refused while anything lives, and possible after, %llu times", part->name,
 	      (unsigned long long)part->sums[SUM_ROUNDS]);
@@ -104,18 +105,19 @@ void run_reload(struct part *part)
 {
 	uint64_t slab, wrong = 0;
 
-	processors(1);
+	hurry(1);
 	/* The first few fill caches. */
 	for (int i = 0; i < 3; i++)
 		wrong += module_unload() || module_load();
 	slab = slab_bytes();
-	while (part->sums[SUM_ROUNDS] < part->goal && now() < part->end && !wrong) {
+	do {
 		wrong += module_unload() || module_load();
 		part->sums[SUM_ROUNDS]++;
-	}
-	processors(UINT_MAX);
+	} while (part->sums[SUM_ROUNDS] < part->goal && now() < part->end && !wrong);
+	hurry_no_more();
 	check(!wrong && part->sums[SUM_ROUNDS], "%s: loaded and unloaded %llu times", part->name,
 	      (unsigned long long)part->sums[SUM_ROUNDS]);
-	check(slab_settles(slab, 4 << 20), "%s: the kernel's memory goes back to %llu KiB: %llu KiB",
-	      part->name, (unsigned long long)slab >> 10, (unsigned long long)slab_bytes() >> 10);
+	check(slab_settles(slab, 4 << 20),
+	      "%s: the kernel's memory goes back to %llu KiB: %llu KiB", part->name,
+	      (unsigned long long)slab >> 10, (unsigned long long)slab_bytes() >> 10);
 }

@@ -133,9 +133,9 @@ static void watch(struct part *part, struct box *boxes, struct task waiters[BOXE
 	struct chance chance = chance_of(7000);
 
 	while (waits_of(boxes) < part->goal && now() < part->end) {
-		pthread_kill(waiters[chance_below(&chance, BOXES)][chance_below(&chance, WAITERS)]
-				     .thread,
-			     SIGUSR1);
+		unsigned int one = chance_below(&chance, BOXES * WAITERS);
+
+		pthread_kill(waiters[one / WAITERS][one % WAITERS].thread, SIGUSR1);
 		pause_ns(MS);
 	}
 }
@@ -151,7 +151,8 @@ void run_waits(struct part *part)
 	sigaction(SIGUSR1, &action, NULL);
 	for (unsigned int i = 0; i < BOXES; i++) {
 		boxes[i] = (struct box){ .running = WAITERS };
-		boxes[i].fd = open_mailbox(NULL, SEND_RECV, KPOST_OPEN_ANONYMOUS, 1u << i * 2, 0, 0);
+		boxes[i].fd =
+			open_mailbox(NULL, SEND_RECV, KPOST_OPEN_ANONYMOUS, 1u << i * 2, 0, 0);
 		for (unsigned int n = 0; n < WAITERS; n++) {
 			waiters[i][n] = (struct task){ .box = &boxes[i], .index = n };
 			pthread_create(&waiters[i][n].thread, NULL, waiter_main, &waiters[i][n]);
@@ -175,7 +176,8 @@ void run_waits(struct part *part)
 		part->sums[SUM_RECEIVED] += st.received;
 		part->sums[SUM_SENDS] += boxes[i].sent + WAITERS;
 		part->sums[SUM_RECEIPTS] += boxes[i].messages + WAITERS;
-		odd += boxes[i].odd + (st.sent != st.received) + (boxes[i].sent != boxes[i].messages);
+		odd += boxes[i].odd + (st.sent != st.received) +
+		       (boxes[i].sent != boxes[i].messages);
 		if (boxes[i].slowest > slowest)
 			slowest = boxes[i].slowest;
 		close(boxes[i].fd);
@@ -184,6 +186,7 @@ void run_waits(struct part *part)
 	check(ended, "%s: all who wait come to their end", part->name);
 	check(!odd, "%s: each message is received once (%llu not)", part->name,
 	      (unsigned long long)odd);
-	check(slowest < SECOND, "%s: none of %llu waits lasts a second with a message there (%.3f s)",
-	      part->name, (unsigned long long)part->sums[SUM_ROUNDS], (double)slowest / SECOND);
+	check(slowest < SECOND,
+	      "%s: none of %llu waits lasts a second with a message there (%.3f s)", part->name,
+	      (unsigned long long)part->sums[SUM_ROUNDS], (double)slowest / SECOND);
 }
