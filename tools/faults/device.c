@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The device's operations. */
+#include "faults.h"
+
+static void check_closed(struct stage *stage)
+{
+	must(stage, close((int)stage->ret) == 0);
+}
+
+static long call_device_open(struct stage *stage)
+{
+	return faulty(stage, open(KT_DEVICE, O_RDWR | O_CLOEXEC));
+}
+
+static long call_device_close(struct stage *stage)
+{
+	return faulty(stage, close(stage->fd));
+}
+
+static void prepare_device_close(struct stage *stage)
+{
+	stage->fd = kt_open_device();
+}
+
+static void check_nothing(struct stage *stage)
+{
+	must(stage, fcntl(stage->fd, F_GETFD) < 0);
+}
+
+static long call_info(struct stage *stage)
+{
+	return stage_device(stage, KPOST_IOC_INFO, &stage->args.info);
+}
+
+static void check_info(struct stage *stage)
+{
+	must(stage, stage->args.info.abi_version == KPOST_ABI_VERSION);
+}
+
+/* ---- OPEN ---- */
+
+static long call_open(struct stage *stage)
+{
+	return stage_device(stage, KPOST_IOC_OPEN, &stage->args.open);
+}
+
+static void prepare_create(struct stage *stage)
+{
+	stage->args.open = kt_open_args(stage->other, KT_ALL, KPOST_OPEN_CREATE);
+}
+
+static void prepare_existing(struct stage *stage)
+{
+	stage->args.open = kt_open_args(stage->name, KPOST_RIGHT_SEND, 0);
+}
+
+static void prepare_anonymous(struct stage *stage)
+{
+	stage->args.open = kt_open_args(NULL, KT_ALL, KPOST_OPEN_ANONYMOUS | KPOST_OPEN_NONBLOCK);
+}
+
+static void prepare_pair(struct stage *stage)
+{
+	stage->args.open =
+		kt_open_args(NULL, KPOST_RIGHT_RECV, KPOST_OPEN_ANONYMOUS | KPOST_OPEN_PAIR);
+}
+
+static void check_open(struct stage *stage)
+{
+	int fd = (int)stage->ret;
+
+	must(stage, kt_stat(fd).receivers == 1);
+	must(stage, fcntl(fd, F_GETFD) == FD_CLOEXEC);
+	check_closed(stage);
+	stage_snapshot(stage, &stage->after);
+	must(stage, !memcmp(&stage->before, &stage->after, sizeof(stage->before)));
+}
+
+static void check_pair(struct stage *stage)
+{
+	int fds[2] = { (int)stage->ret, stage->args.open.send_fd };
+	char buf[4];
+
+	must(stage, kt_post(fds[1], "pair", 4, 0) == 0);
+	must(stage, kt_take(fds[0], NULL, buf, sizeof(buf)) == 4);
+	must(stage, close(fds[1]) == 0);
+	check_open(stage);
+}
+
+/* Is the thread blocked in an ioctl(2) that opens? */
+static bool opening(pid_t tid)
+{
+	unsigned long op = 0;
+	char path[64];
+	FILE *file;
+	int number;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (fscanf(file, "%d %*x %lx", &number, &op) != 2 || number != SYS_ioctl)
+		op = 0;
+	fclose(file);
+	return op == KPOST_IOC_OPEN;
+}
+
+static long make_awaited(void *arg)
+{
+	struct stage *stage = arg;
+
+	if (!kt_until(opening(getpid())))
+		return -ETIMEDOUT;
+	return kt_create(stage->other, KPOST_RIGHT_RECV);
+}
+
+static void prepare_wait(struct stage *stage)
+{
+	stage->args.open = kt_open_args(stage->other, KPOST_RIGHT_SEND, KPOST_OPEN_WAIT);
+	kt_start_fn(&stage->job, make_awaited, stage);
+}
+
+static void check_wait(struct stage *stage)
+{
+	must(stage, kt_join(&stage->job) && stage->job.ret >= 0);
+	must(stage, close((int)stage->job.ret) == 0);
+	check_closed(stage);
+}
+
+/* So that the table of fds has to grow: 64 entries is the least that it has. */
+static void prepare_crowded(struct stage *stage)
+{
+	while (dup(0) < 63)
+		;
+	prepare_anonymous(stage);
+}
+
+/* The kernel has no more files for anybody without privilege: no fault is needed. */
+static void set_files(struct stage *stage, const char *max)
+{
+	int fd = open("/proc/sys/fs/file-max", O_WRONLY | O_CLOEXEC);
+
+	must(stage, fd >= 0 && write(fd, max, strlen(max)) > 0 && close(fd) == 0);
+}
+
+static void prepare_no_files(struct stage *stage)
+{
+	prepare_pair(stage);
+	set_files(stage, "1");
+}
+
+static long call_open_unprivileged(struct stage *stage)
+{
+	int device = kt_device();
+	long ret;
+
+	must(stage, seteuid(65534) == 0);
+	ret = kt_ioctl(device, KPOST_IOC_OPEN, &stage->args.open);
+	must(stage, seteuid(0) == 0);
+	return ret;
+}
+
+static void check_no_files(struct stage *stage)
+{
+	must(stage, stage->ret == -ENFILE);
+	stage_snapshot(stage, &stage->after);
+	must(stage, !memcmp(&stage->before, &stage->after, sizeof(stage->before)));
+	must(stage, !memcmp(&stage->args_before, &stage->args, sizeof(stage->args)));
+	set_files(stage, "1000000");
+	stage->ret = call_open(stage);
+	check_pair(stage);
+}
+
+/* ---- UNLINK, LIST ---- */
+
+static void prepare_unlink(struct stage *stage)
+{
+	int fd = kt_open(stage->other, KPOST_RIGHT_RECV, KPOST_OPEN_CREATE | KPOST_OPEN_PERSIST);
+
+	must(stage, fd >= 0 && close(fd) == 0);
+	strcpy(stage->args.unlink.name, stage->other);
+}
+
+static long call_unlink(struct stage *stage)
+{
+	return stage_device(stage, KPOST_IOC_UNLINK, &stage->args.unlink);
+}
+
+static void check_unlink(struct stage *stage)
+{
+	must(stage, kt_open(stage->other, KPOST_RIGHT_RECV, 0) == -ENOENT);
+}
+
+static void prepare_list(struct stage *stage)
+{
+	stage->fd = kt_create(stage->other, KT_ALL);
+	stage->args.list = (struct kpost_list){
+		.buf = (uintptr_t)stage->buffer,
+		.count = 8,
+		.entry_size = sizeof(struct kpost_stat) + 8,
+	};
+}
+
+static long call_list(struct stage *stage)
+{
+	return stage_device(stage, KPOST_IOC_LIST, &stage->args.list);
+}
+
+static void check_list(struct stage *stage)
+{
+	const struct kpost_stat *first = (struct kpost_stat *)stage->buffer;
+
+	must(stage, stage->ret == 2 && !strcmp(first->name, stage->name));
+	must(stage, close(stage->fd) == 0);
+}
+
+const struct trial device_trials[] = {
+	{
+		.name = "open /dev/kpost",
+		.routes = IOCTL,
+		.elsewhere = { ENOMEM, EFAULT },
+		.call = call_device_open,
+		.check = check_closed,
+	},
+	{
+		.name = "close /dev/kpost",
+		.routes = IOCTL,
+		.prepare = prepare_device_close,
+		.call = call_device_close,
+		.check = check_nothing,
+	},
+	{
+		.name = "INFO",
+		.routes = IOCTL,
+		.errnos = { EFAULT },
+		.call = call_info,
+		.check = check_info,
+	},
+	{
+		.name = "OPEN create",
+		.family = "OPEN",
+		.routes = IOCTL,
+		.errnos = { ENOMEM, EFAULT },
+		.prepare = prepare_create,
+		.call = call_open,
+		.check = check_open,
+	},
+	{
+		.name = "OPEN existing",
+		.family = "OPEN",
+		.routes = IOCTL,
+		.errnos = { ENOMEM, EFAULT },
+		.prepare = prepare_existing,
+		.call = call_open,
+		.check = check_open,
+	},
+	{
+		.name = "OPEN anonymous",
+		.family = "OPEN",
+		.routes = IOCTL,
+		.errnos = { ENOMEM, EFAULT },
+		.prepare = prepare_anonymous,
+		.call = call_open,
+		.check = check_open,
+	},
+	{
+		.name = "OPEN pair",
+		.family = "OPEN",
+		.routes = IOCTL,
+		.errnos = { ENOMEM, EFAULT },
+		.prepare = prepare_pair,
+		.call = call_open,
+		.check = check_pair,
+	},
+	{
+		.name = "OPEN wait",
+		.family = "OPEN",
+		.routes = IOCTL,
+		.errnos = { ENOMEM, EFAULT },
+		.prepare = prepare_wait,
+		.call = call_open,
+		.check = check_wait,
+	},
+	{
+		.name = "OPEN, fd table full",
+		.family = "OPEN",
+		.routes = IOCTL,
+		.forks = true,
+		.errnos = { ENOMEM, EFAULT },
+		.elsewhere = { ENOMEM },
+		.prepare = prepare_crowded,
+		.call = call_open,
+		.check = check_open,
+	},
+	{
+		.name = "OPEN, no more files",
+		.family = "OPEN",
+		.routes = IOCTL,
+		.root = true,
+		.expect = -ENFILE,
+		.prepare = prepare_no_files,
+		.call = call_open_unprivileged,
+		.check = check_no_files,
+	},
+	{
+		.name = "UNLINK",
+		.routes = IOCTL,
+		.errnos = { EFAULT },
+		.prepare = prepare_unlink,
+		.call = call_unlink,
+		.check = check_unlink,
+	},
+	{
+		.name = "LIST",
+		.routes = IOCTL,
+		.errnos = { EFAULT },
+		.prepare = prepare_list,
+		.call = call_list,
+		.check = check_list,
+	},
+	{},
+};

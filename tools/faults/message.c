@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Sending, receiving, and what an endpoint is asked and told. */
+#include "faults.h"
+
+#define SHORT 100
+#define LONG 13000 /* four pieces of the kernel's memory */
+#define OLDER "older"
+
+static bool arrived(struct stage *stage, const char *buffer)
+{
+	return !memcmp(buffer, stage->payload, stage->len);
+}
+
+/* ---- SEND ---- */
+
+static void prepare_send(struct stage *stage, size_t len, unsigned int flags)
+{
+	stage->len = len;
+	stage->args.send = kt_send_args(stage->payload, len, 0, flags, 0);
+	/* Something that must stay where it is. */
+	if (!(flags & KPOST_SYNC))
+		must(stage, kt_post(stage->fds[1], OLDER, sizeof(OLDER), 0) == 0);
+}
+
+static void prepare_send_short(struct stage *stage)
+{
+	prepare_send(stage, SHORT, 0);
+}
+
+static void prepare_send_long(struct stage *stage)
+{
+	prepare_send(stage, LONG, 0);
+}
+
+static void prepare_send_dontwait(struct stage *stage)
+{
+	prepare_send(stage, SHORT, KPOST_DONTWAIT);
+}
+
+static void prepare_send_iovec(struct stage *stage)
+{
+	prepare_send(stage, LONG, KPOST_IOVEC);
+	stage_cut(stage, stage->payload);
+	stage->args.send.buf = (uintptr_t)stage->args.pieces;
+	stage->args.send.len = PIECES;
+}
+
+/* With somebody who waits for it. */
+static void prepare_send_sync(struct stage *stage)
+{
+	prepare_send(stage, SHORT, KPOST_SYNC);
+	stage->job_recv = kt_recv_args(stage->job_buffer, PAYLOAD_MAX, 0, kt_soon());
+	kt_start(&stage->job, stage->fds[0], KPOST_IOC_RECV, &stage->job_recv);
+	must(stage, kt_until(kt_stat(stage->fds[0]).waiting_receivers == 1));
+}
+
+static long call_send(struct stage *stage)
+{
+	return stage_do(stage, stage->fds[1], KPOST_IOC_SEND, &stage->args.send);
+}
+
+static void check_sent(struct stage *stage)
+{
+	char older[sizeof(OLDER)];
+
+	must(stage, kt_take(stage->fds[0], NULL, older, sizeof(older)) == sizeof(older));
+	must(stage, !strcmp(older, OLDER));
+	must(stage,
+	     kt_take(stage->fds[0], NULL, stage->job_buffer, PAYLOAD_MAX) == (long)stage->len);
+	must(stage, arrived(stage, stage->job_buffer));
+	must(stage, kt_stat(stage->fds[0]).queued_messages == 0);
+}
+
+static void check_sent_sync(struct stage *stage)
+{
+	must(stage, kt_join(&stage->job));
+	must(stage, stage->job.ret == (long)stage->len && arrived(stage, stage->job_buffer));
+	must(stage, kt_stat(stage->fds[0]).queued_messages == 0);
+}
+
+/* ---- RECV ---- */
+
+static void prepare_recv(struct stage *stage, size_t len, size_t room, unsigned int flags)
+{
+	stage->len = len;
+	must(stage, kt_post(stage->fds[1], stage->payload, len, 0) == 0);
+	stage->args.recv = kt_recv_args(kt_poison(stage->buffer, PAYLOAD_MAX), room, flags, 0);
+}
+
+static void prepare_recv_short(struct stage *stage)
+{
+	prepare_recv(stage, SHORT, PAYLOAD_MAX, 0);
+}
+
+static void prepare_recv_long(struct stage *stage)
+{
+	prepare_recv(stage, LONG, PAYLOAD_MAX, 0);
+}
+
+static void prepare_recv_dontwait(struct stage *stage)
+{
+	prepare_recv(stage, SHORT, PAYLOAD_MAX, KPOST_DONTWAIT);
+}
+
+static void prepare_recv_iovec(struct stage *stage)
+{
+	prepare_recv(stage, LONG, PAYLOAD_MAX, KPOST_IOVEC);
+	stage_cut(stage, stage->buffer);
+	stage->args.recv.buf = (uintptr_t)stage->args.pieces;
+	stage->args.recv.len = PIECES;
+}
+
+static void prepare_recv_truncate(struct stage *stage)
+{
+	prepare_recv(stage, LONG, SHORT, KPOST_TRUNCATE);
+}
+
+static void prepare_recv_too_long(struct stage *stage)
+{
+	prepare_recv(stage, LONG, SHORT, 0);
+}
+
+static long call_recv(struct stage *stage)
+{
+	return stage_do(stage, stage->fds[0], KPOST_IOC_RECV, &stage->args.recv);
+}
+
+static void check_received(struct stage *stage)
+{
+	must(stage, stage->ret == (long)stage->len && arrived(stage, stage->buffer));
+	must(stage, stage->args.recv.sequence == stage->before.st.sent);
+	must(stage, stage->args.recv.pid == (__u32)getpid());
+	must(stage, kt_stat(stage->fds[0]).queued_messages == 0);
+}
+
+static void check_truncated(struct stage *stage)
+{
+	must(stage, stage->ret == SHORT && !memcmp(stage->buffer, stage->payload, SHORT));
+	must(stage, stage->args.recv.size == LONG);
+	must(stage, kt_stat(stage->fds[0]).queued_messages == 0);
+}
+
+static void check_too_long(struct stage *stage)
+{
+	must(stage, stage->ret == -EMSGSIZE && stage->args.recv.size == LONG);
+	must(stage, kt_take(stage->fds[0], NULL, stage->buffer, PAYLOAD_MAX) == LONG);
+	must(stage, arrived(stage, stage->buffer));
+}
+
+/* ---- STAT, SETATTR ---- */
+
+static long call_stat(struct stage *stage)
+{
+	return stage_do(stage, stage->fds[0], KPOST_IOC_STAT, &stage->args.st);
+}
+
+static void check_stat(struct stage *stage)
+{
+	must(stage, kt_stat_same(stage->args.st, stage->before.st));
+}
+
+static void prepare_setattr(struct stage *stage)
+{
+	stage->args.set = (struct kpost_setattr){
+		.valid = KPOST_SET_MESSAGES | KPOST_SET_MODE,
+		.mode = 0640,
+		.messages = kt_stat(stage->fds[0]).messages + 1,
+	};
+}
+
+static long call_setattr(struct stage *stage)
+{
+	return stage_do(stage, stage->fds[0], KPOST_IOC_SETATTR, &stage->args.set);
+}
+
+static void check_setattr(struct stage *stage)
+{
+	must(stage, kt_stat(stage->fds[0]).messages == stage->args.set.messages);
+	must(stage, kt_stat(stage->fds[0]).mode == 0640);
+}
+
+const struct trial message_trials[] = {
+	{
+		.name = "SEND",
+		COMMAND("SEND", ALL_ROUTES),
+		.errnos = { EFAULT, ENOMEM },
+		.prepare = prepare_send_short,
+		.call = call_send,
+		.check = check_sent,
+	},
+	{
+		.name = "SEND multi-page",
+		COMMAND("SEND", ALL_ROUTES),
+		.errnos = { EFAULT, ENOMEM },
+		.prepare = prepare_send_long,
+		.call = call_send,
+		.check = check_sent,
+	},
+	{
+		.name = "SEND iovec",
+		COMMAND("SEND", NO_FIXED),
+		.errnos = { EFAULT, ENOMEM },
+		.prepare = prepare_send_iovec,
+		.call = call_send,
+		.check = check_sent,
+	},
+	{
+		.name = "SEND dontwait",
+		COMMAND("SEND", ALL_ROUTES),
+		.errnos = { EFAULT, ENOMEM },
+		.prepare = prepare_send_dontwait,
+		.call = call_send,
+		.check = check_sent,
+	},
+	{
+		.name = "SEND sync, receiver waiting",
+		COMMAND("SEND", ALL_ROUTES),
+		.errnos = { EFAULT, ENOMEM },
+		.prepare = prepare_send_sync,
+		.call = call_send,
+		.check = check_sent_sync,
+	},
+	{
+		.name = "RECV",
+		COMMAND("RECV", ALL_ROUTES),
+		.errnos = { EFAULT },
+		.prepare = prepare_recv_short,
+		.call = call_recv,
+		.check = check_received,
+	},
+	{
+		.name = "RECV multi-page",
+		COMMAND("RECV", ALL_ROUTES),
+		.errnos = { EFAULT },
+		.prepare = prepare_recv_long,
+		.call = call_recv,
+		.check = check_received,
+	},
+	{
+		.name = "RECV iovec",
+		COMMAND("RECV", NO_FIXED),
+		.errnos = { EFAULT, ENOMEM },
+		.prepare = prepare_recv_iovec,
+		.call = call_recv,
+		.check = check_received,
+	},
+	{
+		.name = "RECV truncate",
+		COMMAND("RECV", ALL_ROUTES),
+		.errnos = { EFAULT },
+		.prepare = prepare_recv_truncate,
+		.call = call_recv,
+		.check = check_truncated,
+	},
+	{
+		.name = "RECV EMSGSIZE",
+		COMMAND("RECV", ALL_ROUTES),
+		.errnos = { EFAULT },
+		.expect = -EMSGSIZE,
+		.prepare = prepare_recv_too_long,
+		.call = call_recv,
+		.check = check_too_long,
+	},
+	{
+		.name = "RECV dontwait",
+		COMMAND("RECV", ALL_ROUTES),
+		.errnos = { EFAULT },
+		.prepare = prepare_recv_dontwait,
+		.call = call_recv,
+		.check = check_received,
+	},
+	{
+		.name = "STAT",
+		COMMAND(NULL, NO_FIXED),
+		.errnos = { EFAULT },
+		.call = call_stat,
+		.check = check_stat,
+	},
+	{
+		.name = "SETATTR",
+		COMMAND(NULL, NO_FIXED),
+		.errnos = { EFAULT },
+		.prepare = prepare_setattr,
+		.call = call_setattr,
+		.check = check_setattr,
+	},
+	{},
+};
