@@ -44,7 +44,8 @@ struct outcome {
 
 /* A row of the table; in memory that the processes share. */
 struct row {
-	unsigned int steps; /* faults injected */
+	unsigned int steps; /* that the operation has */
+	unsigned int faults; /* injected; some steps fail twice */
 	unsigned int ours; /* of these, on behalf of kpost */
 	unsigned int quiet; /* of these, not told of */
 	unsigned int bad; /* unexpected */
@@ -56,7 +57,6 @@ struct row {
 		char text[SITE_SIZE];
 	} sites[SITES_MAX];
 	bool done;
-	bool skipped;
 };
 
 struct stage;
@@ -101,6 +101,7 @@ struct stage {
 	struct row *row;
 	unsigned int n; /* the step to fail, 0 for none */
 	struct fault fault;
+	bool again; /* the same step */
 	struct snapshot before, after;
 	long ret;
 
@@ -110,7 +111,6 @@ struct stage {
 	int fd; /* whatever the trial has opened */
 	int epoll;
 	struct io_uring ring;
-	pid_t worker;
 	struct kt_job job;
 
 	/* the arguments; unchanged by a call that fails */
@@ -142,7 +142,6 @@ int faults_open(void);
 void faults_filter(const char *filter);
 void faults_arm(struct stage *stage);
 void faults_disarm(struct stage *stage);
-pid_t faults_worker(void);
 
 /* Do @call with the fault armed that the stage says. */
 #define faulty(stage, call) \

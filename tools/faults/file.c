@@ -213,6 +213,7 @@ static unsigned int limit(void)
 static void prepare_sysctl(struct stage *stage)
 {
 	set_limit(stage, "5000");
+	must(stage, limit() == 5000); /* which opens the device, too */
 }
 
 static long call_sysctl(struct stage *stage)
@@ -277,7 +278,7 @@ const struct trial file_trials[] = {
 	},
 	{
 		.name = "poll",
-		FILE_TRIAL(NO_FIXED),
+		.routes = NO_FIXED,
 		.elsewhere = { EAGAIN, ENOMEM, EFAULT },
 		.prepare = prepare_ready,
 		.call = call_poll,
@@ -300,21 +301,21 @@ const struct trial file_trials[] = {
 	},
 	{
 		.name = "fdinfo",
-		FILE_TRIAL(IOCTL),
+		.routes = IOCTL,
 		.elsewhere = { ENOMEM, EFAULT },
 		.call = call_fdinfo,
 		.check = check_fdinfo,
 	},
 	{
 		.name = "/proc/net/kpost",
-		FILE_TRIAL(IOCTL),
+		.routes = IOCTL,
 		.elsewhere = { ENOMEM, EFAULT },
 		.call = call_procfs,
 		.check = check_procfs,
 	},
 	{
 		.name = "sysctl write",
-		FILE_TRIAL(IOCTL),
+		.routes = IOCTL,
 		.root = true,
 		.elsewhere = { ENOMEM, EFAULT },
 		.prepare = prepare_sysctl,

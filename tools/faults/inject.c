@@ -16,7 +16,11 @@
 #define DEBUGFS "/sys/kernel/debug/"
 #define CONSOLE_LEVEL 4 /* run has the kernel print what is more urgent */
 
-static int kmsg = -1, console = -1, nth = -1;
+#define WORKERS_MAX 2 /* one for operations that may wait, one for others */
+
+static int kmsg = -1, console = -1;
+static int nth[WORKERS_MAX];
+static unsigned int armed; /* how many of these */
 
 /* Before privileges are dropped. Returns 0 or -errno. */
 int faults_open(void)
@@ -89,14 +93,14 @@ void faults_filter(const char *filter)
 	}
 }
 
-/* The thread of io_uring's that works for this process, or 0. */
-pid_t faults_worker(void)
+/* The threads of io_uring's that work for this process. Returns how many. */
+static unsigned int find_workers(pid_t tids[WORKERS_MAX])
 {
 	DIR *dir = opendir("/proc/self/task");
 	struct dirent *entry;
-	pid_t tid = 0;
+	unsigned int count = 0;
 
-	while (dir && !tid && (entry = readdir(dir))) {
+	while (dir && count < WORKERS_MAX && (entry = readdir(dir))) {
 		char path[300], comm[16] = "";
 		int fd;
 
@@ -105,12 +109,12 @@ pid_t faults_worker(void)
 		if (fd < 0)
 			continue;
 		if (read(fd, comm, sizeof(comm) - 1) > 0 && !strncmp(comm, "iou-wrk", 7))
-			tid = atoi(entry->d_name);
+			tids[count++] = atoi(entry->d_name);
 		close(fd);
 	}
 	if (dir)
 		closedir(dir);
-	return tid;
+	return count;
 }
 
 /* The next record of the log, less its prefix; false if there is none. */
@@ -148,6 +152,22 @@ static void note_frame(struct fault *fault, const char *line)
 		 (int)strcspn(name, "/"), name);
 }
 
+/* What else is printed with a stack: the machine, and the registers of user space. */
+static bool of_dump(const char *line)
+{
+	static const char *const starts[] = {
+		"CPU: ", "Tainted: ", "Hardware name: ", "Call Trace:", "RIP: ", "Code: ",
+		"RSP: ", "RAX: ",     "RDX: ",		 "RBP: ",	"R10: ", "R13: "
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		if (!strncmp(line, starts[i], strlen(starts[i])))
+			return true;
+	}
+	return false;
+}
+
 /* What the log has to say of a fault, if there was one since. */
 static void read_log(struct fault *fault)
 {
@@ -167,49 +187,58 @@ static void read_log(struct fault *fault)
 		} else if (inside && line[0] == ' ') {
 			note_frame(fault, line);
 			inside = !strstr(line, "</TASK>");
-		} else if (!inside || (strncmp(line, "CPU: ", 5) && strncmp(line, "Tainted: ", 9) &&
-				       strncmp(line, "Hardware name: ", 15) &&
-				       strncmp(line, "Call Trace:", 11))) {
-			if (level >= CONSOLE_LEVEL)
-				dprintf(console, "%s\n", line);
+		} else if ((!inside || !of_dump(line)) && level >= CONSOLE_LEVEL) {
+			dprintf(console, "%s\n", line);
 		}
 	}
 }
 
-/* From here on the nth step of the thread that does the operation fails. */
+/* From here on the nth step fails of the thread that does the operation. */
 void faults_arm(struct stage *stage)
 {
+	pid_t tids[WORKERS_MAX] = { (pid_t)syscall(SYS_gettid) };
+	unsigned int count = 1, i;
 	char path[64];
 
 	if (!stage->n)
 		return;
-	if (stage->route == BY_WORKER && !stage->worker)
-		stage->worker = faults_worker();
-	snprintf(path, sizeof(path), "/proc/self/task/%d/fail-nth",
-		 stage->route == BY_WORKER ? stage->worker : (pid_t)syscall(SYS_gettid));
-	nth = open(path, O_RDWR | O_CLOEXEC);
-	if (nth < 0) {
-		fprintf(stderr, "# %s: %s\n", path, strerror(errno));
-		exit(1);
+	if (stage->route == BY_WORKER)
+		count = find_workers(tids);
+	for (i = 0; i < count; i++) {
+		snprintf(path, sizeof(path), "/proc/self/task/%d/fail-nth", tids[i]);
+		nth[i] = open(path, O_RDWR | O_CLOEXEC);
 	}
-	dprintf(nth, "%u", stage->n);
+	/* With nothing between this and the operation. */
+	for (i = 0; i < count; i++) {
+		if (nth[i] < 0 || dprintf(nth[i], "%u", stage->n) < 0) {
+			fprintf(stderr, "# %s: %s\n", path, strerror(errno));
+			exit(1);
+		}
+	}
+	armed = count;
 }
 
 /* Until here. */
 void faults_disarm(struct stage *stage)
 {
-	char left[16] = "";
+	bool injected = false;
 	int err = errno;
-	ssize_t len;
 
 	if (!stage->n)
 		return;
-	/* That it cannot be read is the fault's doing, if the call has not used it up. */
-	len = pread(nth, left, sizeof(left) - 1, 0);
-	stage->fault = (struct fault){ .injected = len > 0 && atoi(left) == 0 };
-	if (pwrite(nth, "0", 1, 0) != 1)
-		must(stage, pwrite(nth, "0", 1, 0) == 1);
-	close(nth);
+	while (armed) {
+		int fd = nth[--armed];
+		char left[16] = "";
+
+		/* The read itself fails where the fault is still to come. */
+		injected |= pread(fd, left, sizeof(left) - 1, 0) > 0 && atoi(left) == 0;
+		if (pwrite(fd, "0", 1, 0) != 1)
+			must(stage, pwrite(fd, "0", 1, 0) == 1);
+		close(fd);
+	}
+	stage->fault = (struct fault){ .injected = injected };
 	read_log(&stage->fault);
+	if (!injected)
+		stage->fault = (struct fault){};
 	errno = err;
 }

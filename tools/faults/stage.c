@@ -23,7 +23,7 @@ void stage_bad(struct stage *stage, const char *file, int line, const char *what
 	fflush(stdout);
 }
 
-/* A ring with one worker, which is there from the beginning. */
+/* A ring with one worker of each kind, both there from the beginning. */
 static void begin_ring(struct stage *stage)
 {
 	struct iovec pool = { .iov_base = stage->pool, .iov_len = POOL };
@@ -37,8 +37,11 @@ static void begin_ring(struct stage *stage)
 	sqe = uring_op(&stage->ring, stage->fds[0], KPOST_IOC_STAT, &st, 1);
 	sqe->flags |= IOSQE_ASYNC;
 	must(stage, uring_run(&stage->ring) == 0);
-	stage->worker = faults_worker();
-	must(stage, stage->worker > 0);
+	sqe = io_uring_get_sqe(&stage->ring);
+	io_uring_prep_write(sqe, stage->fds[1], stage->payload, 1, 0);
+	sqe->flags |= IOSQE_ASYNC;
+	must(stage, uring_run(&stage->ring) == 1);
+	must(stage, kt_take(stage->fds[0], NULL, stage->buffer, 1) == 1);
 }
 
 void stage_begin(struct stage *stage)
