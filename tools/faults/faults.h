@@ -45,7 +45,7 @@ struct outcome {
 /* A row of the table; in memory that the processes share. */
 struct row {
 	unsigned int steps; /* that the operation has */
-	unsigned int faults; /* injected; some steps fail twice */
+	unsigned int faults; /* injected: each step is walked twice */
 	unsigned int ours; /* of these, on behalf of kpost */
 	unsigned int quiet; /* of these, not told of */
 	unsigned int bad; /* unexpected */
@@ -101,7 +101,6 @@ struct stage {
 	struct row *row;
 	unsigned int n; /* the step to fail, 0 for none */
 	struct fault fault;
-	bool again; /* the same step */
 	struct snapshot before, after;
 	long ret;
 
