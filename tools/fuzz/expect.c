@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The errors that an operation may return: those that linux/kpost.h names for it,
+ * and those of the way that it went.
+ */
+#include <errno.h>
+
+#include "machine.h"
+
+#define ERRORS_MAX 12
+
+static const int general[ERRORS_MAX] = { EBADF, ENOTTY, EFAULT, EINVAL, E2BIG };
+
+static const int errors[KIND_COUNT][ERRORS_MAX] = {
+	[OP_OPEN] = { EACCES, EAGAIN, EEXIST, ENAMETOOLONG, ENOENT, ETIMEDOUT, EINTR, EPERM, EDQUOT,
+		      ENOSPC, EMFILE, ENOMEM },
+	[OP_UNLINK] = { EACCES, ENAMETOOLONG, ENOENT },
+	[OP_LIST] = { EINTR, ENAMETOOLONG },
+	[OP_SEND] = { EAGAIN, EDQUOT, EINTR, EMSGSIZE, ENOBUFS, ENOMEM, EPIPE, ETIMEDOUT },
+	[OP_RECV] = { EAGAIN, EINTR, EMSGSIZE, ENOMEM, EPIPE, ETIMEDOUT },
+	[OP_CALL] = { EAGAIN, ECONNRESET, EDQUOT, EINTR, EMSGSIZE, ENOBUFS, ENOMEM, EPIPE,
+		      ETIMEDOUT },
+	[OP_REPLY] = { EBUSY, ECANCELED, EMSGSIZE, ENOENT, ENOMEM },
+	[OP_REPLY_RECV] = { EBUSY, ECANCELED, EMSGSIZE, ENOENT, ENOMEM, EAGAIN, EINTR, EPIPE,
+			    ETIMEDOUT },
+	[OP_SETATTR] = { EPERM, EPIPE },
+	[OP_READ] = { EAGAIN, EINTR, EMSGSIZE },
+	[OP_WRITE] = { EAGAIN, EDQUOT, EINTR, EMSGSIZE, ENOBUFS, ENOMEM, EPIPE },
+	[OP_READV] = { EAGAIN, EINTR, EMSGSIZE, ENOMEM },
+	[OP_WRITEV] = { EAGAIN, EDQUOT, EINTR, EMSGSIZE, ENOBUFS, ENOMEM, EPIPE },
+};
+
+/* What io_uring says of its own accord. */
+static const int ring[ERRORS_MAX] = { EOPNOTSUPP, ECANCELED, ENOMEM, EINTR, EAGAIN, ENXIO };
+
+static bool among(const int list[ERRORS_MAX], int err)
+{
+	unsigned int i;
+
+	for (i = 0; i < ERRORS_MAX && list[i]; i++)
+		if (list[i] == err)
+			return true;
+	return false;
+}
+
+bool expect_errno(const struct operation *op, int err)
+{
+	bool kpost = operation_is_kpost(op->kind) && op->kind != OP_IOCTL;
+
+	if (!kpost && (op->kind < OP_READ || op->kind > OP_WRITEV))
+		return true;
+	if (among(general, err) || among(errors[op->kind], err))
+		return true;
+	/* Numbers of kpost's may be those of another kind of file, which the slot has. */
+	return op->via != VIA_CALL && op->via != VIA_COMPAT && among(ring, err);
+}

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The operations of kpost's: their structs, made of what an operation of the program
+ * says, and what is to be said of their results.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "machine.h"
+
+#define ANY_SIZE(cmd, size) _IOC(_IOC_DIR(cmd), _IOC_TYPE(cmd), _IOC_NR(cmd), size)
+
+static const struct {
+	unsigned long cmd;
+	bool answers; /* its struct is written to */
+} operations[KIND_COUNT] = {
+	[OP_INFO] = { KPOST_IOC_INFO, true },
+	[OP_OPEN] = { KPOST_IOC_OPEN, true },
+	[OP_UNLINK] = { KPOST_IOC_UNLINK, false },
+	[OP_LIST] = { KPOST_IOC_LIST, false },
+	[OP_SEND] = { KPOST_IOC_SEND, false },
+	[OP_RECV] = { KPOST_IOC_RECV, true },
+	[OP_CALL] = { KPOST_IOC_CALL, false },
+	[OP_REPLY] = { KPOST_IOC_REPLY, false },
+	[OP_REPLY_RECV] = { KPOST_IOC_REPLY_RECV, false },
+	[OP_STAT] = { KPOST_IOC_STAT, true },
+	[OP_SETATTR] = { KPOST_IOC_SETATTR, false },
+	[OP_IOCTL] = { _IO(KPOST_IOC_TYPE, 0x3f), false },
+};
+
+bool operation_is_kpost(enum kind kind)
+{
+	return kind >= OP_INFO && kind <= OP_IOCTL;
+}
+
+static void compose_name(char to[KPOST_NAME_MAX + 1], enum name name)
+{
+	switch (name) {
+	case NAME_A:
+	case NAME_B:
+	case NAME_COUNT:
+		to[0] = name == NAME_B ? 'b' : 'a';
+		break;
+	case NAME_LONG:
+		memset(to, 'l', KPOST_NAME_MAX);
+		break;
+	case NAME_ODD:
+		memcpy(to, "x \\\xff\"%s", 7);
+		break;
+	case NAME_EMPTY:
+		break;
+	case NAME_SLASH:
+		memcpy(to, "a/b", 3);
+		break;
+	case NAME_CONTROL:
+		memcpy(to, "a\n", 2);
+		break;
+	case NAME_ENDLESS:
+		memset(to, 'e', KPOST_NAME_MAX + 1);
+		break;
+	}
+}
+
+/* The ordinary case makes what the flags ask for; the rest is as wrong as it can be. */
+static void compose_open(struct kpost_open *arg, const struct operation *op)
+{
+	uint32_t makes = op->flags & (KPOST_OPEN_CREATE | KPOST_OPEN_ANONYMOUS);
+	static const uint32_t modes[] = { 0600, 0666, 0, 0444, 0222, 0066, 01777, 0 };
+
+	arg->flags = op->flags & 0x80 ? op->flags << 3 : op->flags;
+	arg->rights = op->rights ? op->rights & 7 : 7;
+	if (op->flags & KPOST_OPEN_PAIR)
+		arg->rights &= ~KPOST_RIGHT_SEND;
+	if (op->rights & 8)
+		arg->rights = op->rights;
+	if (makes || op->value & 32) {
+		arg->mode = modes[op->value % 8];
+		arg->messages = op->reply_len ? memory_length(op->reply_len) : 0;
+		arg->bytes = op->len ? memory_length(op->len) : 0;
+		if (op->value & 8)
+			arg->message_max = arg->bytes;
+		if (op->value & 16)
+			arg->message_max++;
+	}
+	if (op->flags & KPOST_OPEN_WAIT || op->value & 64)
+		arg->deadline = memory_deadline(op->deadline);
+	if (op->value & 128)
+		arg->send_fd = 1;
+	if (!(op->flags & KPOST_OPEN_ANONYMOUS) || op->name)
+		compose_name(arg->name, op->name);
+}
+
+static void compose_list(struct kpost_list *arg, const struct operation *op, struct work *work)
+{
+	static const uint32_t sizes[] = { sizeof(struct kpost_stat), 343, 400, 4096, 4097, 0, ~0u };
+
+	arg->count = memory_length(op->len);
+	arg->entry_size = op->value % 8 < 7 ? sizes[op->value % 8] : 345;
+	arg->buf = (uintptr_t)memory_address(op->buf, (uint64_t)arg->count * arg->entry_size);
+	if (op->flags & 1)
+		compose_name(arg->after, op->name);
+	work->most = arg->count;
+}
+
+/*
+ * The payload that @len and @memory say, in one, or with KPOST_IOVEC in @pieces.
+ * Returns how many bytes it has.
+ */
+static uint64_t compose_payload(__u64 *buf, __u64 *count, bool in_pieces,
+				struct kpost_iovec pieces[PIECES], enum memory memory,
+				enum length len)
+{
+	uint64_t total = 0;
+	unsigned int i;
+
+	*count = memory_length(len);
+	if (!in_pieces) {
+		*buf = (uintptr_t)memory_address(memory, *count);
+		return *count;
+	}
+	/* More than there are lead past them, into what other operations have there. */
+	for (i = 0; i < PIECES; i++) {
+		pieces[i].len = i % 4 == 3 ? 0 : memory_length(LEN_1 + (i + len) % 8);
+		pieces[i].base =
+			(uintptr_t)memory_address(i % 2 ? MEM_PRIVATE : memory, pieces[i].len);
+		if (i < *count)
+			total += pieces[i].len;
+	}
+	if (len == LEN_MOST)
+		pieces[1].len = INT64_MAX;
+	*buf = (uintptr_t)(memory == MEM_UNMAPPED || memory == MEM_PARTLY ?
+				   memory_place(memory, pieces, sizeof(*pieces) * PIECES) :
+				   pieces);
+	return *count <= PIECES && len != LEN_MOST ? total : UINT64_MAX;
+}
+
+static uint32_t priority(const struct operation *op)
+{
+	return op->value == 255 ? KPOST_PRIORITY_MAX + 1 :
+	       op->value == 254 ? KPOST_PRIORITY_MAX :
+				  op->value % 4;
+}
+
+static void compose_recv(struct kpost_recv *arg, const struct operation *op, struct work *work)
+{
+	arg->flags = op->flags;
+	arg->deadline = memory_deadline(op->deadline);
+	work->most = compose_payload(&arg->buf, &arg->len, op->flags & KPOST_IOVEC, work->pieces,
+				     op->buf, op->len);
+}
+
+static void compose_reply(struct kpost_reply *arg, const struct operation *op, struct work *work)
+{
+	unsigned int seen = world->tokens_seen;
+
+	arg->flags = op->flags;
+	arg->reserved = op->rights & 0x80;
+	arg->token =
+		op->value == 255 ? ~0ull :
+		op->value == 254 ? 0 :
+				   world->tokens[(seen + TOKENS - 1 - op->value % TOKENS) % TOKENS];
+	if (op->flags & KPOST_DROP && !op->len)
+		return;
+	compose_payload(&arg->buf, &arg->len, op->flags & KPOST_IOVEC, work->reply_pieces, op->buf,
+			op->len);
+}
+
+static void compose_reply_recv(struct kpost_reply_recv *arg, struct work *work)
+{
+	struct operation half = *me->op;
+	static const uint32_t sizes[] = { 0, 16, 4096, 4097, 100 };
+
+	/* rights has the flags of the other half, reply_buf and reply_len the payload. */
+	compose_recv(&work->recv, &half, work);
+	half.flags = half.rights;
+	half.rights = 0;
+	half.buf = half.reply_buf;
+	half.len = half.reply_len;
+	compose_reply(&work->reply, &half, work);
+	arg->reply = (uintptr_t)&work->reply;
+	arg->recv = (uintptr_t)&work->recv;
+	arg->reply_size = sizeof(work->reply);
+	arg->recv_size = sizeof(work->recv);
+	if (half.to == 1)
+		arg->reply = (uintptr_t)memory_place(half.buf, &work->reply, sizeof(work->reply));
+	if (half.to == 2)
+		arg->recv = (uintptr_t)memory_place(half.buf, &work->recv, sizeof(work->recv));
+	if (half.name)
+		*(half.name % 2 ? &arg->reply_size : &arg->recv_size) = sizes[half.name / 2];
+}
+
+static void compose_setattr(struct kpost_setattr *arg, const struct operation *op)
+{
+	arg->valid = op->flags;
+	if (op->flags & KPOST_SET_MODE)
+		arg->mode = op->value & 1 ? 0666 : op->value & 2 ? 01000 : 0600;
+	if (op->flags & KPOST_SET_UID)
+		arg->uid = op->value & 4 ? 1000 : op->value & 8 ? -1 : 0;
+	if (op->flags & KPOST_SET_GID)
+		arg->gid = op->value & 16 ? 1000 : op->value & 32 ? -1 : 0;
+	if (op->flags & KPOST_SET_MESSAGES)
+		arg->messages = memory_length(op->reply_len);
+	if (op->flags & KPOST_SET_BYTES)
+		arg->bytes = memory_length(op->len);
+	if (op->rights)
+		arg->reserved = op->rights & 1;
+	if (op->rights & 2)
+		arg->gid = 1;
+}
+
+static size_t struct_size(size_t now, enum size size)
+{
+	switch (size) {
+	case SIZE_SMALLER:
+		return now - 8;
+	case SIZE_LARGER:
+	case SIZE_LARGER_SET:
+		return now + 24;
+	case SIZE_ZERO:
+		return 0;
+	case SIZE_MOST:
+		return (1u << _IOC_SIZEBITS) - 1;
+	case SIZE_NOW:
+	case SIZE_COUNT:
+		break;
+	}
+	return now;
+}
+
+/* Make the operation's struct, and have the kernel's address for it. */
+void operation_compose(struct work *work)
+{
+	const struct operation *op = me->op;
+	size_t now = _IOC_SIZE(operations[op->kind].cmd), size = struct_size(now, op->size);
+	char *from = work->arg.bytes;
+
+	memset(&work->arg, 0, sizeof(work->arg));
+	work->most = 0;
+	switch (op->kind) {
+	case OP_OPEN:
+		compose_open(&work->arg.open, op);
+		work->most = INT32_MAX;
+		break;
+	case OP_UNLINK:
+		work->arg.unlink.flags = op->flags;
+		compose_name(work->arg.unlink.name, op->name);
+		break;
+	case OP_LIST:
+		compose_list(&work->arg.list, op, work);
+		break;
+	case OP_SEND:
+		work->arg.send.flags = op->flags;
+		work->arg.send.priority = priority(op);
+		work->arg.send.deadline = memory_deadline(op->deadline);
+		compose_payload(&work->arg.send.buf, &work->arg.send.len, op->flags & KPOST_IOVEC,
+				work->pieces, op->buf, op->len);
+		break;
+	case OP_RECV:
+		compose_recv(&work->arg.recv, op, work);
+		break;
+	case OP_CALL:
+		work->arg.call.flags = op->flags;
+		work->arg.call.priority = priority(op);
+		work->arg.call.deadline = memory_deadline(op->deadline);
+		compose_payload(&work->arg.call.buf, &work->arg.call.len, op->flags & KPOST_IOVEC,
+				work->pieces, op->buf, op->len);
+		work->most = compose_payload(&work->arg.call.reply_buf, &work->arg.call.reply_len,
+					     op->flags & KPOST_REPLY_IOVEC, work->reply_pieces,
+					     op->reply_buf, op->reply_len);
+		break;
+	case OP_REPLY:
+		compose_reply(&work->arg.reply, op, work);
+		break;
+	case OP_REPLY_RECV:
+		compose_reply_recv(&work->arg.reply_recv, work);
+		break;
+	case OP_SETATTR:
+		compose_setattr(&work->arg.setattr, op);
+		break;
+	}
+	work->cmd = ANY_SIZE(operations[op->kind].cmd, size);
+	if (op->kind == OP_IOCTL)
+		work->cmd = op->value & 1 ? _IO(KPOST_IOC_TYPE, op->value) : 0x5401u + op->value;
+	if (op->size == SIZE_LARGER_SET)
+		work->arg.bytes[now + 11] = 1;
+	if (size > sizeof(work->arg)) {
+		memset(me->big, 0, size);
+		from = memcpy(me->big, &work->arg, now);
+	}
+	work->address = op->at == MEM_PRIVATE ? from : memory_place(op->at, from, size);
+}
+
+static long compat_ioctl(int fd, unsigned long cmd, const void *arg)
+{
+	long ret;
+
+	__asm__ volatile("int $0x80"
+			 : "=a"(ret)
+			 : "a"(54L), "b"((long)fd), "c"(cmd), "d"(arg)
+			 : "memory", "r8", "r9", "r10", "r11", "cc");
+	return (int)ret;
+}
+
+/* Is its struct as it was, when it returned that? */
+static bool leaves_struct(const struct operation *op, long ret)
+{
+	if (op->kind == OP_REPLY_RECV || op->kind == OP_IOCTL)
+		return false;
+	if (!operations[op->kind].answers)
+		return true;
+	if (op->kind == OP_OPEN)
+		return ret < 0 && ret != -EFAULT;
+	return ret == -EBADF || ret == -EINVAL || ret == -E2BIG;
+}
+
+/* Do it as a system call. Returns what that does, or -errno. */
+long operation_ioctl(struct work *work)
+{
+	const struct operation *op = me->op;
+	int fd = me->slots[op->fd];
+	struct work before = *work;
+	long ret;
+
+	if (op->via == VIA_COMPAT) {
+		ret = compat_ioctl(fd, work->cmd, work->address);
+	} else {
+		ret = ioctl(fd, work->cmd, work->address);
+		if (ret < 0)
+			ret = -errno;
+	}
+	if (work->address == work->arg.bytes && leaves_struct(op, ret) &&
+	    memcmp(&before.arg, &work->arg, sizeof(before.arg)))
+		machine_found("operation %u changed its struct and returned %ld", me->index, ret);
+	return ret;
+}
+
+/* What came of it, by whatever way. */
+void operation_judge(const struct operation *op, struct work *work, long ret)
+{
+	world->results[op->kind * RESULTS + (ret < 0 ? -ret % RESULTS : 0)] = 1;
+	if (ret < 0) {
+		if (!expect_errno(op, -ret))
+			machine_found("operation %td (kind %u, via %u) returned error %ld",
+				      op - world->program.operations, op->kind, op->via, -ret);
+		return;
+	}
+	if (operation_is_kpost(op->kind) && op->kind != OP_IOCTL && (uint64_t)ret > work->most)
+		machine_found("operation %td (kind %u, via %u) returned %ld, above %llu",
+			      op - world->program.operations, op->kind, op->via, ret,
+			      (unsigned long long)work->most);
+	if ((op->kind == OP_RECV || op->kind == OP_REPLY_RECV) && op->at == MEM_PRIVATE) {
+		const struct kpost_recv *recv = op->kind == OP_RECV ? &work->arg.recv : &work->recv;
+
+		if (recv->token && recv->message_flags & KPOST_MESSAGE_CALL)
+			world->tokens[world->tokens_seen++ % TOKENS] = recv->token;
+	}
+}
