@@ -300,7 +300,10 @@ TEST_F(leak, uninitialised_bytes_are_in_no_struct_of_any_size)
 
 static char wide[WIDE];
 
-/* leave the secret in as much free memory of each size as there is at hand */
+/*
+ * Leave the secret in as much free memory of each size as there is at hand.  Kernels
+ * that clear what they allocate hide what this is for: boot them with init_on_alloc=0.
+ */
 static void strew(struct __test_metadata *_metadata, int sender, int receiver)
 {
 	for (size_t i = 0; i < WIDE; i += sizeof(SECRET) - 1)

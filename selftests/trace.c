@@ -164,10 +164,12 @@ TEST(proc_shows_what_stays_once_while_others_go)
 	}
 	proc = open("/proc/net/kpost", O_RDONLY | O_CLOEXEC);
 	ASSERT_LE(0, proc);
-	ASSERT_EQ(1, read(proc, text, 1));
+	/* more lines than go, and not all of them */
+	have = read(proc, text, 4096);
+	ASSERT_LT(0, have);
 	for (int i = 0; i < GONE; i++)
 		close(fds[i]);
-	for (have = 1; len > 0 && have < (ssize_t)sizeof(text) - 1; have += len)
+	for (; len > 0 && have < (ssize_t)sizeof(text) - 1; have += len)
 		len = read(proc, text + have, sizeof(text) - 1 - (size_t)have);
 	ASSERT_EQ(0, len);
 	text[have] = '\0';
