@@ -87,29 +87,27 @@ static void check_pair(struct stage *stage)
 	check_open(stage);
 }
 
-/* Is the thread blocked in an ioctl(2) that opens? */
-static bool opening(pid_t tid)
+/* Does the thread wait in the module?  A fault may have it wait elsewhere. */
+static bool waiting(pid_t tid)
 {
-	unsigned long op = 0;
-	char path[64];
+	char path[64], where[64] = "";
 	FILE *file;
-	int number;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
+	snprintf(path, sizeof(path), "/proc/self/task/%d/wchan", tid);
 	file = fopen(path, "re");
 	if (!file)
 		return false;
-	if (fscanf(file, "%d %*x %lx", &number, &op) != 2 || number != SYS_ioctl)
-		op = 0;
+	if (!fgets(where, sizeof(where), file))
+		where[0] = '\0';
 	fclose(file);
-	return op == KPOST_IOC_OPEN;
+	return !strcmp(where, "kpost_waiter_wait");
 }
 
 static long make_awaited(void *arg)
 {
 	struct stage *stage = arg;
 
-	if (!kt_until(opening(getpid())))
+	if (!kt_until(waiting(getpid())))
 		return -ETIMEDOUT;
 	return kt_create(stage->other, KPOST_RIGHT_RECV);
 }
