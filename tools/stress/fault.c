@@ -58,7 +58,8 @@ bool faults_start(void)
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		set(kinds[i], "verbose", "0");
 		set(kinds[i], "task-filter", "Y");
-		set(kinds[i], "stacktrace-depth", "32");
+		/* How far from where it fails the module is, at most; to look costs. */
+		set(kinds[i], "stacktrace-depth", strstr(kinds[i], "page") ? "32" : "12");
 		snprintf(text, sizeof(text), "0x%llx", start);
 		set(kinds[i], "require-start", text);
 		snprintf(text, sizeof(text), "0x%llx", end);

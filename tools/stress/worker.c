@@ -148,9 +148,15 @@ static void watch(struct worker *worker, int *epoll, unsigned int events)
 {
 	struct epoll_event event = { .events = events };
 
+	int err;
+
 	*epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (*epoll < 0 ||
-	    epoll_ctl(*epoll, EPOLL_CTL_ADD, worker->fds[worker->slot->mailbox], &event))
+	/* What it allocates while it asks the module counts as the module's. */
+	while ((err = epoll_ctl(*epoll, EPOLL_CTL_ADD, worker->fds[worker->slot->mailbox],
+				&event)) &&
+	       errno == ENOMEM)
+		worker->slot->enomem++;
+	if (err)
 		_exit(3);
 }
 
