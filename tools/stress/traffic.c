@@ -100,14 +100,14 @@ static bool too_long(uint64_t since)
 	return stood > SECOND && stood > SECOND + starved_since(since);
 }
 
-/* A mailbox with a message in it, from which nobody takes one. */
+/* A mailbox with a message in it or a sender at its door, from which nobody takes one. */
 static void look_at_mailbox(struct run *run, unsigned int i)
 {
 	struct kpost_stat st = stat_of(run->traffic->fds[i]);
 	struct look *look = &run->mailboxes[i];
 
-	if (st.received != look->progress || !st.queued_messages || !run->receivers[i] ||
-	    run->traffic->tail) {
+	if (st.received != look->progress || !(st.queued_messages || st.waiting_senders) ||
+	    !run->receivers[i] || run->traffic->tail) {
 		*look = (struct look){ st.received, now(), st.received, false };
 	} else if (too_long(look->since)) {
 		stuck(run, "mailbox", i, look->since);
