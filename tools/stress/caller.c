@@ -30,6 +30,7 @@ void call_one(struct worker *worker, unsigned char *buf)
 	item_fill((struct item *)buf, slot->index, dispatch->number, SERVICE, call.len);
 	__atomic_store_n(&slot->next, dispatch->number + 1, __ATOMIC_RELEASE);
 	slot->operations++;
+	slot->syncs = true;
 	sqe = way >= 4 ? ring_entry(worker) : NULL;
 	if (sqe) {
 		ring_prepare(sqe, worker->fds[SERVICE], KPOST_IOC_CALL, &call);
@@ -37,6 +38,7 @@ void call_one(struct worker *worker, unsigned char *buf)
 	} else {
 		result = operate(worker->fds[SERVICE], KPOST_IOC_CALL, &call);
 	}
+	slot->syncs = false;
 	worker_count(worker, result);
 	dispatch->result = result;
 	__atomic_store_n(&slot->head, slot->head + 1, __ATOMIC_RELEASE);

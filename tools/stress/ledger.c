@@ -289,6 +289,21 @@ uint64_t ledger_receipts(const struct ledger *ledger)
 	return sum;
 }
 
+/*
+ * Was this withdrawn by a signal, and sent again when the system call was restarted?
+ * Then whoever received it has it by another sequence number.
+ */
+static bool restarted(const struct ledger *ledger, const struct held *held)
+{
+	const struct slot *sender = &ledger->traffic->slots[held->sender];
+	uint16_t state = ledger->state[held->sender][held->number];
+	uint32_t sequence = ledger->sequence[held->sender][held->number];
+
+	if (!(state & RECEIVED) || !(state & SYNC) || !sender->restarts[held->mailbox])
+		return false;
+	return !sequence || sequence != held->sequence;
+}
+
 /* What was in the hands of the dead: those first of whom it is known. */
 static void settle_held(struct ledger *ledger)
 {
@@ -303,6 +318,8 @@ static void settle_held(struct ledger *ledger)
 			if (held->sender >= ledger->traffic->count || !ledger->state[held->sender])
 				continue;
 			state = ledger->state[held->sender][held->number];
+			if (known && restarted(ledger, held))
+				continue;
 			/* Withdrawn at the last moment, or put back. */
 			if (state & FAILED || (!known && state & RECEIVED))
 				continue;

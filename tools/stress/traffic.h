@@ -100,7 +100,7 @@ struct slot {
 	uint64_t next; /* the next message's number */
 	uint64_t head; /* notes finished */
 	uint64_t enomem, efault, cancelled, timed_out;
-	bool syncs; /* waits for receipt */
+	bool syncs; /* waits for receipt or a reply */
 	uint64_t restarts[MAILBOXES]; /* how often that may have been restarted */
 	uint64_t odd; /* errors that nothing explains */
 	int64_t odd_error;
