@@ -67,6 +67,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	coverage_limit_faults();
 	kernel_init();
 	machine_init(&hooks);
+	machine_start();
 	atexit(save_coverage);
 	return 0;
 }

@@ -506,32 +506,39 @@ static void watch(unsigned int round)
 	}
 }
 
-const char *machine_run(void)
+/* Have lanes. The sooner, the less of the caller's memory they are burdened with. */
+void machine_start(void)
 {
-	unsigned int i, round;
+	unsigned int i;
 	int status;
 
-	if (!executor) {
-		world->round = 0;
-		world->cleaned = 0;
-		world->go = 0;
-		for (i = 0; i < LANES; i++) {
-			world->lanes[i].steps = 0;
-			world->lanes[i].tid = 0;
-		}
-		executor = fork();
-		if (executor < 0)
-			machine_die("fork");
-		if (!executor) {
-			execute();
-			_exit(2);
-		}
-		while (!world->lanes[0].tid) {
-			wait_for(&world->lanes[0].steps, 0, MS);
-			if (waitpid(executor, &status, WNOHANG) == executor)
-				machine_die("the lanes do not start: status %x", status);
-		}
+	world->round = 0;
+	world->cleaned = 0;
+	world->go = 0;
+	for (i = 0; i < LANES; i++) {
+		world->lanes[i].steps = 0;
+		world->lanes[i].tid = 0;
 	}
+	executor = fork();
+	if (executor < 0)
+		machine_die("fork");
+	if (!executor) {
+		execute();
+		_exit(2);
+	}
+	while (!world->lanes[0].tid) {
+		wait_for(&world->lanes[0].steps, 0, MS);
+		if (waitpid(executor, &status, WNOHANG) == executor)
+			machine_die("the lanes do not start: status %x", status);
+	}
+}
+
+const char *machine_run(void)
+{
+	unsigned int round;
+
+	if (!executor)
+		machine_start();
 	reset_world();
 	round = ++world->round;
 	wake(&world->round);

@@ -123,6 +123,7 @@ struct machine_hooks {
 };
 
 void machine_init(const struct machine_hooks *with);
+void machine_start(void);
 /* Runs world->program. Returns NULL, or what is wrong with the kernel. */
 const char *machine_run(void);
 bool machine_may_plant(void);
