@@ -62,7 +62,7 @@ static unsigned long section_address(const char *section)
 	return address;
 }
 
-/* The list has a section and an offset a line. */
+/* The list has a section and an offset a line, and what is not for here. */
 static void read_blocks(const char *path)
 {
 	FILE *file = fopen(path, "r");
@@ -71,7 +71,7 @@ static void read_blocks(const char *path)
 	if (!file)
 		err(2, "%s", path);
 	while (block < blocks + BLOCKS_MAX &&
-	       fscanf(file, "%31s %lx", block->section, &block->offset) == 2) {
+	       fscanf(file, "%31s %lx%*[^\n]", block->section, &block->offset) == 2) {
 		unsigned long start = section_address(block->section);
 
 		if (start) {

@@ -69,7 +69,7 @@ static void random_operation(struct operation *op)
 	memset(op, 0, sizeof(*op));
 	op->lane = below(LANES);
 	/* Half of them send and receive. */
-	op->kind = one_in(2) ? OP_SEND + below(OP_REPLY_RECV - OP_SEND + 1) : 1 + below(OP_SETTLE);
+	op->kind = one_in(2) ? OP_SEND + below(OP_REPLY_RECV - OP_SEND + 1) : 1 + below(OP_PLANT);
 	op->fd = op->kind >= OP_INFO && op->kind <= OP_LIST ? 0 : 1 + below(2);
 	op->to = 3 + below(4);
 	op->value = below(8);
