@@ -87,33 +87,31 @@ static void check_pair(struct stage *stage)
 	check_open(stage);
 }
 
-/* Does the thread wait in the module?  A fault may have it wait elsewhere. */
-static bool waiting(pid_t tid)
+/* Does the thread whose wchan this is wait in the module?  A fault may have it wait elsewhere. */
+static bool waiting(int wchan)
 {
-	char path[64], where[64] = "";
-	FILE *file;
+	char where[64] = "";
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/wchan", tid);
-	file = fopen(path, "re");
-	if (!file)
-		return false;
-	if (!fgets(where, sizeof(where), file))
-		where[0] = '\0';
-	fclose(file);
-	return !strcmp(where, "kpost_waiter_wait");
+	return pread(wchan, where, sizeof(where) - 1, 0) > 0 && !strcmp(where, "kpost_waiter_wait");
 }
 
 static long make_awaited(void *arg)
 {
 	struct stage *stage = arg;
 
-	if (!kt_until(waiting(getpid())))
+	if (!kt_until(waiting(stage->fd)))
 		return -ETIMEDOUT;
 	return kt_create(stage->other, KPOST_RIGHT_RECV);
 }
 
+/* The thread opens nothing before its time: the table of fds is everybody's. */
 static void prepare_wait(struct stage *stage)
 {
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/wchan", getpid());
+	stage->fd = open(path, O_RDONLY | O_CLOEXEC);
+	must(stage, stage->fd >= 0 && kt_device() >= 0);
 	stage->args.open = kt_open_args(stage->other, KPOST_RIGHT_SEND, KPOST_OPEN_WAIT);
 	kt_start_fn(&stage->job, make_awaited, stage);
 }
@@ -122,6 +120,7 @@ static void check_wait(struct stage *stage)
 {
 	must(stage, kt_join(&stage->job) && stage->job.ret >= 0);
 	must(stage, close((int)stage->job.ret) == 0);
+	must(stage, close(stage->fd) == 0);
 	check_closed(stage);
 }
 
