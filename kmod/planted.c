@@ -71,7 +71,8 @@ static void plant_bad_shift(void)
 	unsigned int bits = 32;
 
 	OPTIMIZER_HIDE_VAR(bits);
-	pr_debug("%d\n", 1 << bits);
+	bits = 1 << bits;
+	OPTIMIZER_HIDE_VAR(bits);
 }
 
 static void plant_expire(struct timer_list *timer)
