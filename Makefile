@@ -49,7 +49,8 @@ faults: lib ## fail each allocation and user copy of each operation in turn
 fuzz: lib ## look for what no test does, guided by coverage [TIME=5m]
 	@tools/fuzz/run $(if $(TIME),--time $(TIME))
 
-stress: lib ## everything at once, each message accounted for [TIME=2m] [KERNEL=] [FULL=1]
+stress: module lib ## everything at once, each message accounted for [TIME=2m] [KERNEL=] [FULL=1]
+	@$(MAKE) -C tools/stress
 	@tools/stress/run --kernel $(KERNEL) $(if $(TIME),--time $(TIME)) $(if $(FULL),--full)
 
 model: ## check the model of the protocol, and that it fails when weakened
