@@ -151,12 +151,23 @@ TEST_F(passing, endpoint_over_a_socket_keeps_its_rights_and_speaks_for_its_user)
 	EXPECT_EQ(ATTACKER, self->recv.gid);
 }
 
-/* and so is the payer, though root has opened it, whom no limit holds */
+static long post_until_refused(int fd)
+{
+	static const char block[4000];
+	long err;
+
+	do
+		err = kt_post(fd, block, sizeof(block), 0);
+	while (!err);
+	return err;
+}
+
+/* and so is the payer: whoever opened it has a whole share left */
 TEST_F(passing, endpoint_over_a_socket_is_paid_for_by_its_user)
 {
-	static char block[4000];
-	int status, fd;
+	unsigned int theirs, ours;
 	pid_t pid;
+	int fd;
 
 	if (geteuid() != 0)
 		SKIP(return, "a network namespace of one's own needs root");
@@ -166,28 +177,22 @@ TEST_F(passing, endpoint_over_a_socket_is_paid_for_by_its_user)
 	fd = kt_open_device();
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(kt_device(), dup2(fd, kt_device()));
+	ASSERT_EQ(0, be_victim());
 	fd = kt_mailbox(0, 4 << 20, 0);
 	ASSERT_LE(0, fd);
-	pid = kt_fork();
+	pid = fork_attacker(ATTACKER);
 	if (pid == 0) {
-		long err;
-		int got;
-
 		close(fd);
-		if (child_become(ATTACKER, ATTACKER))
-			_exit(126);
-		got = take_fd(self->socks[1]);
-		do
-			err = kt_post(got, block, sizeof(block), 0);
-		while (!err);
-		_exit((int)-err);
+		_exit((int)-post_until_refused(take_fd(self->socks[1])));
 	}
 	ASSERT_EQ(0, pass_fd(self->socks[0], fd));
-	status = kt_exit_status(pid);
-	EXPECT_EQ(EDQUOT, status);
-	EXPECT_GE((1 << 20) / 4000, kt_stat(fd).queued_messages);
-	EXPECT_LE((1 << 20) / 8000, kt_stat(fd).queued_messages);
-	EXPECT_EQ(0, kt_post(fd, block, sizeof(block), 0));
+	EXPECT_EQ(EDQUOT, kt_exit_status(pid));
+	theirs = kt_stat(fd).queued_messages;
+	EXPECT_GE((1 << 20) / 4000, theirs);
+	EXPECT_LE((1 << 20) / 8000, theirs);
+	EXPECT_EQ(-EDQUOT, post_until_refused(fd));
+	ours = kt_stat(fd).queued_messages - theirs;
+	EXPECT_EQ(theirs, ours);
 }
 
 TEST_HARNESS_MAIN
