@@ -34,7 +34,8 @@ static void prepare_call(struct stage *stage)
 	must(stage, server_waits(stage));
 	stage->len = REPLY;
 	stage->args.call = kt_call_args(stage->payload, REQUEST,
-					kt_poison(stage->buffer, PAYLOAD_MAX), PAYLOAD_MAX, 0);
+					kt_poison(stage->buffer, PAYLOAD_MAX), PAYLOAD_MAX,
+					kt_soon());
 }
 
 static void cut_call(struct stage *stage)
@@ -99,7 +100,8 @@ static void prepare_reply(struct stage *stage)
 	char request[REQUEST];
 
 	stage->len = REPLY;
-	stage->job_call = kt_call_args(stage->payload, REQUEST, stage->job_buffer, PAYLOAD_MAX, 0);
+	stage->job_call =
+		kt_call_args(stage->payload, REQUEST, stage->job_buffer, PAYLOAD_MAX, kt_soon());
 	kt_start(&stage->job, stage->fds[1], KPOST_IOC_CALL, &stage->job_call);
 	must(stage,
 	     kt_recv(stage->fds[0], &recv, request, sizeof(request), 0, kt_soon()) == REQUEST);
@@ -151,7 +153,7 @@ static void prepare_reply_recv(struct stage *stage)
 {
 	prepare_reply(stage);
 	must(stage, kt_post(stage->fds[1], stage->payload, REQUEST, 0) == 0);
-	stage->args.recv = kt_recv_args(stage->buffer, PAYLOAD_MAX, 0, 0);
+	stage->args.recv = kt_recv_args(stage->buffer, PAYLOAD_MAX, 0, kt_soon());
 	stage->args.reply_recv = (struct kpost_reply_recv){
 		.reply = (uintptr_t)&stage->args.reply,
 		.recv = (uintptr_t)&stage->args.recv,

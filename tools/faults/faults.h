@@ -67,6 +67,7 @@ struct trial {
 	unsigned int routes;
 	bool root; /* the others are done by an unprivileged user */
 	bool bare; /* without a mailbox and a ring */
+	bool once; /* takes too long to be walked twice */
 	bool forks; /* each attempt in a process of its own */
 	const char *filter; /* only faults below this function, or "[kpost]" */
 	int errnos[ERRNOS_MAX]; /* that the interface documents and a fault may give */

@@ -84,7 +84,8 @@ static void prepare_recv(struct stage *stage, size_t len, size_t room, unsigned 
 {
 	stage->len = len;
 	must(stage, kt_post(stage->fds[1], stage->payload, len, 0) == 0);
-	stage->args.recv = kt_recv_args(kt_poison(stage->buffer, PAYLOAD_MAX), room, flags, 0);
+	stage->args.recv =
+		kt_recv_args(kt_poison(stage->buffer, PAYLOAD_MAX), room, flags, kt_soon());
 }
 
 static void prepare_recv_short(struct stage *stage)
