@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # How a program of tools/ is built; included by the Makefile of its directory, which
-# sets PROGRAM and, where it needs more, LIBS and DEFINES.  The top Makefile sets BUILD,
+# sets PROGRAM and, where it needs others, LIBS, DEFINES and PEDANTIC.  The top Makefile sets BUILD,
 # CFLAGS, PREFIX, DESTDIR and VERSION.
 
-BUILD  ?= $(abspath ../../build)
-CFLAGS ?= -O2 -g
+BUILD    ?= $(abspath ../../build)
+CFLAGS   ?= -O2 -g
+PEDANTIC ?= -Wpedantic
 
 override BUILD := $(abspath $(BUILD))
 OBJ := $(BUILD)/obj/$(PROGRAM)
 LIB := $(BUILD)/lib/libkpost.a
 OBJECTS := $(patsubst %.c,$(OBJ)/%.o,$(wildcard *.c))
 
-ALL_CFLAGS := -std=gnu11 -Wall -Wextra -Wpedantic -Wmissing-prototypes -D_GNU_SOURCE -pthread \
+ALL_CFLAGS := -std=gnu11 -Wall -Wextra $(PEDANTIC) -Wmissing-prototypes -D_GNU_SOURCE -pthread \
 	$(DEFINES) -I$(CURDIR)/../../lib -I$(CURDIR)/../../uapi $(CFLAGS)
 
 all: $(BUILD)/bin/$(PROGRAM)
