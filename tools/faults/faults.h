@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Every operation, with a fault injected into each of its steps in turn.
+ * Every operation, with a fault injected at each site in turn.
  *
  * A *trial* is one operation by one *route*: ioctl(2), a command of io_uring's, or
  * the same done by a worker of io_uring's.  A trial runs in a process of its own, on
@@ -16,8 +16,8 @@
 #include "../../selftests/kpost_test.h"
 #include "../../selftests/uring_test.h"
 
-#define SITES_MAX 160
-#define SITE_SIZE 320
+#define PLACES_MAX 160
+#define PLACE_SIZE 320
 #define OUTCOMES_MAX 8
 #define ERRNOS_MAX 6
 
@@ -34,7 +34,7 @@ struct fault {
 	bool told; /* not all are: some callers ask for silence */
 	bool ours; /* on behalf of kpost */
 	char kind[32]; /* failslab, fail_page_alloc, fail_usercopy */
-	char site[SITE_SIZE]; /* return addresses, up to kpost's */
+	char place[PLACE_SIZE]; /* return addresses, up to kpost's */
 };
 
 struct outcome {
@@ -44,18 +44,18 @@ struct outcome {
 
 /* A row of the table; in memory that the processes share. */
 struct row {
-	unsigned int steps; /* that the operation has */
+	unsigned int sites; /* where the operation can fail, loops counted as often as they go */
 	unsigned int faults; /* injected: each step is walked twice */
 	unsigned int ours; /* of these, on behalf of kpost */
 	unsigned int quiet; /* of these, not told of */
 	unsigned int bad; /* unexpected */
 	unsigned int outcomes_count;
 	struct outcome outcomes[OUTCOMES_MAX];
-	unsigned int sites_count;
+	unsigned int places_count;
 	struct {
 		bool ours;
-		char text[SITE_SIZE];
-	} sites[SITES_MAX];
+		char text[PLACE_SIZE];
+	} places[PLACES_MAX];
 	bool done;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Faults: fail-nth of a thread has its nth step fail, and the kernel's log tells
+ * Faults: fail-nth of a thread has it fail at the nth site, and the kernel's log tells
  * which that was.
  *
  * The log's records of a fault are read here and go no further: the console's level
@@ -140,7 +140,7 @@ static bool next_record(char *line, size_t size, int *level)
 /* Add a line of the stack, unless it is of the faults' own functions. */
 static void note_frame(struct fault *fault, const char *line)
 {
-	size_t len = strlen(fault->site);
+	size_t len = strlen(fault->place);
 	const char *name = line + 1;
 
 	if (fault->ours || !strchr(line, '+') || name[0] == '?' ||
@@ -148,7 +148,7 @@ static void note_frame(struct fault *fault, const char *line)
 	    !strncmp(name, "fail_dump", 9))
 		return;
 	fault->ours = strstr(line, "[kpost]");
-	snprintf(fault->site + len, sizeof(fault->site) - len, "%s%.*s", len ? " < " : "",
+	snprintf(fault->place + len, sizeof(fault->place) - len, "%s%.*s", len ? " < " : "",
 		 (int)strcspn(name, "/"), name);
 }
 
@@ -193,7 +193,7 @@ static void read_log(struct fault *fault)
 	}
 }
 
-/* From here on the nth step fails of the thread that does the operation. */
+/* From here on the thread that does the operation fails at the nth site. */
 void faults_arm(struct stage *stage)
 {
 	pid_t tids[WORKERS_MAX] = { (pid_t)syscall(SYS_gettid) };

@@ -121,11 +121,11 @@ static void print_row(unsigned int i)
 	const struct row *row = trials[i].row;
 	unsigned int ours = 0, j;
 
-	for (j = 0; j < row->sites_count; j++)
-		ours += row->sites[j].ours;
-	printf("%-30s %-21s %5u %6u %5u %5u %5u %5u ", trials[i].trial->name,
-	       routes[trials[i].route], row->steps, row->faults, row->ours, ours,
-	       row->sites_count - ours, row->quiet);
+	for (j = 0; j < row->places_count; j++)
+		ours += row->places[j].ours;
+	printf("%-30s %-21s %5u %6u %5u %6u %5u %5u ", trials[i].trial->name,
+	       routes[trials[i].route], row->sites, row->faults, row->ours, ours,
+	       row->places_count - ours, row->quiet);
 	for (j = 0; j < row->outcomes_count; j++)
 		printf(" %s:%u",
 		       row->outcomes[j].ret ? strerrorname_np(-(int)row->outcomes[j].ret) : "ok",
@@ -133,11 +133,11 @@ static void print_row(unsigned int i)
 	printf("%s\n", row->bad ? " UNEXPECTED" : "");
 }
 
-/* All sites of kpost's that the operations of one family reached by one route. */
+/* The operations of one family by one route, and all places of kpost's that they fail at. */
 static void print_family(const char *family, enum route route)
 {
-	const char *seen[SITES_MAX];
-	unsigned int sites = 0, steps = 0, i, j, k;
+	const char *seen[PLACES_MAX];
+	unsigned int places = 0, sites = 0, i, j, k;
 
 	for (i = 0; i < count; i++) {
 		const struct row *row = trials[i].row;
@@ -145,17 +145,17 @@ static void print_family(const char *family, enum route route)
 		if (trials[i].route != route || !trials[i].trial->family ||
 		    strcmp(trials[i].trial->family, family))
 			continue;
-		steps += row->ours;
-		for (j = 0; j < row->sites_count; j++) {
-			for (k = 0; k < sites && strcmp(seen[k], row->sites[j].text); k++)
+		sites += row->sites;
+		for (j = 0; j < row->places_count; j++) {
+			for (k = 0; k < places && strcmp(seen[k], row->places[j].text); k++)
 				;
-			if (row->sites[j].ours && k == sites && sites < SITES_MAX)
-				seen[sites++] = row->sites[j].text;
+			if (row->places[j].ours && k == places && places < PLACES_MAX)
+				seen[places++] = row->places[j].text;
 		}
 	}
-	if (steps)
-		printf("%-30s %-21s %5s %6s %5u %5u\n", family, routes[route], "", "", steps,
-		       sites);
+	if (sites)
+		printf("%-30s %-21s %5u %6s %5s %6u\n", family, routes[route], sites, "", "",
+		       places);
 }
 
 int main(int argc, char **argv)
@@ -179,11 +179,11 @@ int main(int argc, char **argv)
 	for (i = 0; i < count; i++)
 		passed += run(i);
 
-	printf("\n%-30s %-21s %5s %6s %5s %5s %5s %5s  %s\n", "operation", "by", "steps", "faults",
-	       "kpost", "sites", "other", "quiet", "outcomes");
+	printf("\n%-30s %-21s %5s %6s %5s %6s %5s %5s  %s\n", "operation", "by", "sites", "faults",
+	       "kpost", "places", "other", "quiet", "outcomes");
 	for (i = 0; i < count; i++)
 		print_row(i);
-	printf("\nadded up:\n");
+	printf("\nof all of a kind:\n");
 	for (i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
 		for (j = BY_IOCTL; j < ROUTES; j++)
 			print_family(families[i], j);

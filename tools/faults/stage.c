@@ -15,11 +15,11 @@ void stage_bad(struct stage *stage, const char *file, int line, const char *what
 	stage->row->bad++;
 	printf("# %s:%d: not so: %s\n", base ? base + 1 : file, line, what);
 	if (stage->n)
-		printf("#   step %u, result %ld, %s%s\n", stage->n, stage->ret,
+		printf("#   site %u, result %ld, %s%s\n", stage->n, stage->ret,
 		       stage->fault.told ? stage->fault.kind : "no fault told",
 		       stage->fault.injected ? "" : " (not injected)");
 	if (stage->fault.told)
-		printf("#   at %s\n", stage->fault.site);
+		printf("#   at %s\n", stage->fault.place);
 	fflush(stdout);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "faults.h"
 
-#define STEPS_MAX 1000 /* no operation has so many */
+#define SITES_MAX 1000 /* no operation has so many */
 
 static bool among(const int errnos[ERRNOS_MAX], long ret)
 {
@@ -49,15 +49,15 @@ static void note_fault(struct row *row, const struct fault *fault)
 	row->quiet += !fault->told;
 	if (!fault->told)
 		return;
-	for (i = 0; i < row->sites_count; i++) {
-		if (!strcmp(row->sites[i].text, fault->site))
+	for (i = 0; i < row->places_count; i++) {
+		if (!strcmp(row->places[i].text, fault->place))
 			return;
 	}
-	if (i == SITES_MAX)
+	if (i == PLACES_MAX)
 		return;
-	row->sites_count++;
-	row->sites[i].ours = fault->ours;
-	strcpy(row->sites[i].text, fault->site);
+	row->places_count++;
+	row->places[i].ours = fault->ours;
+	strcpy(row->places[i].text, fault->place);
 }
 
 /* After a call that failed: as before it, and now it works. */
@@ -123,14 +123,14 @@ static void walk_once(struct stage *stage)
 			attempt_apart(stage);
 		else
 			attempt(stage);
-	} while (stage->fault.injected && !stage->row->bad && stage->n < STEPS_MAX);
-	must(stage, stage->n < STEPS_MAX);
-	stage->row->steps = stage->n - 1;
+	} while (stage->fault.injected && !stage->row->bad && stage->n < SITES_MAX);
+	must(stage, stage->n < SITES_MAX);
+	stage->row->sites = stage->n - 1;
 }
 
 /*
  * Twice: now and then the kernel takes memory that it keeps, for a slab or a detector,
- * and the steps behind that have other numbers the next time.
+ * and the sites behind that have other numbers the next time.
  */
 void trial_walk(struct stage *stage)
 {
@@ -141,7 +141,7 @@ void trial_walk(struct stage *stage)
 	walk_once(stage);
 	if (!stage->row->bad && !stage->trial->once)
 		walk_once(stage);
-	/* One that reached no step of kpost's has shown nothing. */
+	/* One that reached no site of kpost's has shown nothing. */
 	must(stage, stage->row->ours || !stage->trial->errnos[0]);
 	stage->n = 0;
 	if (limited)
