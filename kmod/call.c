@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/fs.h>
+#include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -125,8 +127,11 @@ static int call_abandon(struct kpost_mailbox *mailbox, struct kpost_call_state *
 	lockdep_assert_held(&mailbox->lock);
 	*trash = NULL;
 	if (!call->received) {
+		/* A receiver may keep the request for long, but not the room with it. */
 		if (request->state != KPOST_TAKEN)
 			*trash = request;
+		else
+			swap(*trash, call->reply);
 		kpost_message_withdraw(mailbox, request, wakes);
 		return err;
 	}
@@ -308,6 +313,39 @@ static int call_answer(struct kpost_endpoint *endpoint, struct kpost_call_state 
 }
 
 /*
+ * Fill the claimed @call's room with @from, if given, and clear the user's token at
+ * @used, if given, without a page fault: one that never ends would keep the room from
+ * a caller that leaves.  Returns 0 or -EFAULT.
+ */
+static int reply_fill(struct kpost_call_state *call, struct iov_iter *from, u64 __user *used)
+{
+	int err = 0;
+
+	pagefault_disable();
+	if (from && call->reply) {
+		call->reply->size = iov_iter_count(from);
+		err = kpost_message_copy_in(call->reply, from);
+	}
+	if (!err && used && put_user(0, used))
+		err = -EFAULT;
+	pagefault_enable();
+	return err;
+}
+
+/* Have all of that in memory, which may take for ever. Returns 0, -EFAULT or -EINTR. */
+static int reply_fault_in(const struct iov_iter *from, u64 __user *used)
+{
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	if (from && fault_in_iov_iter_readable(from, iov_iter_count(from)))
+		return -EFAULT;
+	if (used && fault_in_writeable((char __user *)used, sizeof(*used)))
+		return -EFAULT;
+	cond_resched();
+	return 0;
+}
+
+/*
  * Reply as @arg says.  @used, if given, is where the user keeps the token; it is
  * cleared when that is used up, which has to be known to work before.
  */
@@ -327,21 +365,20 @@ static long reply(struct kpost_operand *op, const struct kpost_reply *arg, u64 _
 	if (err)
 		return err;
 
-	call = call_claim(endpoint, arg->token, iov_iter_count(&payload.iter));
-	err = PTR_ERR_OR_ZERO(call);
-	if (err)
-		goto out;
-	if (call->reply && !drop) {
-		call->reply->size = iov_iter_count(&payload.iter);
-		err = kpost_message_copy_in(call->reply, &payload.iter);
-	}
-	if (!err && used)
-		err = put_user(0, used);
-	if (err)
+	do {
+		struct iov_iter from = payload.iter;
+
+		call = call_claim(endpoint, arg->token, iov_iter_count(&from));
+		err = PTR_ERR_OR_ZERO(call);
+		if (err)
+			break;
+		if (likely(!reply_fill(call, drop ? NULL : &from, used))) {
+			err = call_answer(endpoint, call, drop ? -ECONNRESET : 0);
+			break;
+		}
 		call_unclaim(endpoint, call);
-	else
-		err = call_answer(endpoint, call, drop ? -ECONNRESET : 0);
-out:
+		err = reply_fault_in(drop ? NULL : &payload.iter, used);
+	} while (!err);
 	kpost_payload_release(&payload);
 	return err;
 }

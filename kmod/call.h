@@ -8,8 +8,9 @@
  * is sent, so that a reply needs nothing that could run out.
  *
  * A replier claims the call, copies its reply into the room with no lock held,
- * and commits.  A caller that leaves in between only clears @caller: the room
- * stays with the replier until it is done.
+ * and commits.  It takes no page fault meanwhile: if it needs one it gives up the
+ * claim, has the page brought in, and begins again.  A caller that leaves in between
+ * only clears @caller: the room stays with the replier until it is done, soon.
  */
 #ifndef KPOST_CALL_H
 #define KPOST_CALL_H

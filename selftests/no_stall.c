@@ -180,10 +180,14 @@ TEST_F(stall, no_stall_by_a_sender_whose_list_of_pieces_faults)
 	kt_start(&self->job, self->fd, KPOST_IOC_SEND, &send);
 	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
 	EXPECT_GT(100, fastest_of_five(use_mailbox(_metadata, self->fd)));
+	/* what was read of the list already is not read again */
+	*(struct kpost_iovec *)(self->page - sizeof(first)) =
+		(struct kpost_iovec){ (uintptr_t)"wrong", 5 };
 	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
 	ASSERT_TRUE(kt_join(&self->job));
 	EXPECT_EQ(0, self->job.ret);
 	EXPECT_EQ(5, kt_take(self->fd, NULL, self->buf, 64));
+	EXPECT_EQ(0, memcmp(self->buf, "piece", 5));
 }
 
 /* what it took stays its own, and in its place, until it has it or leaves */
@@ -291,7 +295,6 @@ static long reply_from(void *arg)
 	return kt_reply(self->fd, token, self->page, 8);
 }
 
-/* and while it is stuck, nobody else can use the token */
 TEST_F(stall, no_stall_by_a_replier_whose_payload_faults)
 {
 	char answer[16];
@@ -304,8 +307,6 @@ TEST_F(stall, no_stall_by_a_replier_whose_payload_faults)
 	memcpy(self->buf, &recv.token, sizeof(recv.token));
 	kt_start_fn(&self->job, reply_from, self);
 	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
-	EXPECT_REFUSED(EBUSY, self->fd, kt_reply(self->fd, recv.token, "mine", 4));
-	EXPECT_REFUSED(EBUSY, self->fd, kt_drop(self->fd, recv.token));
 	EXPECT_GT(100, fastest_of_five(use_mailbox(_metadata, self->fd)));
 	EXPECT_FALSE(kt_done(&caller));
 	ASSERT_EQ(0, release(self->uffd, self->page, "answered"));
@@ -315,6 +316,30 @@ TEST_F(stall, no_stall_by_a_replier_whose_payload_faults)
 	EXPECT_EQ(8, caller.ret);
 	EXPECT_EQ(0, memcmp(answer, "answered", 8));
 	EXPECT_EQ(-ENOENT, kt_reply(self->fd, recv.token, "mine", 4));
+}
+
+/* another can reply meanwhile, and then it is too late for the one that is stuck */
+TEST_F(stall, no_stall_of_a_replier_by_another)
+{
+	char answer[16];
+	struct kpost_call call = kt_call_args("ask", 3, answer, sizeof(answer), kt_soon());
+	struct kpost_recv recv;
+	struct kt_job caller;
+
+	kt_start(&caller, self->fd, KPOST_IOC_CALL, &call);
+	ASSERT_EQ(3, kt_recv(self->fd, &recv, self->buf, 64, 0, kt_soon()));
+	memcpy(self->buf, &recv.token, sizeof(recv.token));
+	kt_start_fn(&self->job, reply_from, self);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	EXPECT_EQ(0, kt_reply(self->fd, recv.token, "mine", 4));
+	ASSERT_TRUE(kt_join(&caller));
+	EXPECT_EQ(4, caller.ret);
+	EXPECT_EQ(0, memcmp(answer, "mine", 4));
+	EXPECT_FALSE(kt_done(&self->job));
+	ASSERT_EQ(0, release(self->uffd, self->page, "answered"));
+	ASSERT_TRUE(kt_join(&self->job));
+	EXPECT_EQ(-ENOENT, self->job.ret);
+	EXPECT_EQ(0, memcmp(answer, "mine", 4));
 }
 
 /* its caller can leave meanwhile, by its deadline */
@@ -455,6 +480,105 @@ TEST_F(stall, no_stall_of_the_end_by_a_message_that_comes_back)
 
 /* ---- what the stuck ones hold --------------------------------------------------- */
 
+static long poll_in(void *arg)
+{
+	struct pollfd pfd = { *(int *)arg, POLLIN, 0 };
+
+	/* for ever: at the end of its time poll(2) would look once more */
+	return poll(&pfd, 1, -1) == 1 ? pfd.revents : -errno;
+}
+
+/* a message that comes back is told to those who poll, as a new one is */
+TEST_F(stall, no_stall_of_pollers_by_a_message_that_comes_back)
+{
+	pid_t pid;
+
+	ASSERT_EQ(0, kt_post(self->fd, "x", 1, 0));
+	pid = fork_stuck(_metadata, self->fd, true, -1);
+	kt_start_fn(&self->job, poll_in, &self->fd);
+	ASSERT_TRUE(kt_until(kt_asleep(self->job.tid)));
+	EXPECT_FALSE(kt_done(&self->job));
+	EXPECT_LE(0, kt_kill(pid));
+	ASSERT_TRUE(kt_join(&self->job)) TH_LOG("it is back, and nobody was told");
+	EXPECT_EQ(POLLIN, self->job.ret);
+}
+
+/* and goes to where it was, whichever comes back first */
+TEST_F(stall, no_stall_of_the_order_by_messages_that_come_back)
+{
+	for (int first = 0; first < 2; first++) {
+		uint64_t sent = kt_stat(self->fd).sent;
+		struct kpost_recv recv;
+		pid_t pids[2];
+
+		for (int i = 0; i < 3; i++) {
+			ASSERT_EQ(0, kt_post(self->fd, "x", 1, 0));
+		}
+		for (int i = 0; i < 2; i++)
+			pids[i] = fork_stuck(_metadata, self->fd, true, -1);
+		EXPECT_LE(0, kt_kill(pids[first]));
+		EXPECT_LE(0, kt_kill(pids[!first]));
+		for (int i = 1; i <= 3; i++) {
+			ASSERT_EQ(1, kt_take(self->fd, &recv, self->buf, 64));
+			EXPECT_EQ(sent + i, recv.sequence);
+		}
+	}
+}
+
+/* what is being copied when its sender leaves was not sent, however the copy ends */
+static void leave_while_copied(struct __test_metadata *_metadata, FIXTURE_DATA(stall) *self,
+			       bool calls, bool killed)
+{
+	struct kpost_send send = kt_send_args("gone", 4, 0, KPOST_SYNC, kt_soon());
+	struct kpost_recv recv = kt_recv_args(self->page - 2, 64, KPOST_DONTWAIT, 0);
+	struct kpost_call call = kt_call_args("gone", 4, self->buf, 64, kt_soon());
+	struct kpost_stat before = kt_stat(self->fd), after;
+	struct kt_job sender;
+	pid_t pid = 0;
+
+	if (calls)
+		kt_start(&sender, self->fd, KPOST_IOC_CALL, &call);
+	else
+		kt_start(&sender, self->fd, KPOST_IOC_SEND, &send);
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).queued_messages == 1));
+	if (killed) {
+		pid = fork_stuck(_metadata, self->fd, true, -1);
+	} else {
+		kt_start(&self->job, self->fd, KPOST_IOC_RECV, &recv);
+		ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	}
+	ASSERT_EQ(0, kt_signal(&sender, SIGUSR1));
+	ASSERT_TRUE(kt_join(&sender));
+	EXPECT_EQ(-EINTR, sender.ret);
+	if (killed) {
+		EXPECT_LE(0, kt_kill(pid));
+	} else {
+		ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+		ASSERT_TRUE(kt_join(&self->job));
+		EXPECT_EQ(-EAGAIN, self->job.ret);
+	}
+	EXPECT_EQ(-EAGAIN, kt_take(self->fd, NULL, self->buf, 64));
+	after = kt_stat(self->fd);
+	EXPECT_EQ(before.received, after.received);
+	EXPECT_EQ(before.dropped + 1, after.dropped);
+	EXPECT_EQ(0, after.queued_bytes);
+	EXPECT_EQ(0, after.open_calls);
+}
+
+TEST_F(stall, no_stall_of_a_sender_that_leaves_by_its_receiver)
+{
+	ASSERT_EQ(0, kt_handle(SIGUSR1, 0));
+	leave_while_copied(_metadata, self, false, true);
+	leave_while_copied(_metadata, self, false, false);
+}
+
+TEST_F(stall, no_stall_of_a_caller_that_leaves_by_its_receiver)
+{
+	ASSERT_EQ(0, kt_handle(SIGUSR1, 0));
+	leave_while_copied(_metadata, self, true, true);
+	leave_while_copied(_metadata, self, true, false);
+}
+
 #define SHARE	(1 << 20)	/* what a user may have */
 #define HELD	(1 << 16)	/* what a stuck send has of it */
 #define SENDS	32		/* more than fit */
@@ -546,6 +670,66 @@ TEST_F(stall, no_stall_of_others_by_memory_that_stuck_sends_hold)
 	EXPECT_LE(0, ms);
 	EXPECT_GT(1000, ms);
 	EXPECT_EQ(whole, child_run(share_of, &owner));
+}
+
+static long receive_to(void *arg)
+{
+	FIXTURE_DATA(stall) *self = arg;
+
+	return kt_recv(self->fd, NULL, self->page, 8, 0, kt_soon());
+}
+
+/* half of a caller's share is room for a reply; it has it back when it is killed */
+static void expect_room_back(struct __test_metadata *_metadata, FIXTURE_DATA(stall) *self,
+			     bool replies)
+{
+	uid_t owner = 12345;
+	struct kpost_recv recv;
+	int device, whole;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		SKIP(return, "a network namespace of one's own needs root");
+	ASSERT_EQ(0, unshare(CLONE_NEWNET));
+	device = kt_open_device(); /* the other one is in the old namespace */
+	ASSERT_LE(0, dup2(device, kt_device()));
+	ASSERT_EQ(0, child_write("/proc/sys/net/kpost/user_bytes", "1048576"));
+	close(self->fd);
+	self->fd = kt_mailbox(4, 4096, 512);
+	whole = child_run(share_of, &owner);
+	ASSERT_LT(8, whole);
+
+	pid = kt_fork();
+	if (pid == 0) {
+		if (child_become(owner, owner))
+			_exit(126);
+		_exit(kt_call(self->fd, "ask", 3, malloc(SHARE / 2), SHARE / 2, 0) != 0);
+	}
+	if (replies) {
+		ASSERT_EQ(3, kt_recv(self->fd, &recv, self->buf, 64, 0, kt_soon()));
+		memcpy(self->buf, &recv.token, sizeof(recv.token));
+	}
+	kt_start_fn(&self->job, replies ? reply_from : receive_to, self);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	EXPECT_GT(whole, 1 + child_run(share_of, &owner)) TH_LOG("this would not show it");
+	EXPECT_LE(0, kt_kill(pid));
+	/* the request, or the call that was received, still counts */
+	EXPECT_LE(whole - 1, child_run(share_of, &owner));
+	/* a request that was withdrawn is not received, the next message is */
+	ASSERT_EQ(0, kt_post(self->fd, "next", 4, 0));
+	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+	ASSERT_TRUE(kt_join(&self->job));
+	EXPECT_EQ(replies ? -ECANCELED : 4, self->job.ret);
+}
+
+TEST_F(stall, no_stall_of_a_callers_share_by_its_replier)
+{
+	expect_room_back(_metadata, self, true);
+}
+
+TEST_F(stall, no_stall_of_a_callers_share_by_its_receiver)
+{
+	expect_room_back(_metadata, self, false);
 }
 
 /* the mailbox closes under one that is stuck, and the close does not wait for it */

@@ -65,6 +65,13 @@ inline call_abandon(c)
 	if
 	:: !call[c].received ->
 		mine = message[c].state != TAKEN;
+#ifndef WEAK_REQUEST
+		if
+		:: message[c].state == TAKEN ->
+			call[c].reply = false
+		:: else
+		fi;
+#endif
 		withdraw(c)
 	:: else ->
 #ifndef WEAK_ABANDON
@@ -80,6 +87,7 @@ inline call_abandon(c)
 		fi
 #endif
 	fi;
+	assert(mine || call[c].claimed || !call[c].reply);
 	call[c].left = true
 }
 
@@ -125,8 +133,8 @@ inline call_message(c)
 }
 
 /*
- * reply(): call_claim(), the copy, and call_unclaim() or call_answer().  It may fault,
- * and it may be KPOST_DROP.
+ * reply(): call_claim(), the copy, and call_unclaim() or call_answer().  A page may be
+ * missing, after which it is done again or not, and it may be KPOST_DROP.
  */
 inline call_reply(c)
 {
