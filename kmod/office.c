@@ -131,7 +131,11 @@ static void office_opener_add(struct kpost_office *office, struct office_opener 
 	rb_insert_color(&opener->by_name, &office->awaited);
 }
 
-/* Tell those who wait for @name that it was given; a few at a time, not locked. */
+/*
+ * Tell those who wait for @name that it was given; a few at a time, not locked.  Once it
+ * has gone those who are left wait for the next that is given: else who opens it, has it
+ * closed, and waits again would keep this from ending.
+ */
 void kpost_office_announce(struct kpost_office *office, const char *name)
 {
 	struct kpost_wakes wakes = {};
@@ -140,7 +144,8 @@ void kpost_office_announce(struct kpost_office *office, const char *name)
 
 	do {
 		mutex_lock(&office->lock);
-		while ((opener = office_opener_find(office, name)) && !kpost_wakes_full(&wakes)) {
+		while (kpost_office_find(office, name) &&
+		       (opener = office_opener_find(office, name)) && !kpost_wakes_full(&wakes)) {
 			rb_erase(&opener->by_name, &office->awaited);
 			kpost_waiter_done(&opener->waiter, 0, &wakes);
 		}
