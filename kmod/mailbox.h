@@ -6,7 +6,8 @@
  * received, so what is TAKEN counts, and a message that goes back always fits.
  *
  * While a receiver waits the queue is empty: whoever brings a message hands it
- * to the first receiver that has room for it, and it is never queued.  A
+ * to the first receiver that has room for it, and it is never queued, unless that
+ * takes too long to be done in one go, see mailbox_settle().  A
  * sender that waits for room is served in the order of its message's priority,
  * and whoever gives room back admits its message; the sender learns of it
  * afterwards.  So no waiter ever has to try again, and none that leaves takes

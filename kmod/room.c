@@ -43,8 +43,9 @@ bool kpost_mailbox_finished(const struct kpost_mailbox *mailbox)
 }
 
 /*
- * Hand @message to the first waiting receiver that has room for it, if any.  It is
- * left to be queued if that takes too long, and handed over by mailbox_settle().
+ * Hand @message, which is the next, to the first waiting receiver that has room for it,
+ * if any.  It is left to be queued if that takes too long, and then handed over by
+ * mailbox_settle().
  */
 static bool mailbox_hand_over(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			      struct kpost_wakes *wakes)
@@ -71,6 +72,19 @@ static bool mailbox_hand_over(struct kpost_mailbox *mailbox, struct kpost_messag
 	return false;
 }
 
+/* Hand @message over or leave it to be queued, behind those that are to be settled first. */
+static bool mailbox_place(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			  struct kpost_wakes *wakes)
+{
+	if (likely(kpost_queue_empty(&mailbox->queue)))
+		return mailbox_hand_over(mailbox, message, wakes);
+	message->state = KPOST_QUEUED;
+	wakes->events |= EPOLLIN;
+	if (!list_empty(&mailbox->waiting))
+		wakes->more = true;
+	return false;
+}
+
 /* Take @message in, for which there is room. */
 void kpost_mailbox_admit(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			 struct kpost_wakes *wakes)
@@ -80,7 +94,7 @@ void kpost_mailbox_admit(struct kpost_mailbox *mailbox, struct kpost_message *me
 	mailbox->bytes += message->size;
 	message->node.order = ++mailbox->sent;
 	trace_kpost_send(mailbox->id, message->node.order, message->size, message->node.priority);
-	if (!mailbox_hand_over(mailbox, message, wakes))
+	if (!mailbox_place(mailbox, message, wakes))
 		kpost_queue_add(&mailbox->queue, &message->node);
 }
 
@@ -89,7 +103,7 @@ void kpost_mailbox_put_back(struct kpost_mailbox *mailbox, struct kpost_message 
 			    struct kpost_wakes *wakes)
 {
 	lockdep_assert_held(&mailbox->lock);
-	if (!mailbox_hand_over(mailbox, message, wakes))
+	if (!mailbox_place(mailbox, message, wakes))
 		kpost_queue_add_ordered(&mailbox->queue, &message->node);
 }
 
@@ -157,7 +171,8 @@ static void mailbox_settle(struct kpost_mailbox *mailbox, struct kpost_wakes *wa
 	while ((message = kpost_mailbox_first(&mailbox->queue)) && !list_empty(&mailbox->waiting) &&
 	       !kpost_wakes_full(wakes)) {
 		kpost_queue_del(&mailbox->queue, &message->node);
-		kpost_mailbox_put_back(mailbox, message, wakes);
+		if (!mailbox_hand_over(mailbox, message, wakes))
+			kpost_queue_add_ordered(&mailbox->queue, &message->node);
 	}
 	kpost_mailbox_let_in(mailbox, wakes);
 	if (kpost_mailbox_finished(mailbox))

@@ -8,7 +8,8 @@
 #define ENDPOINTS 1
 #define TASKS (SENDERS + RECEIVERS)
 #define MAX_MESSAGES 1
-#define MAX_BYTES 1
+#define LARGE 1
+#define max_bytes 1
 #define NONE 15
 #define UNSET 0
 

@@ -4,10 +4,6 @@
  * that it has taken; @room_for, how long one may be.
  */
 
-/* The queue is served in the order in which the messages came. */
-#define not_before(i, m) (!queue??[eval(message[i].order), eval(i)] || message[i].order >= message[m].order)
-#define is_first(m) (not_before(0, m) && not_before(1, m) && not_before(SENDERS - 1, m))
-
 /* wait_for_message(), called with the lock held */
 inline wait_for_message(t)
 {
@@ -50,7 +46,7 @@ inline take_message(t)
 	:: small_room(t) ->
 		room_for = 1
 	:: true ->
-		room_for = MAX_BYTES
+		room_for = LARGE
 	fi;
 	if
 	:: len(queue) > 0 ->

@@ -32,7 +32,11 @@ chan queue = [SENDERS] of { byte, byte };	/* order, message */
 chan pending = [SENDERS] of { byte };	/* message */
 chan waiting = [RECEIVERS] of { byte };	/* task */
 
-#define has_room(m) (messages < MAX_MESSAGES && bytes + message[m].size <= MAX_BYTES)
+/* The queue is served in the order in which the messages came. */
+#define not_before(i, m) (!queue??[eval(message[i].order), eval(i)] || message[i].order >= message[m].order)
+#define is_first(m) (not_before(0, m) && not_before(1, m) && not_before(SENDERS - 1, m))
+
+#define has_room(m) (messages < MAX_MESSAGES && bytes + message[m].size <= max_bytes)
 #define admits(m) (has_room(m) && len(pending) == 0)
 #define finished (anonymous && senders == 0 && messages == 0)
 
@@ -97,6 +101,7 @@ inline hand_over(m)
 			waiter[who].room = message[m].size;
 			waiter_done(who, EMSGSIZE)
 		:: else ->
+			assert(is_first(m));
 			message[m].state = TAKEN;
 			waiter[who].message = m;
 			handed = true;
@@ -118,17 +123,35 @@ inline hand_over(m)
 	fi
 }
 
+/* mailbox_place() */
+inline place(m)
+{
+	if
+#ifndef WEAK_PLACE
+	:: len(queue) > 0 ->
+		message[m].state = QUEUED;
+		if
+		:: len(waiting) > 0 ->
+			more = true
+		:: else
+		fi
+#endif
+	:: else ->
+		hand_over(m)
+	fi
+}
+
 /* kpost_mailbox_admit() */
 inline admit(m)
 {
 	d_step {
 		messages++;
 		bytes = bytes + message[m].size;
-		assert(messages <= MAX_MESSAGES && bytes <= MAX_BYTES);
+		assert(messages <= MAX_MESSAGES && bytes <= max_bytes);
 		sent++;
 		message[m].order = sent
 	}
-	hand_over(m);
+	place(m);
 	if
 	:: !handed ->
 		queue!message[m].order, m
@@ -140,7 +163,13 @@ inline admit(m)
 /* kpost_mailbox_put_back() */
 inline put_back(m)
 {
-	hand_over(m);
+	place(m);
+	put_in_order(m)
+}
+
+/* kpost_queue_add_ordered(), unless it was handed over */
+inline put_in_order(m)
+{
 	if
 	:: !handed ->
 #ifdef WEAK_ORDER
@@ -207,7 +236,8 @@ inline settle()
 	do
 	:: len(queue) > 0 && len(waiting) > 0 && !wakes_full ->
 		queue?_, next;
-		put_back(next)
+		hand_over(next);
+		put_in_order(next)
 	:: len(queue) > 0 && len(waiting) > 0 && wakes_full ->
 		more = true;
 		break

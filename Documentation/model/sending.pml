@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Senders, synchronous ones too, and receivers at one mailbox, while it is unlinked
- * and closes.  The first message is as large as the mailbox, the others half of it.
+ * and closes.  The first message is twice as large as the others, which may be all that the
+ * mailbox has room for.
  */
 #ifndef SENDERS
 #define SENDERS 3
@@ -10,13 +11,14 @@
 #define ENDPOINTS RECEIVERS
 #define TASKS (SENDERS + RECEIVERS)
 #define MAX_MESSAGES 2
-#define MAX_BYTES 2
+#define LARGE 2
 #define NONE 15
 
 mtype = { PENDING, QUEUED, TAKEN };
 #define UNSET 0
 mtype = { OK, WAITS, LEFT, EPIPE, EAGAIN, EMSGSIZE, ECONNRESET, GONE };
 
+byte max_bytes = LARGE;
 bool shutdown;	/* all receivers get a signal */
 byte running = TASKS;
 
@@ -148,11 +150,17 @@ init {
 		:: wakes_max = 2
 #endif
 		fi;
+		if
+		:: true
+#if SENDERS < 3
+		:: max_bytes = LARGE + 1
+#endif
+		fi;
 		do
 		:: i < TASKS ->
 			if
 			:: i < SENDERS ->
-				message[i].size = (i == 0 -> MAX_BYTES : 1);
+				message[i].size = (i == 0 -> LARGE : 1);
 				message[i].sender = NONE;
 				run send_task(i)
 			:: else ->
