@@ -84,11 +84,12 @@ static __poll_t endpoint_poll(struct file *file, struct poll_table_struct *wait)
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	__poll_t events = 0;
 
-	/* Who has neither right is told of the end only. */
 	if (endpoint->rights & KPOST_RIGHT_RECV)
 		poll_wait(file, &mailbox->pollers.in, wait);
-	if (endpoint->rights & KPOST_RIGHT_SEND || !(endpoint->rights & KPOST_RIGHT_RECV))
+	if (endpoint->rights & KPOST_RIGHT_SEND)
 		poll_wait(file, &mailbox->pollers.out, wait);
+	if (!(endpoint->rights & (KPOST_RIGHT_SEND | KPOST_RIGHT_RECV)))
+		poll_wait(file, &mailbox->pollers.end, wait);
 
 	spin_lock(&mailbox->lock);
 	if (endpoint->rights & KPOST_RIGHT_RECV) {

@@ -90,6 +90,7 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	INIT_LIST_HEAD(&mailbox->waiting);
 	init_waitqueue_head(&mailbox->pollers.in);
 	init_waitqueue_head(&mailbox->pollers.out);
+	init_waitqueue_head(&mailbox->pollers.end);
 	mailbox->id = atomic_inc_return(&last_id);
 	strscpy(mailbox->name, arg->name, strlen(arg->name) + 1);
 	return mailbox;
@@ -163,20 +164,21 @@ static bool mailbox_drop_one(struct kpost_mailbox *mailbox)
 	struct kpost_message *message;
 
 	spin_lock(&mailbox->lock);
-	message = kpost_mailbox_first(&mailbox->queue);
+	/* First those of which it is sure that somebody waits. */
+	message = kpost_mailbox_first(&mailbox->pending);
 	if (message) {
-		kpost_queue_del(&mailbox->queue, &message->node);
-		mailbox->messages--;
-		mailbox->bytes -= message->size;
-		mailbox->dropped++;
+		kpost_queue_del(&mailbox->pending, &message->node);
+		mailbox->waiting_senders--;
 	} else {
-		message = kpost_mailbox_first(&mailbox->pending);
+		message = kpost_mailbox_first(&mailbox->queue);
 		if (!message) {
 			spin_unlock(&mailbox->lock);
 			return false;
 		}
-		kpost_queue_del(&mailbox->pending, &message->node);
-		mailbox->waiting_senders--;
+		kpost_queue_del(&mailbox->queue, &message->node);
+		mailbox->messages--;
+		mailbox->bytes -= message->size;
+		mailbox->dropped++;
 	}
 	if (message->sender)
 		kpost_waiter_done(message->sender, message->call ? -ECONNRESET : -EPIPE, &wakes);
@@ -201,14 +203,17 @@ static void mailbox_close(struct kpost_mailbox *mailbox)
 	mailbox->account = NULL;
 }
 
-/* Empty a mailbox that was closed: nothing is added any more. */
+/*
+ * Empty a mailbox that was closed: nothing is added any more.  That takes as long as
+ * the task that does it is given, so those who only need to know are told before.
+ */
 static void mailbox_drain(struct kpost_mailbox *mailbox)
 {
 	struct kpost_wakes wakes = { .events = EPOLLHUP };
 
+	kpost_wakes_flush(&wakes, &mailbox->pollers);
 	while (mailbox_drop_one(mailbox))
 		cond_resched();
-	kpost_wakes_flush(&wakes, &mailbox->pollers);
 }
 
 /*

@@ -83,6 +83,7 @@ void kpost_wakes_flush(struct kpost_wakes *wakes, struct kpost_pollers *pollers)
 	if (end) {
 		wake_pollers(&pollers->in, end);
 		wake_pollers(&pollers->out, end);
+		wake_pollers(&pollers->end, end);
 	}
 	for (i = 0; i < wakes->count; i++) {
 		wake_up_process(wakes->tasks[i]);

@@ -32,6 +32,7 @@ struct kpost_message;
 struct kpost_pollers {
 	struct wait_queue_head in; /* for messages */
 	struct wait_queue_head out; /* for room */
+	struct wait_queue_head end; /* for the end only */
 };
 
 struct kpost_waiter {

@@ -46,9 +46,10 @@ static long wait_for_event(void *arg)
 }
 
 /* wait first in line for what an endpoint with @rights is never told */
-static pid_t steal_wakeups(const char *name, unsigned int rights, unsigned int events, int sock)
+static pid_t steal_wakeups(const char *name, uid_t uid, unsigned int rights, unsigned int events,
+			   int sock)
 {
-	pid_t pid = fork_attacker(ATTACKER);
+	pid_t pid = fork_attacker(uid);
 	struct epoll_event event;
 	int fd, epfd;
 
@@ -62,43 +63,46 @@ static pid_t steal_wakeups(const char *name, unsigned int rights, unsigned int e
 		epoll_wait(epfd, &event, 1, -1);
 }
 
+/* @uid is first in line with @rights, and yet the victim is the one that is woken */
+static void expect_no_theft(struct __test_metadata *_metadata, FIXTURE_DATA(crowd) *self, int fd,
+			    uid_t uid, unsigned int rights, unsigned int events)
+{
+	pid_t pid = steal_wakeups(self->name, uid, rights, events, self->socks[1]);
+	struct kt_job job;
+	int epfd;
+
+	ASSERT_LT(0, pid);
+	ASSERT_TRUE(is_told(self->socks[0]));
+	ASSERT_TRUE(kt_until(kt_asleep(pid)));
+	epfd = watch_exclusively(fd, events);
+	ASSERT_LE(0, epfd);
+	kt_start_fn(&job, wait_for_event, &epfd);
+	ASSERT_TRUE(kt_until(kt_asleep(job.tid)));
+	if (events & EPOLLIN) {
+		ASSERT_EQ(0, kt_post(fd, "x", 1, 0));
+	} else {
+		ASSERT_EQ(1, kt_take(fd, NULL, self->buf, 1));
+	}
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(1, job.ret) TH_LOG("it happened, and who it was for slept on");
+	EXPECT_EQ(0, end_attacker(pid));
+	close(epfd);
+}
+
 TEST_F(crowd, exclusive_poller_without_the_right_takes_nobodys_wakeup)
 {
-	int fd, epfd;
-	struct kt_job job;
-	pid_t pid;
+	int fd;
 
 	ASSERT_EQ(0, be_victim());
 	fd = open_to_all(self->name, KT_ALL, 1);
 	ASSERT_LE(0, fd);
 
-	pid = steal_wakeups(self->name, KPOST_RIGHT_SEND, EPOLLIN, self->socks[1]);
-	ASSERT_LT(0, pid);
-	ASSERT_TRUE(is_told(self->socks[0]));
-	ASSERT_TRUE(kt_until(kt_asleep(pid)));
-	epfd = watch_exclusively(fd, EPOLLIN);
-	ASSERT_LE(0, epfd);
-	kt_start_fn(&job, wait_for_event, &epfd);
-	ASSERT_TRUE(kt_until(kt_asleep(job.tid)));
-	ASSERT_EQ(0, kt_post(fd, "x", 1, 0));
-	ASSERT_TRUE(kt_join(&job));
-	EXPECT_EQ(1, job.ret) TH_LOG("a message was there, and its receiver slept on");
-	EXPECT_EQ(0, end_attacker(pid));
-	close(epfd);
-
-	/* it is full now, and the other way round */
-	pid = steal_wakeups(self->name, KPOST_RIGHT_RECV, EPOLLOUT, self->socks[1]);
-	ASSERT_LT(0, pid);
-	ASSERT_TRUE(is_told(self->socks[0]));
-	ASSERT_TRUE(kt_until(kt_asleep(pid)));
-	epfd = watch_exclusively(fd, EPOLLOUT);
-	ASSERT_LE(0, epfd);
-	kt_start_fn(&job, wait_for_event, &epfd);
-	ASSERT_TRUE(kt_until(kt_asleep(job.tid)));
-	ASSERT_EQ(1, kt_take(fd, NULL, self->buf, 1));
-	ASSERT_TRUE(kt_join(&job));
-	EXPECT_EQ(1, job.ret) TH_LOG("there was room, and the sender slept on");
-	EXPECT_EQ(0, end_attacker(pid));
+	/* a message comes, the mailbox is full, and there is room again */
+	expect_no_theft(_metadata, self, fd, ATTACKER, KPOST_RIGHT_SEND, EPOLLIN);
+	expect_no_theft(_metadata, self, fd, ATTACKER, KPOST_RIGHT_RECV, EPOLLOUT);
+	/* who may only administer is told of neither */
+	expect_no_theft(_metadata, self, fd, VICTIM, KPOST_RIGHT_ADMIN, EPOLLIN);
+	expect_no_theft(_metadata, self, fd, VICTIM, KPOST_RIGHT_ADMIN, EPOLLOUT);
 }
 
 /* ---- locks --------------------------------------------------------------------------- */
@@ -224,6 +228,56 @@ TEST_F(crowd, synchronous_senders_in_masses_are_let_in_a_few_at_a_time)
 	for (int round = 0; round < 50 && !between; round++)
 		between = let_many_in(_metadata);
 	EXPECT_NE(0, between) TH_LOG("nobody could look in between");
+}
+
+#define IMPATIENT	24
+
+/* open it as soon as it is there, have it close, and wait for the next */
+static long open_and_close(void *arg)
+{
+	struct kpost_open open = kt_open_args(arg, KPOST_RIGHT_RECV, KPOST_OPEN_WAIT);
+	int fd;
+
+	do {
+		fd = kt_do_open(&open);
+		if (fd >= 0)
+			close(fd);
+	} while (fd >= 0);
+	return fd;
+}
+
+/* whoever makes a mailbox tells those who wait for it, and not those who come back */
+TEST_F(crowd, who_waits_again_and_again_keeps_no_maker_of_the_name)
+{
+	static struct kt_job jobs[IMPATIENT];
+	uint64_t end;
+	pid_t pid;
+
+	ASSERT_EQ(0, be_victim());
+	pid = fork_attacker(ATTACKER);
+	if (pid == 0) {
+		for (int i = 0; i < IMPATIENT; i++)
+			kt_start_fn(&jobs[i], open_and_close, self->name);
+		for (int i = 0; i < IMPATIENT; i++)
+			if (!kt_until(kt_asleep(jobs[i].tid)))
+				_exit(1);
+		tell(self->socks[1]);
+		for (;;)
+			pause();
+	}
+	ASSERT_LT(0, pid);
+	ASSERT_TRUE(is_told(self->socks[0]));
+	end = kt_in(1000);
+	for (int i = 0; i < 100 || kt_now() < end; i++) {
+		uint64_t began = kt_now();
+		int fd = open_to_all(self->name, KPOST_RIGHT_SEND, 1);
+
+		ASSERT_LE(0, fd);
+		EXPECT_LT(kt_now() - began, 1000 * KT_MS);
+		close(fd);
+		kt_unlink(self->name);
+	}
+	EXPECT_EQ(0, end_attacker(pid));
 }
 
 TEST_HARNESS_MAIN

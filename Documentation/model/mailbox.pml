@@ -28,16 +28,16 @@ inline drain()
 		lock();
 		assert(closed);
 		if
-		:: len(queue) > 0 ->
+#ifndef WEAK_DRAIN
+		:: len(pending) > 0 ->
+			pending?gone;
+			waiting_senders--
+#endif
+		:: len(pending) == 0 && len(queue) > 0 ->
 			queue?_, gone;
 			messages--;
 			bytes = bytes - message[gone].size;
 			message[gone].discarded = true
-#ifndef WEAK_DRAIN
-		:: len(queue) == 0 && len(pending) > 0 ->
-			pending?gone;
-			waiting_senders--
-#endif
 		:: else ->
 			unlock();
 			break
