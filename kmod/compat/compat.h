@@ -37,7 +37,8 @@ static inline void kpost_compat_uring_keep(struct io_uring_cmd *cmd, const void 
 	size_t shared = (size_t)ctx->sq_entries << !!(ctx->flags & IORING_SETUP_SQE128);
 	struct io_uring_sqe *copy = req->async_data;
 
-	if (cmd->sqe < ctx->sq_sqes || cmd->sqe >= ctx->sq_sqes + shared)
+	/* Those that make the copy only after this have the worker read that. */
+	if (!copy || cmd->sqe < ctx->sq_sqes || cmd->sqe >= ctx->sq_sqes + shared)
 		return;
 	memcpy(copy->cmd, arg, size);
 	cmd->sqe = copy;
