@@ -133,6 +133,8 @@ static int plant_set(const char *name, const struct kernel_param *param)
 {
 	unsigned int i;
 
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
 	for (i = 0; i < ARRAY_SIZE(classes); i++) {
 		if (!sysfs_streq(name, classes[i].name))
 			continue;
