@@ -28,6 +28,7 @@ struct run {
 	struct look slots[SLOTS_MAX];
 	struct look mailboxes[MAILBOXES];
 	unsigned int receivers[MAILBOXES];
+	uint64_t killed[SLOTS_MAX]; /* when, until it has gone */
 	uint64_t stuck;
 	uint64_t slowest_death;
 	uint64_t next_kill, next_look;
@@ -157,7 +158,7 @@ static void look_around(struct run *run)
 	for (unsigned int i = 0; i < MAILBOXES; i++)
 		look_at_mailbox(run, i);
 	for (unsigned int i = 0; i < run->traffic->count; i++)
-		if (run->traffic->slots[i].pid)
+		if (run->traffic->slots[i].pid && !run->killed[i])
 			look_at_slot(run, &run->traffic->slots[i]);
 }
 
@@ -173,7 +174,6 @@ static void kill_one(struct run *run)
 {
 	struct traffic *traffic = run->traffic;
 	struct slot *slot;
-	uint64_t took;
 
 	if (!traffic->kills || now() < run->next_kill)
 		return;
@@ -181,14 +181,37 @@ static void kill_one(struct run *run)
 	do {
 		slot = &traffic->slots[chance_below(&run->chance, traffic->count)];
 	} while (!slot->mortal);
-	if (!slot->pid)
+	if (!slot->pid || run->killed[slot->index])
 		return;
-	took = process_kill(slot->pid);
-	if (took > run->slowest_death)
-		run->slowest_death = took;
+	kill(slot->pid, SIGKILL);
+	run->killed[slot->index] = now();
 	run->part->sums[SUM_KILLS]++;
-	bury(run, slot);
-	start(run, slot);
+}
+
+/* Replace those that were killed and have gone. Returns whether all of them have. */
+static bool replace_killed(struct run *run)
+{
+	bool all = true;
+
+	for (unsigned int i = 0; i < run->traffic->count; i++) {
+		struct slot *slot = &run->traffic->slots[i];
+		uint64_t since = run->killed[i], took, starved;
+
+		if (!since)
+			continue;
+		if (waitpid(slot->pid, NULL, WNOHANG) != slot->pid) {
+			all = false;
+			continue;
+		}
+		took = now() - since;
+		starved = starved_since(since);
+		if (took > starved && took - starved > run->slowest_death)
+			run->slowest_death = took - starved;
+		run->killed[i] = 0;
+		bury(run, slot);
+		start(run, slot);
+	}
+	return all;
 }
 
 static bool finished(const struct run *run)
@@ -335,9 +358,12 @@ static void run_all(struct run *run)
 	while (!finished(run)) {
 		read_logs(run);
 		kill_one(run);
+		replace_killed(run);
 		look_around(run);
 		pause_ns(MS / 2);
 	}
+	if (!until(replace_killed(run)))
+		run->slowest_death = UINT64_MAX;
 	end(run);
 	ledger_settle(run->ledger, run->part);
 	for (unsigned int i = 0; i < MAILBOXES; i++)

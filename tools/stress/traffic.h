@@ -58,12 +58,15 @@ enum answer {
 	ANSWER_RESET, /* the server has closed its endpoint */
 };
 
-/* A receiver's note; the kernel writes to @recv and @payload. */
+/*
+ * A receiver's note; the kernel writes to @recv and @payload.  @recv lies in one page,
+ * else a task that is killed might leave half of it, and the message goes back.
+ */
 struct receipt {
 	int64_t result; /* PENDING while under way */
 	bool described; /* with a struct */
 	uint8_t answer;
-	struct kpost_recv recv;
+	_Alignas(128) struct kpost_recv recv;
 	union {
 		struct item item;
 		unsigned char payload[PAYLOAD_MAX];
