@@ -63,6 +63,44 @@ TEST_F(hostile, closed_mailboxes_held_open_count_for_nobody)
 	EXPECT_EQ(0, end_attacker(pid));
 }
 
+/* and until then for their maker, whoever has them */
+TEST_F(hostile, mailboxes_count_for_their_maker_until_they_close)
+{
+	char other[KT_NAME_SIZE];
+	int fds[2], fd;
+	pid_t pid;
+
+	ASSERT_EQ(0, limit_set("user_mailboxes", "3"));
+	ASSERT_EQ(0, be_victim());
+	pid = fork_attacker(ATTACKER);
+	if (pid == 0) {
+		if (take_fd(self->socks[1]) < 0 || tell(self->socks[1]))
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	ASSERT_LT(0, pid);
+	/* nobody has it open; another has its receiver; it has no name any more */
+	ASSERT_EQ(0, close(kt_open(self->name, KT_ALL, KPOST_OPEN_CREATE | KPOST_OPEN_PERSIST)));
+	ASSERT_EQ(0, kt_pair(fds, 0, 0));
+	ASSERT_EQ(0, pass_fd(self->socks[0], fds[0]));
+	ASSERT_TRUE(is_told(self->socks[0]));
+	close(fds[0]);
+	close(fds[1]);
+	fd = kt_create(kt_name(other), KT_ALL);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, kt_unlink(other));
+	EXPECT_EQ(-EDQUOT, kt_mailbox(0, 0, 0));
+	ASSERT_EQ(0, kt_unlink(self->name));
+	EXPECT_LE(0, kt_mailbox(0, 0, 0));
+	EXPECT_EQ(-EDQUOT, kt_mailbox(0, 0, 0));
+	EXPECT_EQ(0, end_attacker(pid));
+	EXPECT_TRUE(kt_until(kt_mailbox(0, 0, 0) >= 0));
+	EXPECT_EQ(-EDQUOT, kt_mailbox(0, 0, 0));
+	close(fd);
+	EXPECT_LE(0, kt_mailbox(0, 0, 0));
+}
+
 static char block[4000];
 
 /* messages of a block each until one is refused; how many got in, and in @err why no more */

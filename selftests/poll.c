@@ -165,6 +165,7 @@ TEST_F(poll, poll_tells_receivers_that_the_last_sender_has_gone)
 	EXPECT_EQ(EPOLLIN | EPOLLRDHUP, next_event(self->epfd, KT_SOON));
 	EXPECT_EQ(POLLIN | POLLRDHUP, ready(self->receiver));
 	ASSERT_EQ(4, kt_take(self->receiver, NULL, self->buf, 100));
+	EXPECT_EQ(EPOLLRDHUP | EPOLLHUP, next_event(self->epfd, KT_SOON));
 	EXPECT_EQ(POLLRDHUP | POLLHUP, ready(self->receiver) & ~POLLIN);
 }
 
