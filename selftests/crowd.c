@@ -17,11 +17,8 @@ FIXTURE_SETUP(crowd)
 {
 	if (geteuid() != 0)
 		SKIP(return, "a network namespace of one's own needs root");
-	ASSERT_EQ(0, unshare(CLONE_NEWNET));
-	ASSERT_LE(0, kt_device());
-	umask(0);
+	ASSERT_EQ(0, begin_apart(self->socks));
 	kt_name(self->name);
-	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, self->socks));
 }
 
 FIXTURE_TEARDOWN(crowd)
@@ -230,7 +227,7 @@ TEST_F(crowd, synchronous_senders_in_masses_are_let_in_a_few_at_a_time)
 	EXPECT_NE(0, between) TH_LOG("nobody could look in between");
 }
 
-#define IMPATIENT	24
+#define IMPATIENT	300	/* by the time that the last is told, the first waits again */
 
 /* open it as soon as it is there, have it close, and wait for the next */
 static long open_and_close(void *arg)
@@ -268,12 +265,13 @@ TEST_F(crowd, who_waits_again_and_again_keeps_no_maker_of_the_name)
 	ASSERT_LT(0, pid);
 	ASSERT_TRUE(is_told(self->socks[0]));
 	end = kt_in(1000);
-	for (int i = 0; i < 100 || kt_now() < end; i++) {
+	for (int i = 0; i < 3 || kt_now() < end; i++) {
 		uint64_t began = kt_now();
 		int fd = open_to_all(self->name, KPOST_RIGHT_SEND, 1);
 
 		ASSERT_LE(0, fd);
-		EXPECT_LT(kt_now() - began, 1000 * KT_MS);
+		/* they are many, and have the processors too */
+		EXPECT_LT(kt_now() - began, KT_SOON / 2 * KT_MS);
 		close(fd);
 		kt_unlink(self->name);
 	}

@@ -17,11 +17,8 @@ FIXTURE_SETUP(hostile)
 {
 	if (geteuid() != 0)
 		SKIP(return, "a network namespace of one's own needs root");
-	ASSERT_EQ(0, unshare(CLONE_NEWNET));
-	ASSERT_LE(0, kt_device());
-	umask(0);
+	ASSERT_EQ(0, begin_apart(self->socks));
 	kt_name(self->name);
-	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, self->socks));
 }
 
 FIXTURE_TEARDOWN(hostile)

@@ -23,6 +23,16 @@ static inline int limit_set(const char *name, const char *value)
 	return child_write(path, value);
 }
 
+/* a network namespace of the test's own, and sockets between the two */
+static inline int begin_apart(int socks[2])
+{
+	umask(0);
+	return unshare(CLONE_NEWNET) || kt_device() < 0 ||
+			       socketpair(AF_UNIX, SOCK_STREAM, 0, socks) ?
+		       -errno :
+		       0;
+}
+
 /* root can be had back with seteuid(0) */
 static inline int be_victim(void)
 {

@@ -295,6 +295,16 @@ static long reply_from(void *arg)
 	return kt_reply(self->fd, token, self->page, 8);
 }
 
+/* @recv is of the call that it is stuck in a reply to */
+static void get_stuck_replying(struct __test_metadata *_metadata, FIXTURE_DATA(stall) *self,
+			       struct kpost_recv *recv)
+{
+	ASSERT_EQ(3, kt_recv(self->fd, recv, self->buf, 64, 0, kt_soon()));
+	memcpy(self->buf, &recv->token, sizeof(recv->token));
+	kt_start_fn(&self->job, reply_from, self);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+}
+
 TEST_F(stall, no_stall_by_a_replier_whose_payload_faults)
 {
 	char answer[16];
@@ -303,10 +313,7 @@ TEST_F(stall, no_stall_by_a_replier_whose_payload_faults)
 	struct kt_job caller;
 
 	kt_start(&caller, self->fd, KPOST_IOC_CALL, &call);
-	ASSERT_EQ(3, kt_recv(self->fd, &recv, self->buf, 64, 0, kt_soon()));
-	memcpy(self->buf, &recv.token, sizeof(recv.token));
-	kt_start_fn(&self->job, reply_from, self);
-	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	get_stuck_replying(_metadata, self, &recv);
 	EXPECT_GT(100, fastest_of_five(use_mailbox(_metadata, self->fd)));
 	EXPECT_FALSE(kt_done(&caller));
 	ASSERT_EQ(0, release(self->uffd, self->page, "answered"));
@@ -327,10 +334,7 @@ TEST_F(stall, no_stall_of_a_replier_by_another)
 	struct kt_job caller;
 
 	kt_start(&caller, self->fd, KPOST_IOC_CALL, &call);
-	ASSERT_EQ(3, kt_recv(self->fd, &recv, self->buf, 64, 0, kt_soon()));
-	memcpy(self->buf, &recv.token, sizeof(recv.token));
-	kt_start_fn(&self->job, reply_from, self);
-	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	get_stuck_replying(_metadata, self, &recv);
 	EXPECT_EQ(0, kt_reply(self->fd, recv.token, "mine", 4));
 	ASSERT_TRUE(kt_join(&caller));
 	EXPECT_EQ(4, caller.ret);
@@ -351,10 +355,7 @@ TEST_F(stall, no_stall_of_a_caller_by_its_replier)
 	struct kt_job caller;
 
 	kt_start(&caller, self->fd, KPOST_IOC_CALL, &call);
-	ASSERT_EQ(3, kt_recv(self->fd, &recv, self->buf, 64, 0, kt_soon()));
-	memcpy(self->buf, &recv.token, sizeof(recv.token));
-	kt_start_fn(&self->job, reply_from, self);
-	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	get_stuck_replying(_metadata, self, &recv);
 	ASSERT_TRUE(kt_join(&caller));
 	EXPECT_EQ(-ETIMEDOUT, caller.ret);
 	EXPECT_LT(caller.ended - call.deadline, 1000 * KT_MS);
@@ -706,11 +707,11 @@ static void expect_room_back(struct __test_metadata *_metadata, FIXTURE_DATA(sta
 		_exit(kt_call(self->fd, "ask", 3, malloc(SHARE / 2), SHARE / 2, 0) != 0);
 	}
 	if (replies) {
-		ASSERT_EQ(3, kt_recv(self->fd, &recv, self->buf, 64, 0, kt_soon()));
-		memcpy(self->buf, &recv.token, sizeof(recv.token));
+		get_stuck_replying(_metadata, self, &recv);
+	} else {
+		kt_start_fn(&self->job, receive_to, self);
+		ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
 	}
-	kt_start_fn(&self->job, replies ? reply_from : receive_to, self);
-	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
 	EXPECT_GT(whole, 1 + child_run(share_of, &owner)) TH_LOG("this would not show it");
 	EXPECT_LE(0, kt_kill(pid));
 	/* the request, or the call that was received, still counts */
