@@ -196,6 +196,9 @@ static void hold(struct ledger *ledger, const struct slot *slot, const struct re
 
 	if (receipt->described ? !known : !item_whole(item))
 		return;
+	/* The struct is of one that was withdrawn just then, the payload of the next. */
+	if (known && receipt->recv.size != item->size)
+		return;
 	if (!item_whole(item)) {
 		wrong(ledger, &ledger->broken, "received by a killed one, and not as it was sent",
 		      item->sender, item->number);
@@ -290,18 +293,27 @@ uint64_t ledger_receipts(const struct ledger *ledger)
 }
 
 /*
+ * Was it another that @held has the struct of?  One that was put back keeps its number,
+ * so that whoever received this one has it by another then.
+ */
+static bool of_another(const struct ledger *ledger, const struct held *held)
+{
+	uint32_t sequence = ledger->sequence[held->sender][held->number];
+
+	return sequence && sequence != (uint32_t)held->sequence;
+}
+
+/*
  * Was this withdrawn by a signal, and sent again when the system call was restarted?
- * Then whoever received it has it by another sequence number.
+ * Then whoever received it has it by another sequence number, or by none.
  */
 static bool restarted(const struct ledger *ledger, const struct held *held)
 {
 	const struct slot *sender = &ledger->traffic->slots[held->sender];
 	uint16_t state = ledger->state[held->sender][held->number];
-	uint32_t sequence = ledger->sequence[held->sender][held->number];
 
-	if (!(state & RECEIVED) || !(state & SYNC) || !sender->restarts[held->mailbox])
-		return false;
-	return !sequence || sequence != held->sequence;
+	return state & RECEIVED && state & SYNC && sender->restarts[held->mailbox] &&
+	       !ledger->sequence[held->sender][held->number];
 }
 
 /* What was in the hands of the dead: those first of whom it is known. */
@@ -318,7 +330,7 @@ static void settle_held(struct ledger *ledger)
 			if (held->sender >= ledger->traffic->count || !ledger->state[held->sender])
 				continue;
 			state = ledger->state[held->sender][held->number];
-			if (known && restarted(ledger, held))
+			if (known && (restarted(ledger, held) || of_another(ledger, held)))
 				continue;
 			/* Withdrawn at the last moment, or put back. */
 			if (state & FAILED || (!known && state & RECEIVED))

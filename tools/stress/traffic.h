@@ -10,7 +10,8 @@
  *  - of a sender: which message it was sending; whether that was sent is unknown,
  *    and settled by whether anybody has received it;
  *  - of a receiver with a struct: the struct has a sequence number if, and only if,
- *    a message was received (or its sender had just withdrawn it, and knows);
+ *    a message was received (or its sender had just withdrawn it, and knows; then
+ *    the payload may be that of another already, which went back);
  *  - of one that used read(2): a whole payload may or may not have been received;
  *    that is settled by whether anybody else has it, and by the kernel's counter.
  *
