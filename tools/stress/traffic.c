@@ -355,6 +355,8 @@ static void run_all(struct run *run)
 	run->ledger = ledger_open(traffic);
 	for (unsigned int i = 0; i < traffic->count; i++)
 		start(run, &traffic->slots[i]);
+	for (unsigned int i = 0; i < MAILBOXES; i++)
+		run->mailboxes[i].since = now();
 	while (!finished(run)) {
 		read_logs(run);
 		kill_one(run);
