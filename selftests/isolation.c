@@ -400,6 +400,65 @@ TEST_F(isolation, unprivileged_user_has_an_office_of_its_own_in_its_own_namespac
 	EXPECT_EQ(0, child_run(office_of_ones_own, &self->box));
 }
 
+/* ---- an owner that the office's user namespace does not know ------------------------ */
+
+static int make_as_a_stranger(const char *name, pid_t inside)
+{
+	struct kpost_open args = kt_open_args(name, KT_ALL, KPOST_OPEN_CREATE | KPOST_OPEN_EXCL);
+	char path[64];
+	int net;
+
+	args.mode = 0600;
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", inside);
+	net = open(path, O_RDONLY | O_CLOEXEC);
+	if (net < 0 || setns(net, CLONE_NEWNET))
+		return -errno;
+	close(net);
+	return do_open_here(&args);
+}
+
+static int root_beside_a_stranger(void *arg)
+{
+	struct kpost_stat entry;
+	struct kpost_list list = {
+		.buf = (uintptr_t)&entry, .count = 1, .entry_size = sizeof(entry),
+	};
+	struct kpost_unlink unlink = { .name = "stranger" };
+	const int *socks = arg;
+	int device;
+
+	CHECK_EQ(0, child_become(NOBODY, NOBODY));
+	prctl(PR_SET_DUMPABLE, 1);
+	CHECK_EQ(0, child_unshare_user(0, 0));
+	CHECK_EQ(0, unshare(CLONE_NEWNET));
+	device = kt_open_device();
+	CHECK(device >= 0);
+	CHECK_EQ(0, tell(socks[1]));
+	CHECK(is_told(socks[1])); /* it is made */
+	CHECK_EQ(1, kt_ioctl(device, KPOST_IOC_LIST, &list));
+	CHECK_EQ(65534, entry.uid);
+	CHECK_EQ(65534, entry.gid);
+	CHECK_EQ(-EACCES, open_here("stranger", KPOST_RIGHT_SEND, 0));
+	CHECK_EQ(-EACCES, open_here("stranger", KPOST_RIGHT_RECV, 0));
+	CHECK_EQ(-EACCES, open_here("stranger", KPOST_RIGHT_ADMIN, 0));
+	CHECK_EQ(-EACCES, kt_ioctl(device, KPOST_IOC_UNLINK, &unlink));
+	return 0;
+}
+
+TEST_F(isolation, root_of_a_user_namespace_has_no_power_over_a_stranger_in_its_office)
+{
+	int socks[2], fd;
+	pid_t pid;
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, socks));
+	pid = child_start(root_beside_a_stranger, socks);
+	ASSERT_TRUE(is_told(socks[0]));
+	fd = make_as_a_stranger("stranger", pid);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, tell(socks[0]));
+	EXPECT_EQ(0, child_finish(pid, 60));
+}
+
 /* ---- what reaches user memory ----------------------------------------------------------- */
 
 TEST_F(isolation, recv_writes_no_byte_past_the_message)

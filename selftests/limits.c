@@ -8,6 +8,7 @@
  */
 #include "child_test.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define SYSCTL	"/proc/sys/net/kpost/"
@@ -464,6 +465,96 @@ TEST_F(limits, message_is_charged_to_its_sender)
 	EXPECT_EQ(count + 1, drain(mine));
 }
 
+/* what is held stays, and counts: nothing more until it is below the new limit */
+TEST_F(limits, lowered_below_what_is_held_take_nothing_away_and_let_nothing_in)
+{
+	int fd, count, low, box[4];
+	long err;
+
+	ASSERT_EQ(0, limit_set("user_mailboxes", 5));
+	ASSERT_EQ(0, limit_set("user_bytes", 1 << 20));
+	ASSERT_EQ(0, drop());
+	fd = kt_mailbox(0, 0, 0);
+	ASSERT_LE(0, fd);
+	for (int i = 0; i < 4; i++) {
+		box[i] = kt_mailbox(0, 0, 0);
+		ASSERT_LE(0, box[i]);
+	}
+	count = fill(fd, 4000, &err);
+	ASSERT_EQ(-EDQUOT, err);
+
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, limit_set("user_mailboxes", 3));
+	ASSERT_EQ(0, limit_set("user_bytes", 1 << 18));
+	ASSERT_EQ(0, seteuid(USER));
+	EXPECT_REFUSED(EDQUOT, fd, kt_post(fd, parked_payload, 1, 0));
+	for (int i = 0; i < 2; i++) {
+		EXPECT_EQ(-EDQUOT, kt_mailbox(0, 0, 0)) TH_LOG("%d of 3 too many", 2 - i);
+		close(box[i]);
+	}
+	EXPECT_EQ(-EDQUOT, kt_mailbox(0, 0, 0)) TH_LOG("as many as it may");
+	close(box[2]);
+	EXPECT_LE(0, kt_mailbox(0, 0, 0));
+	EXPECT_EQ(-EDQUOT, kt_mailbox(0, 0, 0));
+	EXPECT_EQ(count, drain(fd));
+	low = fill(fd, 4000, &err);
+	EXPECT_EQ(-EDQUOT, err);
+	EXPECT_GE((1 << 18) / 4000, low);
+	EXPECT_LE((1 << 18) / 8000, low);
+
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, limit_set("user_bytes", 1 << 20));
+	ASSERT_EQ(0, seteuid(USER));
+	EXPECT_EQ(count, low + fill(fd, 4000, &err));
+	EXPECT_EQ(-EDQUOT, err);
+}
+
+/* Ids that a user has from newuidmap(1), say, are its own, and so is what they hold. */
+static int subordinates(void *arg)
+{
+	const int *socks = arg;
+
+	CHECK_EQ(0, child_become(USER, USER));
+	prctl(PR_SET_DUMPABLE, 1);
+	CHECK_EQ(0, unshare(CLONE_NEWUSER));
+	CHECK_EQ(0, tell(socks[1]));
+	CHECK(is_told(socks[1])); /* the ids are there */
+	for (uid_t uid = 1; uid <= 4; uid++) {
+		CHECK_EQ(0, setresuid(uid, uid, 0));
+		CHECK(kt_mailbox(0, 0, 0) >= 0);
+		CHECK_EQ(0, seteuid(0));
+	}
+	CHECK_EQ(0, setresuid(5, 5, 0));
+	CHECK_EQ(-EDQUOT, kt_mailbox(0, 0, 0));
+	CHECK_EQ(0, tell(socks[1]));
+	CHECK(is_told(socks[1]));
+	return 0;
+}
+
+TEST_F(limits, ids_of_a_user_namespace_share_what_its_maker_may_have)
+{
+	char path[64];
+	int socks[2];
+	pid_t pid;
+
+	ASSERT_EQ(0, limit_set("user_mailboxes", 4));
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, socks));
+	pid = child_start(subordinates, socks);
+	ASSERT_TRUE(is_told(socks[0]));
+	snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
+	ASSERT_EQ(0, child_write(path, "0 100000 10"));
+	ASSERT_EQ(0, tell(socks[0]));
+	/* all have what they may; nobody else has less for it */
+	ASSERT_TRUE(is_told(socks[0]));
+	ASSERT_EQ(0, setresuid(100001, 100001, 0));
+	EXPECT_LE(0, kt_mailbox(0, 0, 0)) TH_LOG("who has that id outside pays for itself");
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, setresuid(USER, USER, 0));
+	EXPECT_EQ(-EDQUOT, kt_mailbox(0, 0, 0));
+	ASSERT_EQ(0, tell(socks[0]));
+	EXPECT_EQ(0, child_finish(pid, 20));
+}
+
 /* ---- memory cgroups -------------------------------------------------------------------------- */
 
 #define CGROUP	"/sys/fs/cgroup/kpost-test"
@@ -505,7 +596,35 @@ static int fill_in_cgroup(void *arg)
 	return 0;
 }
 
-TEST_F(limits, memory_is_charged_to_the_senders_cgroup)
+/* in a cgroup; a mailbox costs more than an endpoint of one that is there, and so is charged */
+static int open_in_cgroup(void *arg)
+{
+	enum { COUNT = 2000, MAILBOX = 256 /* bytes at least */ };
+	const struct rlimit many = { 3 * COUNT, 3 * COUNT };
+	uint64_t before, endpoints, mailboxes;
+	char name[KT_NAME_SIZE];
+
+	CHECK_EQ(0, setrlimit(RLIMIT_NOFILE, &many));
+	CHECK(kt_create(kt_name(name), KT_ALL) >= 0);
+	CHECK_EQ(0, child_write(CGROUP "/cgroup.procs", "0"));
+	/* what the table of descriptors and the like take is there first */
+	CHECK_EQ(2 * COUNT + 10, fcntl(0, F_DUPFD_CLOEXEC, 2 * COUNT + 10));
+	before = cgroup_memory();
+	for (int i = 0; i < COUNT; i++)
+		CHECK(kt_open(name, KPOST_RIGHT_SEND, 0) >= 0);
+	endpoints = cgroup_memory() - before;
+	for (int i = 0; i < COUNT; i++)
+		CHECK(kt_mailbox(0, 0, 0) >= 0);
+	mailboxes = cgroup_memory() - before - endpoints;
+	fprintf(stderr, "# %llu bytes for endpoints, %llu for as many with a mailbox\n",
+		(unsigned long long)endpoints, (unsigned long long)mailboxes);
+	CHECK(endpoints > 0);
+	CHECK(mailboxes >= endpoints + COUNT * MAILBOX);
+	(void)arg;
+	return 0;
+}
+
+static void expect_charged(struct __test_metadata *_metadata, int (*fn)(void *arg))
 {
 	char text[256];
 
@@ -515,8 +634,18 @@ TEST_F(limits, memory_is_charged_to_the_senders_cgroup)
 	child_write("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
 	mkdir(CGROUP, 0755);
 	ASSERT_EQ(0, child_write(CGROUP "/memory.max", "33554432"));
-	EXPECT_EQ(0, child_run(fill_in_cgroup, NULL));
+	EXPECT_EQ(0, child_run(fn, NULL));
 	EXPECT_TRUE(kt_until(rmdir(CGROUP) == 0));
+}
+
+TEST_F(limits, memory_is_charged_to_the_senders_cgroup)
+{
+	expect_charged(_metadata, fill_in_cgroup);
+}
+
+TEST_F(limits, mailboxes_are_charged_to_their_makers_cgroup)
+{
+	expect_charged(_metadata, open_in_cgroup);
 }
 
 TEST_HARNESS_MAIN
