@@ -286,6 +286,31 @@ TEST_F(stall, no_stall_by_one_who_lists)
 	EXPECT_LE(1, self->job.ret);
 }
 
+static long read_proc_into(void *arg)
+{
+	int fd = open("/proc/net/kpost", O_RDONLY | O_CLOEXEC);
+	long len = read(fd, arg, 4096);
+
+	close(fd);
+	return len;
+}
+
+TEST_F(stall, no_stall_by_one_who_reads_proc)
+{
+	char name[KT_NAME_SIZE], text[4096];
+	int fd = kt_create(kt_name(name), KT_ALL);
+
+	ASSERT_LE(0, fd);
+	kt_start_fn(&self->job, read_proc_into, self->page);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	EXPECT_GT(100, fastest_of_five(use_names(_metadata)));
+	EXPECT_GT(100, fastest_of_five(use_mailbox(_metadata, fd)));
+	ASSERT_LT(0, read_proc_into(text)) TH_LOG("another who reads");
+	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+	ASSERT_TRUE(kt_join(&self->job));
+	EXPECT_LT(0, self->job.ret);
+}
+
 static long reply_from(void *arg)
 {
 	FIXTURE_DATA(stall) *self = arg;
