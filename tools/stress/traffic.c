@@ -3,6 +3,7 @@
  * The parts "traffic" and "volume": workers are started, killed and replaced, and
  * those that stand still though they need not are found.
  */
+#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -28,10 +29,12 @@ struct run {
 	struct look slots[SLOTS_MAX];
 	struct look mailboxes[MAILBOXES];
 	unsigned int receivers[MAILBOXES];
-	uint64_t killed[SLOTS_MAX]; /* when, until it has gone */
+	pthread_mutex_t lock;
+	uint64_t killed[SLOTS_MAX]; /* when, until it has been replaced (set with lock held) */
+	bool spare; /* no more kills (protected by lock) */
 	uint64_t stuck;
 	uint64_t slowest_death;
-	uint64_t next_kill, next_look;
+	uint64_t next_look;
 };
 
 static void start(struct run *run, struct slot *slot)
@@ -170,22 +173,42 @@ static void bury(struct run *run, struct slot *slot)
 	ledger_killed(run->ledger, slot);
 }
 
+/* One that is alive; there may be none. */
 static void kill_one(struct run *run)
 {
 	struct traffic *traffic = run->traffic;
-	struct slot *slot;
 
-	if (!traffic->kills || now() < run->next_kill)
+	for (int tries = 0; tries < 4 * SLOTS_MAX; tries++) {
+		struct slot *slot = &traffic->slots[chance_below(&run->chance, traffic->count)];
+
+		if (!slot->mortal || run->killed[slot->index])
+			continue;
+		kill(slot->pid, SIGKILL);
+		run->killed[slot->index] = now();
+		run->part->sums[SUM_KILLS]++;
 		return;
-	run->next_kill = now() + KILL_EVERY;
-	do {
-		slot = &traffic->slots[chance_below(&run->chance, traffic->count)];
-	} while (!slot->mortal);
-	if (!slot->pid || run->killed[slot->index])
-		return;
-	kill(slot->pid, SIGKILL);
-	run->killed[slot->index] = now();
-	run->part->sums[SUM_KILLS]++;
+	}
+}
+
+/* A thread of its own: whoever keeps the books has no time to be punctual. */
+static void *kill_main(void *data)
+{
+	struct run *run = data;
+	bool spare;
+
+	for (uint64_t due = now() + KILL_EVERY;; due += KILL_EVERY) {
+		uint64_t at = now();
+
+		if (at < due)
+			pause_ns(due - at);
+		pthread_mutex_lock(&run->lock);
+		spare = run->spare;
+		if (!spare)
+			kill_one(run);
+		pthread_mutex_unlock(&run->lock);
+		if (spare)
+			return NULL;
+	}
 }
 
 /* Replace those that were killed and have gone. Returns whether all of them have. */
@@ -193,6 +216,7 @@ static bool replace_killed(struct run *run)
 {
 	bool all = true;
 
+	pthread_mutex_lock(&run->lock);
 	for (unsigned int i = 0; i < run->traffic->count; i++) {
 		struct slot *slot = &run->traffic->slots[i];
 		uint64_t since = run->killed[i], took, starved;
@@ -207,10 +231,11 @@ static bool replace_killed(struct run *run)
 		starved = starved_since(since);
 		if (took > starved && took - starved > run->slowest_death)
 			run->slowest_death = took - starved;
-		run->killed[i] = 0;
 		bury(run, slot);
 		start(run, slot);
+		run->killed[i] = 0;
 	}
+	pthread_mutex_unlock(&run->lock);
 	return all;
 }
 
@@ -347,6 +372,7 @@ static void end(struct run *run)
 static void run_all(struct run *run)
 {
 	struct traffic *traffic = run->traffic;
+	pthread_t killer;
 
 	run->chance = chance_of(~0ull);
 	/* Whoever keeps the books must not be the slowest. */
@@ -357,13 +383,19 @@ static void run_all(struct run *run)
 		start(run, &traffic->slots[i]);
 	for (unsigned int i = 0; i < MAILBOXES; i++)
 		run->mailboxes[i].since = now();
+	if (traffic->kills && pthread_create(&killer, NULL, kill_main, run))
+		die("cannot start a thread");
 	while (!finished(run)) {
 		read_logs(run);
-		kill_one(run);
 		replace_killed(run);
 		look_around(run);
 		pause_ns(MS / 2);
 	}
+	pthread_mutex_lock(&run->lock);
+	run->spare = true;
+	pthread_mutex_unlock(&run->lock);
+	if (traffic->kills)
+		pthread_join(killer, NULL);
 	if (!until(replace_killed(run)))
 		run->slowest_death = UINT64_MAX;
 	end(run);
@@ -375,7 +407,7 @@ static void run_all(struct run *run)
 
 static void prepare(struct run *run, struct part *part)
 {
-	*run = (struct run){ .part = part };
+	*run = (struct run){ .part = part, .lock = PTHREAD_MUTEX_INITIALIZER };
 	run->traffic = shared(sizeof(*run->traffic));
 	run->traffic->wanted = NUMBERS;
 	run->traffic->kills = !no_kills;
