@@ -2,6 +2,7 @@
 #include <linux/hrtimer.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
+#include <linux/time_namespace.h>
 
 #include "trace.h"
 #include "wait.h"
@@ -22,13 +23,26 @@ void kpost_waiter_done(struct kpost_waiter *waiter, int result, struct kpost_wak
 	smp_store_release(&waiter->done, true);
 }
 
+/* Deadlines are by the task's own clock, which its time namespace may have shifted. */
+static ktime_t deadline_on_host(u64 deadline)
+{
+	struct timespec64 shift = {};
+	s64 offset;
+
+	timens_add_monotonic(&shift);
+	offset = timespec64_to_ns(&shift);
+	if (offset < 0)
+		return min_t(u64, deadline + -offset, KTIME_MAX);
+	return max_t(s64, deadline - offset, 0);
+}
+
 /*
  * Wait until @waiter is done.  Returns 0 then, else -ETIMEDOUT or -ERESTARTSYS,
  * after which the caller takes the lock and looks at waiter->done again.
  */
 int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline)
 {
-	ktime_t expires = ns_to_ktime(deadline);
+	ktime_t expires = deadline_on_host(deadline);
 	int err = 0;
 
 	trace_kpost_block(deadline);

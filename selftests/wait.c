@@ -4,7 +4,7 @@
  * leaves takes nobody's turn with it.
  */
 #include <sys/time.h>
-#include "kpost_test.h"
+#include "child_test.h"
 
 FIXTURE(wait) {
 	int fd;			/* room for one message */
@@ -100,6 +100,37 @@ TEST_F(wait, wait_with_a_deadline_far_away_waits)
 		ASSERT_TRUE(kt_join(&job));
 		EXPECT_EQ(0, job.ret);
 		ASSERT_EQ(1, kt_take(self->fd, NULL, &self->c, 1));
+	}
+}
+
+/* where CLOCK_MONOTONIC is another than the machine's */
+static int wait_until_past_the_deadline(void *arg)
+{
+	struct kpost_open open = kt_open_args("nobody's", KPOST_RIGHT_SEND, KPOST_OPEN_WAIT);
+	int fd = *(int *)arg;
+	uint64_t deadline = kt_in(50);
+	char c;
+
+	CHECK_EQ(-ETIMEDOUT, kt_recv(fd, NULL, &c, 1, 0, deadline));
+	CHECK(kt_now() >= deadline);
+	CHECK_EQ(-ETIMEDOUT, kt_recv(fd, NULL, &c, 1, 0, 1));
+	open.deadline = kt_in(50);
+	CHECK_EQ(-ETIMEDOUT, kt_do_open(&open));
+	CHECK(kt_now() >= open.deadline);
+	return 0;
+}
+
+TEST_F(wait, wait_until_a_deadline_by_the_clock_of_ones_time_namespace)
+{
+	static const char *const offsets[] = { "monotonic 864000 0", "monotonic -1 0" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(offsets); i++) {
+		if (unshare(CLONE_NEWTIME))
+			SKIP(return, "no time namespace of one's own: %s", strerror(errno));
+		ASSERT_EQ(0, child_write("/proc/self/timens_offsets", offsets[i]));
+		/* it begins with the next child */
+		EXPECT_EQ(0, child_finish(child_start(wait_until_past_the_deadline, &self->fd), 20))
+			TH_LOG("%s", offsets[i]);
 	}
 }
 
