@@ -332,14 +332,17 @@ static int reply_fill(struct kpost_call_state *call, struct iov_iter *from, u64 
 	return err;
 }
 
-/* Have all of that in memory, which may take for ever. Returns 0, -EFAULT or -EINTR. */
+/*
+ * Have all of that in memory, as it is, which may take for ever.  Returns 0, -EFAULT or
+ * -EINTR.
+ */
 static int reply_fault_in(const struct iov_iter *from, u64 __user *used)
 {
 	if (fatal_signal_pending(current))
 		return -EINTR;
 	if (from && fault_in_iov_iter_readable(from, iov_iter_count(from)))
 		return -EFAULT;
-	if (used && fault_in_writeable((char __user *)used, sizeof(*used)))
+	if (used && fault_in_safe_writeable((char __user *)used, sizeof(*used)))
 		return -EFAULT;
 	cond_resched();
 	return 0;

@@ -350,6 +350,42 @@ TEST_F(stall, no_stall_by_a_replier_whose_payload_faults)
 	EXPECT_EQ(-ENOENT, kt_reply(self->fd, recv.token, "mine", 4));
 }
 
+static long reply_and_receive(void *arg)
+{
+	FIXTURE_DATA(stall) *self = arg;
+	struct kpost_recv recv = { .flags = KPOST_DONTWAIT };
+
+	return kt_reply_recv(self->fd, (void *)self->buf, &recv);
+}
+
+/* whose call has been answered: the token was not used up, and is as it was */
+TEST_F(stall, no_stall_of_a_replier_costs_no_byte_of_its_token)
+{
+	struct kpost_reply *reply = (void *)self->buf;
+	struct kt_job caller;
+	struct kpost_call call;
+	struct kpost_recv recv;
+	char answer[16];
+
+	do { /* whose least byte is not zero anyway */
+		call = kt_call_args("ask", 3, answer, sizeof(answer), kt_soon());
+		kt_start(&caller, self->fd, KPOST_IOC_CALL, &call);
+		ASSERT_EQ(3, kt_recv(self->fd, &recv, self->buf, 64, 0, kt_soon()));
+	} while (!(recv.token & 0xff) && !kt_drop(self->fd, recv.token) && kt_join(&caller));
+	*reply = (struct kpost_reply){
+		.token = recv.token, .buf = (uintptr_t)self->page, .len = 8,
+	};
+	kt_start_fn(&self->job, reply_and_receive, self);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	EXPECT_EQ(0, kt_reply(self->fd, recv.token, "mine", 4));
+	ASSERT_TRUE(kt_join(&caller));
+	EXPECT_EQ(4, caller.ret);
+	ASSERT_EQ(0, release(self->uffd, self->page, "answered"));
+	ASSERT_TRUE(kt_join(&self->job));
+	EXPECT_EQ(-ENOENT, self->job.ret);
+	EXPECT_EQ(recv.token, reply->token);
+}
+
 /* another can reply meanwhile, and then it is too late for the one that is stuck */
 TEST_F(stall, no_stall_of_a_replier_by_another)
 {
