@@ -33,6 +33,12 @@ kuid_t kpost_account_user(const struct kpost_office *office)
 	return uid;
 }
 
+/* May the task go past limits?  Being refused that is nothing to audit. */
+bool kpost_account_privileged(void)
+{
+	return ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE);
+}
+
 /* That user's account, held; NULL if there is no memory for it. */
 struct kpost_account *kpost_account_get(struct kpost_office *office)
 {
@@ -82,14 +88,13 @@ void kpost_account_put(struct kpost_account *account)
 	kfree(account);
 }
 
-/* Add @n unless that goes past @max and the task has no privilege to do so. */
-static bool counter_add(atomic_long_t *counter, long n, long max)
+/* Add @n unless that goes past @max and the task has no privilege to do so, or must not use it. */
+static bool counter_add(atomic_long_t *counter, long n, long max, bool privileged)
 {
 	long old = atomic_long_read(counter);
 
 	do {
-		/* Being refused here is nothing to audit. */
-		if (unlikely(n > max - old) && !ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE))
+		if (unlikely(n > max - old) && !(privileged && kpost_account_privileged()))
 			return false;
 	} while (!atomic_long_try_cmpxchg(counter, &old, old + n));
 	return true;
@@ -101,9 +106,9 @@ int kpost_account_add_mailbox(struct kpost_account *account)
 	struct kpost_office *office = account->office;
 
 	/* The user first, so that one over its limit takes nothing from the others. */
-	if (!counter_add(&account->mailboxes, 1, kpost_limit(office, user_mailboxes)))
+	if (!counter_add(&account->mailboxes, 1, kpost_limit(office, user_mailboxes), true))
 		return -EDQUOT;
-	if (!counter_add(&office->mailboxes, 1, kpost_limit(office, office_mailboxes))) {
+	if (!counter_add(&office->mailboxes, 1, kpost_limit(office, office_mailboxes), true)) {
 		atomic_long_dec(&account->mailboxes);
 		return -ENOSPC;
 	}
@@ -118,14 +123,18 @@ void kpost_account_del_mailbox(struct kpost_account *account)
 	kpost_account_put(account);
 }
 
-/* Charge @bytes. Returns 0, -ENOBUFS (the office has no more) or -EDQUOT. */
-int kpost_charge(struct kpost_charge *charge, struct kpost_account *account, size_t bytes)
+/*
+ * Charge @bytes, past limits only if @privileged and the task is so too.  Returns 0,
+ * -ENOBUFS (the office has no more) or -EDQUOT.
+ */
+int kpost_charge(struct kpost_charge *charge, struct kpost_account *account, size_t bytes,
+		 bool privileged)
 {
 	struct kpost_office *office = account->office;
 
-	if (!counter_add(&account->bytes, bytes, kpost_limit(office, user_bytes)))
+	if (!counter_add(&account->bytes, bytes, kpost_limit(office, user_bytes), privileged))
 		return -EDQUOT;
-	if (!counter_add(&office->bytes, bytes, kpost_limit(office, office_bytes))) {
+	if (!counter_add(&office->bytes, bytes, kpost_limit(office, office_bytes), privileged)) {
 		atomic_long_sub(bytes, &account->bytes);
 		return -ENOBUFS;
 	}

@@ -35,13 +35,15 @@ struct kpost_charge {
 };
 
 kuid_t kpost_account_user(const struct kpost_office *office);
+bool kpost_account_privileged(void);
 struct kpost_account *kpost_account_get(struct kpost_office *office);
 void kpost_account_put(struct kpost_account *account);
 
 int kpost_account_add_mailbox(struct kpost_account *account);
 void kpost_account_del_mailbox(struct kpost_account *account);
 
-int kpost_charge(struct kpost_charge *charge, struct kpost_account *account, size_t bytes);
+int kpost_charge(struct kpost_charge *charge, struct kpost_account *account, size_t bytes,
+		 bool privileged);
 void kpost_uncharge(struct kpost_charge *charge);
 
 #endif /* KPOST_ACCOUNT_H */

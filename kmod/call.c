@@ -40,10 +40,10 @@ static struct kpost_call_state *call_alloc(struct kpost_endpoint *endpoint, size
 	if (!payer)
 		goto err_call;
 	/* For as long as the receiver keeps it, even when the caller has left. */
-	err = kpost_charge(&call->charge, payer, sizeof(*call));
+	err = kpost_charge(&call->charge, payer, sizeof(*call), endpoint->privileged);
 	if (err)
 		goto err_payer;
-	reply = kpost_message_alloc(payer, room);
+	reply = kpost_message_alloc(payer, room, endpoint->privileged);
 	err = PTR_ERR_OR_ZERO(reply);
 	if (err)
 		goto err_payer;

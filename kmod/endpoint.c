@@ -33,6 +33,7 @@ struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock)
 	}
 	endpoint->net = get_net(net);
 	endpoint->rights = rights;
+	endpoint->privileged = kpost_account_privileged();
 	endpoint->calls = RB_ROOT;
 
 	flags = nonblock ? O_NONBLOCK : 0;

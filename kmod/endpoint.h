@@ -27,6 +27,12 @@ struct kpost_endpoint {
 	struct kpost_account *account; /* the opener's, a cache for kpost_endpoint_payer() */
 	struct net *net;
 	u32 rights; /* fixed */
+	/*
+	 * Whether its opener could go past limits.  Who uses it has to be able to as well,
+	 * but that alone is not enough: a program that runs with another's privilege writes
+	 * to whatever it was started with.
+	 */
+	bool privileged;
 	struct rb_root calls; /* received through it (protected by mailbox->lock) */
 	unsigned int open_calls; /* likewise */
 };

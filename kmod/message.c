@@ -11,10 +11,11 @@
 #define NEXT_PIECE (PAGE_SIZE - sizeof(struct kpost_piece))
 
 /*
- * Room for a payload of @size bytes, charged to @account.  Returns the message or
- * -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR.
+ * Room for a payload of @size bytes, charged to @account, @privileged as for that.
+ * Returns the message or -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR.
  */
-struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t size)
+struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t size,
+					  bool privileged)
 {
 	size_t done = min_t(size_t, size, FIRST_PIECE);
 	struct kpost_charge charge;
@@ -22,7 +23,7 @@ struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t 
 	struct kpost_piece **link;
 	int err;
 
-	err = kpost_charge(&charge, account, sizeof(*message) + size);
+	err = kpost_charge(&charge, account, sizeof(*message) + size, privileged);
 	if (err)
 		return ERR_PTR(err);
 

@@ -59,7 +59,8 @@ struct kpost_message {
 	u8 data[];
 };
 
-struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t size);
+struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t size,
+					  bool privileged);
 void kpost_message_free(struct kpost_message *message);
 void kpost_message_identify(struct kpost_message *message);
 int kpost_message_copy_in(struct kpost_message *message, struct iov_iter *from);

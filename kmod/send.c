@@ -30,7 +30,7 @@ struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint, struc
 	payer = kpost_endpoint_payer(endpoint);
 	if (!payer)
 		return ERR_PTR(-ENOMEM);
-	message = kpost_message_alloc(payer, size);
+	message = kpost_message_alloc(payer, size, endpoint->privileged);
 	kpost_account_put(payer);
 	if (IS_ERR(message))
 		return message;

@@ -277,6 +277,37 @@ TEST_F(limits, messages_past_the_users_memory_are_edquot)
 	}
 }
 
+/* as a program that is set-uid root writes to what a user gave it for an output */
+TEST_F(limits, privilege_that_was_not_the_openers_goes_past_none)
+{
+	static char payload[4000];
+	int theirs, mine, count, box;
+	long err;
+
+	ASSERT_EQ(0, limit_set("user_bytes", 1 << 20));
+	ASSERT_EQ(0, drop());
+	theirs = kt_mailbox(0, 8 << 20, 0);
+	box = kt_create("box", KT_ALL);
+	ASSERT_LE(0, theirs);
+	ASSERT_LE(0, box);
+	count = fill(theirs, 4000, &err);
+	ASSERT_EQ(-EDQUOT, err);
+
+	ASSERT_EQ(0, seteuid(0));
+	EXPECT_REFUSED(EDQUOT, theirs, write(theirs, payload, 4000) < 0 ? -errno : 0);
+	EXPECT_REFUSED(EDQUOT, theirs, kt_post(theirs, payload, 4000, 0));
+	EXPECT_REFUSED(EDQUOT, theirs, kt_call(theirs, "x", 1, payload, 4000, kt_in(1)));
+	/* by what it opened itself it does */
+	mine = kt_open("box", KPOST_RIGHT_SEND, 0);
+	ASSERT_LE(0, mine);
+	EXPECT_EQ(0, kt_post(mine, payload, 4000, 0));
+	EXPECT_EQ(4000, write(mine, payload, 4000));
+	/* and not for whoever it gives that to */
+	ASSERT_EQ(0, seteuid(USER));
+	EXPECT_REFUSED(EDQUOT, mine, kt_post(mine, payload, 4000, 0));
+	EXPECT_EQ(count, drain(theirs));
+}
+
 TEST_F(limits, messages_past_the_offices_memory_are_enobufs)
 {
 	int fd, count, again;
