@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How late a task runs that is due: one thread on each processor sleeps for a few
- * milliseconds at a time, and notes what it woke up late by.  Where processors are
- * shared with other machines that can be much, and is nothing that kpost could help.
+ * How late a task runs that is due: one on each processor sleeps for a few milliseconds
+ * at a time, and notes what it woke up late by.  Where processors are shared with other
+ * machines that can be much, and is nothing that kpost could help.  They are processes:
+ * to fork one that has threads on all processors takes several times as long.
  */
-#include <pthread.h>
 #include <sched.h>
 
 #include "stress.h"
@@ -24,9 +24,8 @@ struct watch {
 static struct watch *watches;
 static long cpus;
 
-static void *watch_main(void *data)
+static void __attribute__((noreturn)) watch_main(struct watch *watch)
 {
-	struct watch *watch = data;
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
@@ -44,22 +43,15 @@ static void *watch_main(void *data)
 		watch->notes[watch->next % NOTES].late = woke - due;
 		__atomic_store_n(&watch->notes[watch->next++ % NOTES].at, woke, __ATOMIC_RELEASE);
 	}
-	return NULL;
 }
 
 void clock_watch(void)
 {
 	cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	watches = calloc((size_t)cpus, sizeof(*watches));
-	if (!watches)
-		die("no memory");
-	for (long i = 0; i < cpus; i++) {
-		pthread_t thread;
-
-		if (pthread_create(&thread, NULL, watch_main, &watches[i]))
-			die("cannot start a thread");
-		pthread_detach(thread);
-	}
+	watches = shared((size_t)cpus * sizeof(*watches));
+	for (long i = 0; i < cpus; i++)
+		if (!process_start())
+			watch_main(&watches[i]);
 }
 
 /* How long, at most, a task that was due has not run, since that time. */

@@ -87,7 +87,8 @@ static long receive_through_ring(struct worker *worker, int fd, struct receipt *
 	if (!sqe)
 		return -ENOMEM;
 	if (way == RING_READ)
-		io_uring_prep_read(sqe, fd, receipt->payload, sizeof(receipt->payload), 0);
+		io_uring_prep_read(sqe, fd, (void *)(uintptr_t)receipt->recv.buf,
+				   sizeof(receipt->payload), 0);
 	else
 		ring_prepare(sqe, fd, KPOST_IOC_RECV, &receipt->recv);
 	sqe->user_data = 1;
@@ -100,7 +101,7 @@ static long receive_by(struct worker *worker, int fd, struct receipt *receipt, e
 
 	switch (way) {
 	case READ:
-		n = read(fd, receipt->payload, sizeof(receipt->payload));
+		n = read(fd, (void *)(uintptr_t)receipt->recv.buf, sizeof(receipt->payload));
 		return n < 0 ? -errno : n;
 	case EPOLL:
 	case EPOLL_EDGE:
@@ -137,6 +138,7 @@ void receive_one(struct worker *worker)
 		return;
 	}
 	receipt = receipt_begin(worker, slot->head, way != READ && way != RING_READ);
+	receipt->recv.buf = worker_memory(worker, receipt->payload);
 	slot->operations++;
 	__atomic_store_n(&slot->waits,
 			 way == RECV || way == READ || way == RING || way == RING_READ,

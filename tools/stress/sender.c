@@ -103,7 +103,7 @@ void send_one(struct worker *worker, unsigned char *buf)
 
 	if (!worker_await_log(worker))
 		return;
-	if (slot->next >= worker->traffic->wanted) {
+	if (slot->sent >= worker->traffic->wanted || slot->next == NUMBERS) {
 		pause_ns(MS);
 		return;
 	}
@@ -124,6 +124,8 @@ void send_one(struct worker *worker, unsigned char *buf)
 	if (way == SYNC)
 		send.flags = KPOST_SYNC;
 	item_fill((struct item *)buf, slot->index, dispatch->number, dispatch->mailbox, send.len);
+	if (way != RING_EXIT && !worker->traffic->tail)
+		send.buf = worker_memory(worker, buf);
 	/* From here on it may have been sent. */
 	__atomic_store_n(&slot->next, dispatch->number + 1, __ATOMIC_RELEASE);
 	slot->operations++;
@@ -131,6 +133,7 @@ void send_one(struct worker *worker, unsigned char *buf)
 	result = send_by(worker, worker->fds[dispatch->mailbox], &send, way);
 	slot->syncs = false;
 	worker_count(worker, result);
+	slot->sent += result == 0;
 	dispatch->result = result;
 	__atomic_store_n(&slot->head, slot->head + 1, __ATOMIC_RELEASE);
 }

@@ -97,11 +97,13 @@ struct slot {
 	bool mortal; /* may be killed, and interrupted by signals */
 	bool late; /* whether what it sends is counted at the end only */
 	pid_t pid; /* 0 if there is none */
+	uint64_t killed; /* when, until it has been replaced */
 	unsigned int life;
 	/* written by the worker */
 	uint64_t operations; /* begun */
 	bool waits; /* in an operation that has no end but a message's coming */
 	uint64_t next; /* the next message's number */
+	uint64_t sent; /* of those, known to have been */
 	uint64_t head; /* notes finished */
 	uint64_t enomem, efault, cancelled, timed_out;
 	bool syncs; /* waits for receipt or a reply */
@@ -122,11 +124,12 @@ struct traffic {
 	char names[MAILBOXES][32];
 	int fds[MAILBOXES]; /* the test's own endpoints */
 	bool cheap; /* only the ways that cost least */
-	bool faults;
+	bool faults; /* allocations and copies are made to fail */
 	bool kills;
 	bool tail; /* nobody receives any more */
 	bool stop_senders;
 	bool stop_receivers;
+	bool stop_killer;
 	uint64_t wanted; /* messages of each sender */
 	unsigned int count;
 	struct slot slots[SLOTS_MAX];
@@ -144,6 +147,7 @@ struct worker {
 };
 
 /* worker.c */
+uint64_t worker_memory(struct worker *worker, void *buf);
 void worker_main(struct traffic *traffic, struct slot *slot) __attribute__((noreturn));
 bool worker_stopping(const struct worker *worker);
 void worker_count(struct worker *worker, long err);

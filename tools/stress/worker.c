@@ -58,6 +58,14 @@ bool worker_stopping(const struct worker *worker)
 			       __ATOMIC_ACQUIRE);
 }
 
+/* @buf's address; one time in a hundred one where there is nothing. */
+uint64_t worker_memory(struct worker *worker, void *buf)
+{
+	enum { NOWHERE = 4096 };
+
+	return chance_below(&worker->chance, 100) ? (uintptr_t)buf : NOWHERE;
+}
+
 /* Note what an operation failed with, if it did. */
 void worker_count(struct worker *worker, long err)
 {
