@@ -14,6 +14,9 @@ FIXTURE(stall) {
 	char *before;		/* a page that is there, right before it */
 	int fd;
 	struct kt_job job;
+	struct kt_job caller;
+	struct kpost_call call;
+	char answer[16];
 	char buf[64];
 };
 
@@ -320,11 +323,19 @@ static long reply_from(void *arg)
 	return kt_reply(self->fd, token, self->page, 8);
 }
 
+/* there is a call to reply to, which waits until @deadline */
+static void get_called(struct __test_metadata *_metadata, FIXTURE_DATA(stall) *self,
+		       struct kpost_recv *recv, uint64_t deadline)
+{
+	self->call = kt_call_args("ask", 3, self->answer, sizeof(self->answer), deadline);
+	kt_start(&self->caller, self->fd, KPOST_IOC_CALL, &self->call);
+	ASSERT_EQ(3, kt_recv(self->fd, recv, self->buf, 64, 0, kt_soon()));
+}
+
 /* @recv is of the call that it is stuck in a reply to */
 static void get_stuck_replying(struct __test_metadata *_metadata, FIXTURE_DATA(stall) *self,
 			       struct kpost_recv *recv)
 {
-	ASSERT_EQ(3, kt_recv(self->fd, recv, self->buf, 64, 0, kt_soon()));
 	memcpy(self->buf, &recv->token, sizeof(recv->token));
 	kt_start_fn(&self->job, reply_from, self);
 	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
@@ -332,22 +343,43 @@ static void get_stuck_replying(struct __test_metadata *_metadata, FIXTURE_DATA(s
 
 TEST_F(stall, no_stall_by_a_replier_whose_payload_faults)
 {
-	char answer[16];
-	struct kpost_call call = kt_call_args("ask", 3, answer, sizeof(answer), kt_soon());
 	struct kpost_recv recv;
-	struct kt_job caller;
 
-	kt_start(&caller, self->fd, KPOST_IOC_CALL, &call);
+	get_called(_metadata, self, &recv, kt_soon());
 	get_stuck_replying(_metadata, self, &recv);
 	EXPECT_GT(100, fastest_of_five(use_mailbox(_metadata, self->fd)));
-	EXPECT_FALSE(kt_done(&caller));
+	EXPECT_FALSE(kt_done(&self->caller));
 	ASSERT_EQ(0, release(self->uffd, self->page, "answered"));
 	ASSERT_TRUE(kt_join(&self->job));
 	EXPECT_EQ(0, self->job.ret);
-	ASSERT_TRUE(kt_join(&caller));
-	EXPECT_EQ(8, caller.ret);
-	EXPECT_EQ(0, memcmp(answer, "answered", 8));
+	ASSERT_TRUE(kt_join(&self->caller));
+	EXPECT_EQ(8, self->caller.ret);
+	EXPECT_EQ(0, memcmp(self->answer, "answered", 8));
 	EXPECT_EQ(-ENOENT, kt_reply(self->fd, recv.token, "mine", 4));
+}
+
+/* another replies meanwhile, and then it is too late for the one that is stuck */
+static void reply_instead(struct __test_metadata *_metadata, FIXTURE_DATA(stall) *self,
+			  uint64_t token)
+{
+	EXPECT_EQ(0, kt_reply(self->fd, token, "mine", 4));
+	ASSERT_TRUE(kt_join(&self->caller));
+	EXPECT_EQ(4, self->caller.ret);
+	EXPECT_EQ(0, memcmp(self->answer, "mine", 4));
+	EXPECT_FALSE(kt_done(&self->job));
+	ASSERT_EQ(0, release(self->uffd, self->page, "answered"));
+	ASSERT_TRUE(kt_join(&self->job));
+	EXPECT_EQ(-ENOENT, self->job.ret);
+	EXPECT_EQ(0, memcmp(self->answer, "mine", 4));
+}
+
+TEST_F(stall, no_stall_of_a_replier_by_another)
+{
+	struct kpost_recv recv;
+
+	get_called(_metadata, self, &recv, kt_soon());
+	get_stuck_replying(_metadata, self, &recv);
+	reply_instead(_metadata, self, recv.token);
 }
 
 static long reply_and_receive(void *arg)
@@ -358,68 +390,34 @@ static long reply_and_receive(void *arg)
 	return kt_reply_recv(self->fd, (void *)self->buf, &recv);
 }
 
-/* whose call has been answered: the token was not used up, and is as it was */
+/* its token was not used up, and is as it was */
 TEST_F(stall, no_stall_of_a_replier_costs_no_byte_of_its_token)
 {
 	struct kpost_reply *reply = (void *)self->buf;
-	struct kt_job caller;
-	struct kpost_call call;
 	struct kpost_recv recv;
-	char answer[16];
 
-	do { /* whose least byte is not zero anyway */
-		call = kt_call_args("ask", 3, answer, sizeof(answer), kt_soon());
-		kt_start(&caller, self->fd, KPOST_IOC_CALL, &call);
-		ASSERT_EQ(3, kt_recv(self->fd, &recv, self->buf, 64, 0, kt_soon()));
-	} while (!(recv.token & 0xff) && !kt_drop(self->fd, recv.token) && kt_join(&caller));
+	do /* whose least byte is not zero anyway */
+		get_called(_metadata, self, &recv, kt_soon());
+	while (!(recv.token & 0xff) && !kt_drop(self->fd, recv.token) && kt_join(&self->caller));
 	*reply = (struct kpost_reply){
 		.token = recv.token, .buf = (uintptr_t)self->page, .len = 8,
 	};
 	kt_start_fn(&self->job, reply_and_receive, self);
 	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
-	EXPECT_EQ(0, kt_reply(self->fd, recv.token, "mine", 4));
-	ASSERT_TRUE(kt_join(&caller));
-	EXPECT_EQ(4, caller.ret);
-	ASSERT_EQ(0, release(self->uffd, self->page, "answered"));
-	ASSERT_TRUE(kt_join(&self->job));
-	EXPECT_EQ(-ENOENT, self->job.ret);
+	reply_instead(_metadata, self, recv.token);
 	EXPECT_EQ(recv.token, reply->token);
-}
-
-/* another can reply meanwhile, and then it is too late for the one that is stuck */
-TEST_F(stall, no_stall_of_a_replier_by_another)
-{
-	char answer[16];
-	struct kpost_call call = kt_call_args("ask", 3, answer, sizeof(answer), kt_soon());
-	struct kpost_recv recv;
-	struct kt_job caller;
-
-	kt_start(&caller, self->fd, KPOST_IOC_CALL, &call);
-	get_stuck_replying(_metadata, self, &recv);
-	EXPECT_EQ(0, kt_reply(self->fd, recv.token, "mine", 4));
-	ASSERT_TRUE(kt_join(&caller));
-	EXPECT_EQ(4, caller.ret);
-	EXPECT_EQ(0, memcmp(answer, "mine", 4));
-	EXPECT_FALSE(kt_done(&self->job));
-	ASSERT_EQ(0, release(self->uffd, self->page, "answered"));
-	ASSERT_TRUE(kt_join(&self->job));
-	EXPECT_EQ(-ENOENT, self->job.ret);
-	EXPECT_EQ(0, memcmp(answer, "mine", 4));
 }
 
 /* its caller can leave meanwhile, by its deadline */
 TEST_F(stall, no_stall_of_a_caller_by_its_replier)
 {
-	char answer[16];
-	struct kpost_call call = kt_call_args("ask", 3, answer, sizeof(answer), kt_in(300));
 	struct kpost_recv recv;
-	struct kt_job caller;
 
-	kt_start(&caller, self->fd, KPOST_IOC_CALL, &call);
+	get_called(_metadata, self, &recv, kt_in(300));
 	get_stuck_replying(_metadata, self, &recv);
-	ASSERT_TRUE(kt_join(&caller));
-	EXPECT_EQ(-ETIMEDOUT, caller.ret);
-	EXPECT_LT(caller.ended - call.deadline, 1000 * KT_MS);
+	ASSERT_TRUE(kt_join(&self->caller));
+	EXPECT_EQ(-ETIMEDOUT, self->caller.ret);
+	EXPECT_LT(self->caller.ended - self->call.deadline, 1000 * KT_MS);
 	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
 	ASSERT_TRUE(kt_join(&self->job));
 	EXPECT_EQ(-ECANCELED, self->job.ret);
@@ -768,6 +766,7 @@ static void expect_room_back(struct __test_metadata *_metadata, FIXTURE_DATA(sta
 		_exit(kt_call(self->fd, "ask", 3, malloc(SHARE / 2), SHARE / 2, 0) != 0);
 	}
 	if (replies) {
+		ASSERT_EQ(3, kt_recv(self->fd, &recv, self->buf, 64, 0, kt_soon()));
 		get_stuck_replying(_metadata, self, &recv);
 	} else {
 		kt_start_fn(&self->job, receive_to, self);
