@@ -3,8 +3,10 @@
  * The parts "traffic" and "volume": workers are started, killed and replaced, and
  * those that stand still though they need not are found.
  */
+#include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "traffic.h"
@@ -28,7 +30,6 @@ struct run {
 	struct look mailboxes[MAILBOXES];
 	unsigned int receivers[MAILBOXES];
 	uint64_t stuck;
-	uint64_t slowest_death;
 	uint64_t next_look;
 };
 
@@ -168,43 +169,88 @@ static void bury(struct run *run, struct slot *slot)
 	ledger_killed(run->ledger, slot);
 }
 
+/* What the killer knows of a slot. */
+struct victim {
+	int pidfd; /* -1 if it has gone */
+	uint64_t since;
+};
+
 /*
  * One that is alive, if any is.  It is waited for only once it is noted as killed, and
  * killed only if it is not: so its number is its own meanwhile.
  */
-static void kill_one(struct traffic *traffic, struct chance *chance)
+static void kill_one(struct traffic *traffic, struct victim *victims, struct chance *chance)
 {
 	for (int tries = 0; tries < 4 * SLOTS_MAX; tries++) {
 		struct slot *slot = &traffic->slots[chance_below(chance, traffic->count)];
+		struct victim *victim = &victims[slot->index];
 
-		if (!slot->mortal || __atomic_load_n(&slot->killed, __ATOMIC_ACQUIRE))
+		if (!slot->mortal || __atomic_load_n(&slot->killed, __ATOMIC_ACQUIRE) ||
+		    victim->pidfd >= 0)
 			continue;
+		victim->pidfd = (int)syscall(SYS_pidfd_open, slot->pid, 0);
+		if (victim->pidfd < 0)
+			_exit(1);
+		/* How long it takes is to be its own affair, not that of all who work. */
+		setpriority(PRIO_PROCESS, (id_t)slot->pid, -15);
+		victim->since = now();
 		kill(slot->pid, SIGKILL);
-		__atomic_store_n(&slot->killed, now(), __ATOMIC_RELEASE);
+		__atomic_store_n(&slot->killed, true, __ATOMIC_RELEASE);
 		return;
 	}
+}
+
+/* Wait until @due at most for some to go. Returns whether any have not. */
+static bool await_deaths(struct traffic *traffic, struct victim *victims, uint64_t due)
+{
+	struct pollfd fds[SLOTS_MAX];
+	uint64_t at = now(), starved;
+	bool any = false;
+
+	for (unsigned int i = 0; i < SLOTS_MAX; i++)
+		fds[i] = (struct pollfd){ .fd = victims[i].pidfd, .events = POLLIN };
+	poll(fds, SLOTS_MAX, at < due ? (int)((due - at) / MS) + 1 : 0);
+	for (unsigned int i = 0; i < SLOTS_MAX; i++) {
+		uint64_t took = now() - victims[i].since;
+
+		if (fds[i].fd < 0)
+			continue;
+		if (!fds[i].revents) {
+			any = true;
+			continue;
+		}
+		starved = starved_since(victims[i].since);
+		if (took > starved && took - starved > traffic->slowest_death)
+			traffic->slowest_death = took - starved;
+		close(fds[i].fd);
+		victims[i].pidfd = -1;
+	}
+	return any;
 }
 
 /* A process of its own: whoever keeps the books has no time to be punctual. */
 static pid_t start_killer(struct traffic *traffic)
 {
+	struct victim victims[SLOTS_MAX];
 	struct chance chance = chance_of(~0ull);
 	pid_t pid = process_start();
+	uint64_t due = now();
 
 	if (pid)
 		return pid;
-	for (uint64_t due = now() + KILL_EVERY;; due += KILL_EVERY) {
-		uint64_t at = now();
-
-		if (at < due)
-			pause_ns(due - at);
-		if (__atomic_load_n(&traffic->stop_killer, __ATOMIC_ACQUIRE))
-			_exit(0);
-		kill_one(traffic, &chance);
+	for (unsigned int i = 0; i < SLOTS_MAX; i++)
+		victims[i].pidfd = -1;
+	while (!__atomic_load_n(&traffic->stop_killer, __ATOMIC_ACQUIRE)) {
+		for (due += KILL_EVERY; now() < due;)
+			await_deaths(traffic, victims, due);
+		kill_one(traffic, victims, &chance);
 	}
+	while (await_deaths(traffic, victims, now() + SECOND))
+		;
+	_exit(0);
 }
 
-/* Note how long the killed took to go, and replace one. Returns whether there are no more. */
+/* Read what the killed have left, and replace one. Returns whether there are no more. */
 static bool replace_killed(struct run *run)
 {
 	struct slot *gone = NULL;
@@ -212,26 +258,21 @@ static bool replace_killed(struct run *run)
 
 	for (unsigned int i = 0; i < run->traffic->count; i++) {
 		struct slot *slot = &run->traffic->slots[i];
-		uint64_t since = __atomic_load_n(&slot->killed, __ATOMIC_ACQUIRE), took, starved;
 
-		if (!since)
+		if (!__atomic_load_n(&slot->killed, __ATOMIC_ACQUIRE))
 			continue;
 		all = false;
 		if (slot->pid && waitpid(slot->pid, NULL, WNOHANG) == slot->pid) {
-			took = now() - since;
-			starved = starved_since(since);
-			if (took > starved && took - starved > run->slowest_death)
-				run->slowest_death = took - starved;
 			run->part->sums[SUM_KILLS]++;
 			bury(run, slot);
 		}
 		if (!slot->pid)
 			gone = slot;
 	}
-	/* To start one takes its time, and the others are to be noted. */
+	/* To start one takes its time, and there are books to keep. */
 	if (gone) {
 		start(run, gone);
-		__atomic_store_n(&gone->killed, 0, __ATOMIC_RELEASE);
+		__atomic_store_n(&gone->killed, false, __ATOMIC_RELEASE);
 	}
 	return all;
 }
@@ -362,8 +403,9 @@ static void end(struct run *run)
 	check(!run->stuck, "%s: nobody stands still for a second who need not (%llu)", name,
 	      (unsigned long long)run->stuck);
 	if (traffic->kills)
-		check(run->slowest_death < SECOND, "%s: the killed die within a second (%.3f s)",
-		      name, (double)run->slowest_death / SECOND);
+		check(traffic->slowest_death < SECOND,
+		      "%s: the killed die within a second (%.3f s)", name,
+		      (double)traffic->slowest_death / SECOND);
 }
 
 static void run_all(struct run *run)
@@ -388,10 +430,8 @@ static void run_all(struct run *run)
 		pause_ns(MS / 2);
 	}
 	__atomic_store_n(&traffic->stop_killer, true, __ATOMIC_RELEASE);
-	if (killer)
-		process_wait(killer);
-	if (!until(replace_killed(run)))
-		run->slowest_death = UINT64_MAX;
+	if (killer && (process_wait(killer) || !until(replace_killed(run))))
+		traffic->slowest_death = UINT64_MAX;
 	end(run);
 	ledger_settle(run->ledger, run->part);
 	for (unsigned int i = 0; i < MAILBOXES; i++)

@@ -97,7 +97,7 @@ struct slot {
 	bool mortal; /* may be killed, and interrupted by signals */
 	bool late; /* whether what it sends is counted at the end only */
 	pid_t pid; /* 0 if there is none */
-	uint64_t killed; /* when, until it has been replaced */
+	bool killed; /* until it has been replaced */
 	unsigned int life;
 	/* written by the worker */
 	uint64_t operations; /* begun */
@@ -130,6 +130,7 @@ struct traffic {
 	bool stop_senders;
 	bool stop_receivers;
 	bool stop_killer;
+	uint64_t slowest_death;
 	uint64_t wanted; /* messages of each sender */
 	unsigned int count;
 	struct slot slots[SLOTS_MAX];
