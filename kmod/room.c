@@ -180,6 +180,20 @@ static void mailbox_settle(struct kpost_mailbox *mailbox, struct kpost_wakes *wa
 }
 
 /*
+ * Who has been given a message is woken by nobody else.  So the giver is not preempted
+ * before it has done that: it may be the last that the scheduler would let run.
+ */
+static void mailbox_unlock_and_wake(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
+	__releases(&mailbox->lock)
+{
+	preempt_disable();
+	spin_unlock(&mailbox->lock);
+	kpost_wakes_wake(wakes);
+	preempt_enable();
+	kpost_wakes_flush(wakes, &mailbox->pollers);
+}
+
+/*
  * Drop the lock and wake whom the holder has found to be woken; as often as it
  * takes, so that no holder does more than a little.
  */
@@ -187,12 +201,10 @@ void kpost_mailbox_unlock(struct kpost_mailbox *mailbox, struct kpost_wakes *wak
 	__releases(&mailbox->lock)
 {
 	while (unlikely(wakes->more)) {
-		spin_unlock(&mailbox->lock);
-		kpost_wakes_flush(wakes, &mailbox->pollers);
+		mailbox_unlock_and_wake(mailbox, wakes);
 		cond_resched();
 		spin_lock(&mailbox->lock);
 		mailbox_settle(mailbox, wakes);
 	}
-	spin_unlock(&mailbox->lock);
-	kpost_wakes_flush(wakes, &mailbox->pollers);
+	mailbox_unlock_and_wake(mailbox, wakes);
 }

@@ -84,12 +84,22 @@ static void wake_pollers(struct wait_queue_head *pollers, __poll_t events)
 		wake_up_interruptible_poll(pollers, events);
 }
 
-/* Wake what was collected.  No lock of ours is held. */
+/* Wake the tasks that were collected, which are still to be flushed. */
+void kpost_wakes_wake(struct kpost_wakes *wakes)
+{
+	while (wakes->woken < wakes->count)
+		wake_up_process(wakes->tasks[wakes->woken++]);
+}
+
+/* Wake all else that was collected, and let go of it.  No lock of ours is held. */
 void kpost_wakes_flush(struct kpost_wakes *wakes, struct kpost_pollers *pollers)
 {
 	__poll_t end = wakes->events & (EPOLLHUP | EPOLLRDHUP);
 	unsigned int i;
 
+	kpost_wakes_wake(wakes);
+	for (i = 0; i < wakes->count; i++)
+		put_task_struct(wakes->tasks[i]);
 	if (wakes->events & EPOLLIN)
 		wake_pollers(&pollers->in, EPOLLIN | EPOLLRDNORM);
 	if (wakes->events & EPOLLOUT)
@@ -98,10 +108,6 @@ void kpost_wakes_flush(struct kpost_wakes *wakes, struct kpost_pollers *pollers)
 		wake_pollers(&pollers->in, end);
 		wake_pollers(&pollers->out, end);
 		wake_pollers(&pollers->end, end);
-	}
-	for (i = 0; i < wakes->count; i++) {
-		wake_up_process(wakes->tasks[i]);
-		put_task_struct(wakes->tasks[i]);
 	}
 	*wakes = (struct kpost_wakes){};
 }

@@ -47,7 +47,7 @@ struct kpost_waiter {
 struct kpost_wakes {
 	__poll_t events; /* what to tell those who poll */
 	bool more;
-	unsigned int count;
+	unsigned int count, woken;
 	struct task_struct *tasks[8];
 };
 
@@ -68,6 +68,7 @@ static inline void kpost_waiter_init(struct kpost_waiter *waiter)
 
 void kpost_waiter_done(struct kpost_waiter *waiter, int result, struct kpost_wakes *wakes);
 int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline);
+void kpost_wakes_wake(struct kpost_wakes *wakes);
 void kpost_wakes_flush(struct kpost_wakes *wakes, struct kpost_pollers *pollers);
 
 #endif /* KPOST_WAIT_H */
