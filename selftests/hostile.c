@@ -184,8 +184,9 @@ TEST_F(hostile, filling_the_office_takes_many_users_and_ends_with_them)
 {
 	enum { USERS = 5 };
 	pid_t pid[USERS];
+	char name[KT_NAME_SIZE];
+	int fd, roots;
 	long err;
-	int fd;
 
 	ASSERT_EQ(0, limit_set("user_bytes", "1048576"));
 	ASSERT_EQ(0, limit_set("office_bytes", "4194304"));
@@ -193,7 +194,7 @@ TEST_F(hostile, filling_the_office_takes_many_users_and_ends_with_them)
 	ASSERT_EQ(0, limit_set("office_mailboxes", "70"));
 	ASSERT_EQ(0, be_victim());
 	ASSERT_LE(0, open_to_all(self->name, KT_ALL, 2));
-	fd = kt_mailbox(0, 0, 0);
+	fd = kt_create(kt_name(name), KT_ALL);
 	ASSERT_LE(0, fd);
 	for (int i = 0; i < USERS; i++) {
 		pid[i] = fork_hoarder(self->name, ATTACKER + i, self->socks[1]);
@@ -204,7 +205,9 @@ TEST_F(hostile, filling_the_office_takes_many_users_and_ends_with_them)
 	EXPECT_EQ(-ENOSPC, kt_mailbox(0, 0, 0));
 	/* whom no limit holds can go on, and see who it is */
 	ASSERT_EQ(0, seteuid(0));
-	EXPECT_EQ(0, kt_post(fd, block, sizeof(block), 0));
+	roots = kt_open(name, KPOST_RIGHT_SEND, 0);
+	ASSERT_LE(0, roots);
+	EXPECT_EQ(0, kt_post(roots, block, sizeof(block), 0));
 	EXPECT_EQ(1, drain(fd));
 	ASSERT_EQ(0, seteuid(VICTIM));
 	for (int i = 0; i < USERS; i++)
