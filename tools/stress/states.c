@@ -411,7 +411,5 @@ void run_states(struct part *part)
 	check(lane.slowest_reset < SECOND, "%s: their callers know within a second (%.3f s)",
 	      part->name, (double)lane.slowest_reset / SECOND);
 	if (slab)
-		check(slab_settles(slab, 4 << 20),
-		      "%s: the kernel's memory goes back to %llu KiB: %llu KiB", part->name,
-		      (unsigned long long)slab >> 10, (unsigned long long)slab_bytes() >> 10);
+		check_slab(part, slab, 4 << 20);
 }

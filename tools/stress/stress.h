@@ -201,7 +201,7 @@ int process_wait(pid_t pid);
 void *shared(size_t size);
 void write_file(const char *path, const char *text);
 uint64_t slab_bytes(void);
-bool slab_settles(uint64_t before, uint64_t slack);
+void check_slab(const struct part *part, uint64_t before, uint64_t slack);
 
 /* ---- module.c ------------------------------------------------------------- */
 

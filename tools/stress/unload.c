@@ -117,7 +117,5 @@ void run_reload(struct part *part)
 	hurry_no_more();
 	check(!wrong && part->sums[SUM_ROUNDS], "%s: loaded and unloaded %llu times", part->name,
 	      (unsigned long long)part->sums[SUM_ROUNDS]);
-	check(slab_settles(slab, 4 << 20),
-	      "%s: the kernel's memory goes back to %llu KiB: %llu KiB", part->name,
-	      (unsigned long long)slab >> 10, (unsigned long long)slab_bytes() >> 10);
+	check_slab(part, slab, 4 << 20);
 }
