@@ -700,20 +700,28 @@ static int share_of(void *arg)
 	return count;
 }
 
+/* one's own, where a user may have 1 MiB */
+static void get_office(struct __test_metadata *_metadata)
+{
+	int device;
+
+	ASSERT_EQ(0, unshare(CLONE_NEWNET));
+	device = kt_open_device(); /* the other one is in the old namespace */
+	ASSERT_LE(0, dup2(device, kt_device()));
+	ASSERT_EQ(0, child_write("/proc/sys/net/kpost/user_bytes", "1048576"));
+}
+
 TEST_F(stall, no_stall_of_others_by_memory_that_stuck_sends_hold)
 {
 	struct hoard *hoard = kt_shared(sizeof(*hoard));
 	uid_t owner = 12345, other = 12346;
-	int whole, device;
+	int whole;
 	pid_t pid;
 	long ms;
 
 	if (geteuid() != 0)
 		SKIP(return, "a network namespace of one's own needs root");
-	ASSERT_EQ(0, unshare(CLONE_NEWNET));
-	device = kt_open_device(); /* the other one is in the old namespace */
-	ASSERT_LE(0, dup2(device, kt_device()));
-	ASSERT_EQ(0, child_write("/proc/sys/net/kpost/user_bytes", "1048576"));
+	get_office(_metadata);
 	whole = child_run(share_of, &owner);
 	EXPECT_LE(SHARE / 2 / 8192, whole);
 
@@ -745,15 +753,12 @@ static void expect_room_back(struct __test_metadata *_metadata, FIXTURE_DATA(sta
 {
 	uid_t owner = 12345;
 	struct kpost_recv recv;
-	int device, whole;
+	int whole;
 	pid_t pid;
 
 	if (geteuid() != 0)
 		SKIP(return, "a network namespace of one's own needs root");
-	ASSERT_EQ(0, unshare(CLONE_NEWNET));
-	device = kt_open_device(); /* the other one is in the old namespace */
-	ASSERT_LE(0, dup2(device, kt_device()));
-	ASSERT_EQ(0, child_write("/proc/sys/net/kpost/user_bytes", "1048576"));
+	get_office(_metadata);
 	close(self->fd);
 	self->fd = kt_mailbox(4, 4096, 512);
 	whole = child_run(share_of, &owner);
