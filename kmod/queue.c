@@ -7,7 +7,8 @@
  */
 static struct kpost_node *queue_level(struct kpost_queue *queue, struct kpost_node *node)
 {
-	struct kpost_node *level = kpost_queue_first(queue);
+	struct kpost_node *level =
+		rb_entry_safe(rb_first_cached(&queue->levels), struct kpost_node, level);
 	struct rb_node **link = &queue->levels.rb_root.rb_node;
 	struct rb_node *parent = NULL;
 	bool leftmost = true;
@@ -44,39 +45,39 @@ static void queue_replace_level(struct kpost_queue *queue, struct kpost_node *le
 /* Add @node as the last of its priority. */
 void kpost_queue_add(struct kpost_queue *queue, struct kpost_node *node)
 {
-	struct kpost_node *level = queue_level(queue, node);
+	struct kpost_node *level;
 
+	node->returned = false;
+	level = queue_level(queue, node);
 	if (!level)
 		return;
 	RB_CLEAR_NODE(&node->level);
 	list_add_tail(&node->peers, &level->peers);
 }
 
-/*
- * Add @node where its order says.  It is for what was taken out and comes back:
- * its place is at the head, behind those only that were taken before it and came
- * back sooner.
- */
-void kpost_queue_add_ordered(struct kpost_queue *queue, struct kpost_node *node)
+static bool queue_before(struct rb_node *a, const struct rb_node *b)
 {
-	struct kpost_node *level = queue_level(queue, node);
-	struct kpost_node *next = level;
+	const struct kpost_node *first = rb_entry(a, struct kpost_node, level);
+	const struct kpost_node *second = rb_entry(b, struct kpost_node, level);
 
-	if (!level)
-		return;
-	if (node->order < level->order) {
-		queue_replace_level(queue, level, node);
-	} else {
-		RB_CLEAR_NODE(&node->level);
-		do {
-			next = list_next_entry(next, peers);
-		} while (next != level && next->order < node->order);
-	}
-	list_add_tail(&node->peers, &next->peers);
+	if (first->priority != second->priority)
+		return first->priority > second->priority;
+	return first->order < second->order;
+}
+
+/* Add @node, which was the first once and taken out, where its order says. */
+void kpost_queue_return(struct kpost_queue *queue, struct kpost_node *node)
+{
+	node->returned = true;
+	rb_add_cached(&node->level, &queue->returned, queue_before);
 }
 
 void kpost_queue_del(struct kpost_queue *queue, struct kpost_node *node)
 {
+	if (node->returned) {
+		rb_erase_cached(&node->level, &queue->returned);
+		return;
+	}
 	if (!RB_EMPTY_NODE(&node->level)) {
 		if (list_empty(&node->peers)) {
 			rb_erase_cached(&node->level, &queue->levels);

@@ -7,6 +7,9 @@
  * allocate when a priority appears and nothing to keep when it disappears, and
  * as long as only one is in use the tree has one node and is not walked.
  *
+ * What was taken out and comes back is in a tree of its own, ordered by its place:
+ * it is before all that is in the ring of its priority.
+ *
  * The owner provides the locking.
  */
 #ifndef KPOST_QUEUE_H
@@ -18,35 +21,43 @@
 
 struct kpost_queue {
 	struct rb_root_cached levels;
+	struct rb_root_cached returned;
 };
 
 struct kpost_node {
-	struct rb_node level; /* in the tree if first of its priority, else cleared */
-	struct list_head peers; /* the ring of its priority */
-	u64 order; /* place within the priority, see kpost_queue_add_ordered() */
+	struct rb_node level; /* in a tree if returned or first of its priority, else cleared */
+	struct list_head peers; /* the ring of its priority, unless returned */
+	u64 order; /* place within the priority, see kpost_queue_return() */
 	u32 priority;
+	bool returned;
 };
 
 static inline void kpost_queue_init(struct kpost_queue *queue)
 {
 	queue->levels = RB_ROOT_CACHED;
+	queue->returned = RB_ROOT_CACHED;
 }
 
 static inline bool kpost_queue_empty(const struct kpost_queue *queue)
 {
-	return RB_EMPTY_ROOT(&queue->levels.rb_root);
+	return RB_EMPTY_ROOT(&queue->levels.rb_root) && RB_EMPTY_ROOT(&queue->returned.rb_root);
 }
 
 /* The node to be served next, or NULL. */
 static inline struct kpost_node *kpost_queue_first(const struct kpost_queue *queue)
 {
-	struct rb_node *first = rb_first_cached(&queue->levels);
+	struct kpost_node *level =
+		rb_entry_safe(rb_first_cached(&queue->levels), struct kpost_node, level);
+	struct kpost_node *returned =
+		rb_entry_safe(rb_first_cached(&queue->returned), struct kpost_node, level);
 
-	return first ? rb_entry(first, struct kpost_node, level) : NULL;
+	if (likely(!returned) || (level && level->priority > returned->priority))
+		return level;
+	return returned;
 }
 
 void kpost_queue_add(struct kpost_queue *queue, struct kpost_node *node);
-void kpost_queue_add_ordered(struct kpost_queue *queue, struct kpost_node *node);
+void kpost_queue_return(struct kpost_queue *queue, struct kpost_node *node);
 void kpost_queue_del(struct kpost_queue *queue, struct kpost_node *node);
 
 #endif /* KPOST_QUEUE_H */

@@ -104,7 +104,7 @@ void kpost_mailbox_put_back(struct kpost_mailbox *mailbox, struct kpost_message 
 {
 	lockdep_assert_held(&mailbox->lock);
 	if (!mailbox_place(mailbox, message, wakes))
-		kpost_queue_add_ordered(&mailbox->queue, &message->node);
+		kpost_queue_return(&mailbox->queue, &message->node);
 }
 
 /* Let those in who wait for room, as far as it goes. */
@@ -172,7 +172,7 @@ static void mailbox_settle(struct kpost_mailbox *mailbox, struct kpost_wakes *wa
 	       !kpost_wakes_full(wakes)) {
 		kpost_queue_del(&mailbox->queue, &message->node);
 		if (!mailbox_hand_over(mailbox, message, wakes))
-			kpost_queue_add_ordered(&mailbox->queue, &message->node);
+			kpost_queue_return(&mailbox->queue, &message->node);
 	}
 	kpost_mailbox_let_in(mailbox, wakes);
 	if (kpost_mailbox_finished(mailbox))
