@@ -132,11 +132,11 @@ static int open_anonymous(struct kpost_office *office, struct opening *opening)
 
 	if (IS_ERR(mailbox))
 		return PTR_ERR(mailbox);
-	mutex_lock(&office->lock);
+	spin_lock(&office->lock);
 	endpoint_attach(opening->file, mailbox);
 	if (opening->send_file)
 		endpoint_attach(opening->send_file, mailbox);
-	mutex_unlock(&office->lock);
+	spin_unlock(&office->lock);
 	kpost_mailbox_put(mailbox);
 	return 0;
 }
@@ -149,7 +149,7 @@ static int open_named(struct kpost_office *office, struct opening *opening, bool
 	int err = 0;
 
 	for (;;) {
-		mutex_lock(&office->lock);
+		spin_lock(&office->lock);
 		mailbox = kpost_office_find(office, arg->name);
 		if (mailbox) {
 			err = arg->flags & KPOST_OPEN_EXCL ?
@@ -172,7 +172,7 @@ static int open_named(struct kpost_office *office, struct opening *opening, bool
 				return err;
 			continue;
 		}
-		mutex_unlock(&office->lock);
+		spin_unlock(&office->lock);
 		if (!(arg->flags & KPOST_OPEN_CREATE))
 			return -ENOENT;
 		/* Somebody else may make it while we do. */
@@ -182,7 +182,7 @@ static int open_named(struct kpost_office *office, struct opening *opening, bool
 	}
 	if (!err)
 		endpoint_attach(opening->file, mailbox);
-	mutex_unlock(&office->lock);
+	spin_unlock(&office->lock);
 	if (fresh) {
 		if (mailbox == fresh)
 			kpost_office_announce(office, arg->name);
@@ -262,12 +262,12 @@ static long device_unlink(struct kpost_office *office, const struct kpost_operan
 	if (err)
 		return err;
 
-	mutex_lock(&office->lock);
+	spin_lock(&office->lock);
 	mailbox = kpost_office_find(office, arg.name);
 	err = mailbox ? kpost_mailbox_permission(mailbox, KPOST_RIGHT_ADMIN) : -ENOENT;
 	if (!err)
 		kpost_mailbox_unname(mailbox);
-	mutex_unlock(&office->lock);
+	spin_unlock(&office->lock);
 	if (!err)
 		kpost_mailbox_unnamed(mailbox);
 	return err;
@@ -298,11 +298,11 @@ static long device_list(struct kpost_office *office, const struct kpost_operand 
 
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		mutex_lock(&office->lock);
+		spin_lock(&office->lock);
 		mailbox = kpost_office_after(office, arg.after);
 		if (mailbox)
 			kpost_mailbox_stat(mailbox, &st);
-		mutex_unlock(&office->lock);
+		spin_unlock(&office->lock);
 		if (!mailbox)
 			break;
 		if (copy_to_user(to, &st, known) || clear_user(to + known, arg.entry_size - known))

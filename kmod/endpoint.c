@@ -137,8 +137,10 @@ static void endpoint_show_fdinfo(struct seq_file *seq, struct file *file)
 	unsigned int calls;
 	u64 bytes, sequence;
 	u32 messages;
+	bool named;
 
 	spin_lock(&mailbox->lock);
+	named = mailbox->named;
 	messages = mailbox->messages;
 	bytes = mailbox->bytes;
 	sequence = mailbox->sent;
@@ -146,7 +148,7 @@ static void endpoint_show_fdinfo(struct seq_file *seq, struct file *file)
 	spin_unlock(&mailbox->lock);
 
 	seq_puts(seq, "kpost-name:\t");
-	seq_escape(seq, READ_ONCE(mailbox->named) ? mailbox->name : "", "\n\\");
+	seq_escape(seq, named ? mailbox->name : "", "\n\\");
 	seq_printf(seq, "\nkpost-rights:\t%s\n", rights[endpoint->rights]);
 	seq_printf(seq, "kpost-queued:\t%u %llu\n", messages, bytes);
 	seq_printf(seq, "kpost-sequence:\t%llu\n", sequence);

@@ -190,13 +190,16 @@ static bool mailbox_drop_one(struct kpost_mailbox *mailbox)
 
 /*
  * Close @mailbox: nobody can receive from it any more, so no message is TAKEN and
- * no call open.  What is left in it is for mailbox_drain(), without office->lock.
+ * no call open.  Its name goes.  What is left in it is for mailbox_drain(), without
+ * office->lock.
  */
 static void mailbox_close(struct kpost_mailbox *mailbox)
 {
 	lockdep_assert_held(&mailbox->office->lock);
 	spin_lock(&mailbox->lock);
 	WRITE_ONCE(mailbox->closed, true); /* pairs with kpost_mailbox_unnamed() */
+	if (mailbox->named)
+		kpost_office_del(mailbox->office, mailbox);
 	spin_unlock(&mailbox->lock);
 	/* Whoever still holds an endpoint holds no more than that. */
 	kpost_account_del_mailbox(mailbox->account);
@@ -224,8 +227,9 @@ static void mailbox_drain(struct kpost_mailbox *mailbox)
 void kpost_mailbox_unname(struct kpost_mailbox *mailbox)
 {
 	lockdep_assert_held(&mailbox->office->lock);
+	spin_lock(&mailbox->lock);
 	kpost_office_del(mailbox->office, mailbox);
-	mailbox->persistent = false;
+	spin_unlock(&mailbox->lock);
 	if (!mailbox->receivers)
 		mailbox_close(mailbox);
 }
@@ -245,7 +249,7 @@ void kpost_mailbox_detach(struct kpost_mailbox *mailbox, u32 rights)
 	struct kpost_wakes wakes = {};
 	bool close, named;
 
-	mutex_lock(&office->lock);
+	spin_lock(&office->lock);
 	mailbox->endpoints--;
 	spin_lock(&mailbox->lock);
 	if (rights & KPOST_RIGHT_RECV)
@@ -257,12 +261,9 @@ void kpost_mailbox_detach(struct kpost_mailbox *mailbox, u32 rights)
 	close = !mailbox->closed && !mailbox->persistent && !mailbox->receivers &&
 		(rights & KPOST_RIGHT_RECV || !mailbox->named || !mailbox->endpoints);
 	named = mailbox->named;
-	if (close) {
+	if (close)
 		mailbox_close(mailbox);
-		if (named)
-			kpost_office_del(office, mailbox);
-	}
-	mutex_unlock(&office->lock);
+	spin_unlock(&office->lock);
 
 	if (wakes.events) {
 		spin_lock(&mailbox->lock);
@@ -319,12 +320,12 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 	if (err)
 		return err;
 
-	mutex_lock(&office->lock);
+	spin_lock(&office->lock);
 	err = setattr_owner(mailbox, arg, &uid, &gid);
 	if (!err && mailbox->closed)
 		err = -EPIPE;
 	if (err) {
-		mutex_unlock(&office->lock);
+		spin_unlock(&office->lock);
 		return err;
 	}
 	spin_lock(&mailbox->lock);
@@ -337,7 +338,7 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 	if (arg->valid & KPOST_SET_BYTES)
 		mailbox->max_bytes = arg->bytes;
 	spin_unlock(&mailbox->lock);
-	mutex_unlock(&office->lock);
+	spin_unlock(&office->lock);
 
 	spin_lock(&mailbox->lock);
 	kpost_mailbox_let_in(mailbox, &wakes);
@@ -348,17 +349,15 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 /* A snapshot, in the task's terms. */
 void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st)
 {
-	lockdep_assert_held(&mailbox->office->lock);
 	memset(st, 0, sizeof(*st));
-	st->flags = (mailbox->persistent ? KPOST_STAT_PERSIST : 0) |
-		    (mailbox->anonymous ? KPOST_STAT_ANONYMOUS : 0);
-	if (mailbox->named)
-		strscpy(st->name, mailbox->name, sizeof(st->name));
 	st->message_max = mailbox->message_max;
 
 	spin_lock(&mailbox->lock);
-	if (mailbox->closed)
-		st->flags |= KPOST_STAT_CLOSED;
+	st->flags = (mailbox->persistent ? KPOST_STAT_PERSIST : 0) |
+		    (mailbox->closed ? KPOST_STAT_CLOSED : 0) |
+		    (mailbox->anonymous ? KPOST_STAT_ANONYMOUS : 0);
+	if (mailbox->named)
+		strscpy(st->name, mailbox->name, sizeof(st->name));
 	st->mode = mailbox->mode;
 	st->uid = from_kuid_munged(current_user_ns(), mailbox->uid);
 	st->gid = from_kgid_munged(current_user_ns(), mailbox->gid);

@@ -41,12 +41,12 @@ struct kpost_mailbox {
 	/* protected by office->lock */
 	struct kpost_account *account; /* whom it is counted for until it closes */
 	struct rb_node by_name; /* in office->names */
-	bool named;
-	bool persistent;
 	unsigned int endpoints;
 
 	spinlock_t lock; /* protects what follows */
-	bool closed; /* set with office->lock held too */
+	bool named; /* changed with office->lock held too */
+	bool persistent; /* likewise */
+	bool closed; /* likewise */
 	unsigned int receivers; /* endpoints; changed with office->lock held too */
 	unsigned int senders; /* likewise */
 	kuid_t uid; /* changed with office->lock held too, as are gid and mode */

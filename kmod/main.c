@@ -21,13 +21,13 @@
  *
  * Lock order, outermost first:
  *
- *	office->lock (mutex)		names, attachment, closing
- *	  mailbox->lock (spinlock)	list work of one mailbox
- *	office->accounts_lock (spinlock) finding and freeing accounts; a leaf
+ *	office->lock		names, attachment, closing
+ *	  mailbox->lock		list work of one mailbox
+ *	office->accounts_lock	finding and freeing accounts; a leaf
  *
- * No lock is held while user memory is touched or a task is woken, and no two
- * mailboxes are locked at once.  What is done in one go under either of the first
- * two is bounded, and a mailbox is emptied with no lock held on the office.
+ * All are spinlocks.  No lock is held while user memory is touched or a task that waits
+ * is woken, and no two mailboxes are locked at once.  What is done in one go under either
+ * of the first two is bounded, and a mailbox is emptied with no lock held on the office.
  * Nothing runs in interrupt context.
  *
  * Lifetimes:

@@ -86,7 +86,9 @@ void kpost_office_add(struct kpost_office *office, struct kpost_mailbox *mailbox
 	}
 	rb_link_node(&mailbox->by_name, parent, link);
 	rb_insert_color(&mailbox->by_name, &office->names);
-	WRITE_ONCE(mailbox->named, true); /* pairs with endpoint_show_fdinfo() */
+	spin_lock(&mailbox->lock);
+	mailbox->named = true;
+	spin_unlock(&mailbox->lock);
 	kpost_mailbox_get(mailbox);
 }
 
@@ -94,8 +96,10 @@ void kpost_office_add(struct kpost_office *office, struct kpost_mailbox *mailbox
 void kpost_office_del(struct kpost_office *office, struct kpost_mailbox *mailbox)
 {
 	lockdep_assert_held(&office->lock);
+	lockdep_assert_held(&mailbox->lock);
 	rb_erase(&mailbox->by_name, &office->names);
-	WRITE_ONCE(mailbox->named, false);
+	mailbox->named = false;
+	mailbox->persistent = false;
 }
 
 /* Somebody who waits for @name, or NULL. */
@@ -143,14 +147,14 @@ void kpost_office_announce(struct kpost_office *office, const char *name)
 	bool more;
 
 	do {
-		mutex_lock(&office->lock);
+		spin_lock(&office->lock);
 		while (kpost_office_find(office, name) &&
 		       (opener = office_opener_find(office, name)) && !kpost_wakes_full(&wakes)) {
 			rb_erase(&opener->by_name, &office->awaited);
 			kpost_waiter_done(&opener->waiter, 0, &wakes);
 		}
 		more = wakes.more;
-		mutex_unlock(&office->lock);
+		spin_unlock(&office->lock);
 		kpost_wakes_flush(&wakes, NULL);
 	} while (more);
 }
@@ -161,6 +165,7 @@ void kpost_office_announce(struct kpost_office *office, const char *name)
  * -ETIMEDOUT, -ERESTARTSYS.
  */
 int kpost_office_await(struct kpost_office *office, const char *name, u64 deadline)
+	__releases(&office->lock)
 {
 	struct office_opener opener = { .name = name };
 	int err;
@@ -168,18 +173,18 @@ int kpost_office_await(struct kpost_office *office, const char *name, u64 deadli
 	lockdep_assert_held(&office->lock);
 	kpost_waiter_init(&opener.waiter);
 	office_opener_add(office, &opener);
-	mutex_unlock(&office->lock);
+	spin_unlock(&office->lock);
 
 	err = kpost_waiter_wait(&opener.waiter, deadline);
 	if (!err)
 		return 0;
 
-	mutex_lock(&office->lock);
+	spin_lock(&office->lock);
 	if (opener.waiter.done)
 		err = 0;
 	else
 		rb_erase(&opener.by_name, &office->awaited);
-	mutex_unlock(&office->lock);
+	spin_unlock(&office->lock);
 	return err;
 }
 
@@ -189,7 +194,7 @@ static int __net_init office_init(struct net *net)
 	int err;
 
 	office->net = net;
-	mutex_init(&office->lock);
+	spin_lock_init(&office->lock);
 	office->names = RB_ROOT;
 	office->awaited = RB_ROOT;
 	spin_lock_init(&office->accounts_lock);
@@ -213,11 +218,11 @@ static void __net_exit office_exit(struct net *net)
 	kpost_sysctl_exit(office);
 
 	for (;;) {
-		mutex_lock(&office->lock);
+		spin_lock(&office->lock);
 		mailbox = kpost_office_after(office, "");
 		if (mailbox)
 			kpost_mailbox_unname(mailbox);
-		mutex_unlock(&office->lock);
+		spin_unlock(&office->lock);
 		if (!mailbox)
 			break;
 		kpost_mailbox_unnamed(mailbox);

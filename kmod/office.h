@@ -10,7 +10,6 @@
 #define KPOST_OFFICE_H
 
 #include <linux/hashtable.h>
-#include <linux/mutex.h>
 #include <linux/rbtree.h>
 #include <linux/spinlock.h>
 #include <net/net_namespace.h>
@@ -41,7 +40,7 @@ struct kpost_office {
 	struct ctl_table *sysctl_table;
 	struct ctl_table_header *sysctl;
 
-	struct mutex lock; /* protects what follows, and who is attached to mailboxes */
+	spinlock_t lock; /* protects what follows, and who is attached to mailboxes */
 	struct rb_root names; /* of struct kpost_mailbox, sorted */
 	struct rb_root awaited; /* of struct office_opener, sorted: who waits for a name */
 
@@ -69,7 +68,8 @@ struct kpost_mailbox *kpost_office_after(struct kpost_office *office, const char
 void kpost_office_add(struct kpost_office *office, struct kpost_mailbox *mailbox);
 void kpost_office_del(struct kpost_office *office, struct kpost_mailbox *mailbox);
 void kpost_office_announce(struct kpost_office *office, const char *name);
-int kpost_office_await(struct kpost_office *office, const char *name, u64 deadline);
+int kpost_office_await(struct kpost_office *office, const char *name, u64 deadline)
+	__releases(&office->lock);
 
 int kpost_offices_init(void);
 void kpost_offices_exit(void);

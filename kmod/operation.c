@@ -10,7 +10,6 @@
 
 static long operation_stat(struct kpost_operand *op)
 {
-	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
 	struct kpost_stat st;
 	int err;
 
@@ -18,9 +17,7 @@ static long operation_stat(struct kpost_operand *op)
 	err = kpost_struct_get(op, &st, sizeof(st));
 	if (err)
 		return err;
-	mutex_lock(&mailbox->office->lock);
-	kpost_mailbox_stat(mailbox, &st);
-	mutex_unlock(&mailbox->office->lock);
+	kpost_mailbox_stat(op->endpoint->mailbox, &st);
 	return kpost_struct_put(op, &st, sizeof(st));
 }
 

@@ -22,11 +22,11 @@ static void *procfs_find(struct procfs_cursor *cursor, struct kpost_office *offi
 {
 	struct kpost_mailbox *mailbox;
 
-	mutex_lock(&office->lock);
+	spin_lock(&office->lock);
 	mailbox = kpost_office_after(office, cursor->after);
 	if (mailbox)
 		kpost_mailbox_stat(mailbox, &cursor->st);
-	mutex_unlock(&office->lock);
+	spin_unlock(&office->lock);
 	return mailbox ? &cursor->st : NULL;
 }
 

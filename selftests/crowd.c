@@ -102,6 +102,88 @@ TEST_F(crowd, exclusive_poller_without_the_right_takes_nobodys_wakeup)
 	expect_no_theft(_metadata, self, fd, VICTIM, KPOST_RIGHT_ADMIN, EPOLLOUT);
 }
 
+/* ---- processors ------------------------------------------------------------------------ */
+
+static void use_processor(unsigned int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* on a processor of its own: some look at a mailbox when they are let, and four never sleep */
+static pid_t fork_inversion(int sock)
+{
+	enum { BUSY = 4, LOOK = 12 };
+	pid_t pid = fork_attacker(ATTACKER), child = 1;
+	int fd;
+
+	if (pid)
+		return pid;
+	use_processor(1);
+	fd = kt_mailbox(0, 0, 0);
+	if (fd < 0)
+		_exit(1);
+	for (int i = 0; i < BUSY + LOOK && child; i++) {
+		child = kt_fork();
+		if (child)
+			continue;
+		if (i < BUSY) {
+			for (;;)
+				__asm__ volatile("");
+		}
+		if (nice(19) < 0)
+			_exit(2);
+		for (;;)
+			kt_stat(fd);
+	}
+	tell(sock);
+	for (;;)
+		pause();
+}
+
+static uint64_t longest_making(const char *name, unsigned int ms)
+{
+	uint64_t worst = 0, start, took;
+
+	for (uint64_t end = kt_in(ms); kt_now() < end;) {
+		start = kt_now();
+		close(kt_create(name, KT_ALL));
+		took = kt_now() - start;
+		if (took > worst)
+			worst = took;
+		usleep(500);
+	}
+	return worst;
+}
+
+/*
+ * Who looks at a mailbox, and is preempted as it does, by others for as long as they like,
+ * holds up nobody.  It takes a kernel that preempts to try that (preempt=full, as kernels
+ * with detectors have it here); on others nobody is held up for long anyway.
+ */
+TEST_F(crowd, idlers_that_look_hold_up_nobody_who_opens_and_closes)
+{
+	uint64_t alone, with;
+	pid_t pid;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		SKIP(return, "this takes two processors");
+	ASSERT_EQ(0, be_victim());
+	use_processor(0);
+	alone = longest_making(self->name, 2000);
+	pid = fork_inversion(self->socks[1]);
+	ASSERT_LT(0, pid);
+	ASSERT_TRUE(is_told(self->socks[0]));
+	with = longest_making(self->name, 10000);
+	EXPECT_EQ(0, end_attacker(pid));
+	fprintf(stderr, "# %llu us at most alone, %llu with those who look\n",
+		(unsigned long long)alone / 1000, (unsigned long long)with / 1000);
+	EXPECT_LT(with, 10 * alone + 700 * KT_MS);
+}
+
 /* ---- locks --------------------------------------------------------------------------- */
 
 /* how long it takes to make a mailbox and have it go, at best */
