@@ -1,35 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/capability.h>
 #include <linux/cred.h>
-#include <linux/hashtable.h>
 #include <linux/slab.h>
 #include <linux/user_namespace.h>
 
 #include "account.h"
 #include "office.h"
 
-static struct kpost_account *account_find(struct kpost_office *office, kuid_t uid)
-{
-	struct kpost_account *account;
+/* Of users in whose user namespaces there are offices. */
+static struct kpost_accounts sponsors = {
+	.lock = __SPIN_LOCK_UNLOCKED(sponsors.lock),
+};
 
-	lockdep_assert_held(&office->accounts_lock);
-	hash_for_each_possible(office->accounts, account, link, __kuid_val(uid)) {
-		if (!uid_eq(account->uid, uid))
+void kpost_accounts_init(struct kpost_accounts *accounts)
+{
+	spin_lock_init(&accounts->lock);
+	hash_init(accounts->by_uid);
+}
+
+/* The owner of the outermost namespace, of @ns and those around it, that root did not make. */
+static bool namespace_user(const struct user_namespace *ns, kuid_t *uid)
+{
+	bool found = false;
+
+	for (; ns->parent; ns = ns->parent) {
+		if (uid_eq(ns->owner, GLOBAL_ROOT_UID))
 			continue;
-		refcount_inc(&account->refs);
-		return account;
+		*uid = ns->owner;
+		found = true;
 	}
-	return NULL;
+	return found;
 }
 
 /* The user that has to pay for what the task does. */
-kuid_t kpost_account_user(const struct kpost_office *office)
+kuid_t kpost_account_user(void)
 {
-	const struct user_namespace *ns = current_user_ns();
 	kuid_t uid = current_uid();
 
-	for (; ns != office->net->user_ns && ns->parent; ns = ns->parent)
-		uid = ns->owner;
+	namespace_user(current_user_ns(), &uid);
 	return uid;
 }
 
@@ -39,49 +47,85 @@ bool kpost_account_privileged(void)
 	return ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE);
 }
 
-/* That user's account, held; NULL if there is no memory for it. */
-struct kpost_account *kpost_account_get(struct kpost_office *office)
+static struct kpost_account *account_find(struct kpost_accounts *accounts, kuid_t uid)
 {
-	kuid_t uid = kpost_account_user(office);
+	struct kpost_account *account;
+
+	lockdep_assert_held(&accounts->lock);
+	hash_for_each_possible(accounts->by_uid, account, link, __kuid_val(uid)) {
+		if (!uid_eq(account->uid, uid))
+			continue;
+		refcount_inc(&account->refs);
+		return account;
+	}
+	return NULL;
+}
+
+/* @uid's account, held; NULL if there is no memory for it. */
+static struct kpost_account *account_get(struct kpost_accounts *accounts,
+					 struct kpost_office *office, kuid_t uid)
+{
 	struct kpost_account *account, *fresh;
 
-	spin_lock(&office->accounts_lock);
-	account = account_find(office, uid);
-	spin_unlock(&office->accounts_lock);
+	spin_lock(&accounts->lock);
+	account = account_find(accounts, uid);
+	spin_unlock(&accounts->lock);
 	if (likely(account))
 		return account;
 
 	fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
 	if (!fresh)
 		return NULL;
+	fresh->accounts = accounts;
 	fresh->office = office;
 	fresh->uid = uid;
 	refcount_set(&fresh->refs, 1);
 
-	spin_lock(&office->accounts_lock);
-	account = account_find(office, uid);
+	spin_lock(&accounts->lock);
+	account = account_find(accounts, uid);
 	if (!account) {
-		hash_add(office->accounts, &fresh->link, __kuid_val(uid));
+		hash_add(accounts->by_uid, &fresh->link, __kuid_val(uid));
 		swap(account, fresh);
 	}
-	spin_unlock(&office->accounts_lock);
+	spin_unlock(&accounts->lock);
 	kfree(fresh);
 	return account;
 }
 
+/* The account of the task's user, held; NULL if there is no memory for it. */
+struct kpost_account *kpost_account_get(struct kpost_office *office)
+{
+	return account_get(&office->accounts, office, kpost_account_user());
+}
+
+/*
+ * Who has to pay besides for an office whose network namespace is @ns's: @sponsor, held,
+ * or NULL if nobody has to.  Returns 0 or -ENOMEM.
+ */
+int kpost_account_sponsor(const struct user_namespace *ns, struct kpost_account **sponsor)
+{
+	kuid_t uid;
+
+	*sponsor = NULL;
+	if (!namespace_user(ns, &uid))
+		return 0;
+	*sponsor = account_get(&sponsors, kpost_office(&init_net), uid);
+	return *sponsor ? 0 : -ENOMEM;
+}
+
 void kpost_account_put(struct kpost_account *account)
 {
-	struct kpost_office *office = account->office;
+	struct kpost_accounts *accounts = account->accounts;
 	bool last;
 
 	/* The last one has the lock, so that nobody finds it meanwhile. */
 	if (refcount_dec_not_one(&account->refs))
 		return;
-	spin_lock(&office->accounts_lock);
+	spin_lock(&accounts->lock);
 	last = refcount_dec_and_test(&account->refs);
 	if (last)
 		hash_del(&account->link);
-	spin_unlock(&office->accounts_lock);
+	spin_unlock(&accounts->lock);
 	if (!last)
 		return;
 	WARN_ON_ONCE(atomic_long_read(&account->bytes) || atomic_long_read(&account->mailboxes));
@@ -100,27 +144,75 @@ static bool counter_add(atomic_long_t *counter, long n, long max, bool privilege
 	return true;
 }
 
-/* Count a mailbox; the account is held by it. Returns 0, -ENOSPC or -EDQUOT. */
-int kpost_account_add_mailbox(struct kpost_account *account)
+enum counted {
+	MAILBOXES,
+	BYTES,
+};
+
+static atomic_long_t *account_counter(struct kpost_account *account, enum counted what)
+{
+	return what == BYTES ? &account->bytes : &account->mailboxes;
+}
+
+static unsigned long user_limit(const struct kpost_office *office, enum counted what)
+{
+	return what == BYTES ? kpost_limit(office, user_bytes) :
+			       kpost_limit(office, user_mailboxes);
+}
+
+/*
+ * Count @n more for @account, its office, and whoever has to pay for that.  The users
+ * first, so that one over its limit takes nothing from the others.  Returns 0, -EDQUOT or
+ * -ENOSPC.
+ */
+static int account_add(struct kpost_account *account, enum counted what, long n, bool privileged)
+{
+	struct kpost_office *office = account->office;
+	struct kpost_account *sponsor = office->sponsor;
+	atomic_long_t *all = what == BYTES ? &office->bytes : &office->mailboxes;
+	long max = what == BYTES ? kpost_limit(office, office_bytes) :
+				   kpost_limit(office, office_mailboxes);
+	int err = -EDQUOT;
+
+	if (!counter_add(account_counter(account, what), n, user_limit(office, what), privileged))
+		return err;
+	if (sponsor && !counter_add(account_counter(sponsor, what), n,
+				    user_limit(sponsor->office, what), privileged))
+		goto err_sponsor;
+	err = -ENOSPC;
+	if (!counter_add(all, n, max, privileged))
+		goto err_office;
+	refcount_inc(&account->refs);
+	return 0;
+
+err_office:
+	if (sponsor)
+		atomic_long_sub(n, account_counter(sponsor, what));
+err_sponsor:
+	atomic_long_sub(n, account_counter(account, what));
+	return err;
+}
+
+static void account_sub(struct kpost_account *account, enum counted what, long n)
 {
 	struct kpost_office *office = account->office;
 
-	/* The user first, so that one over its limit takes nothing from the others. */
-	if (!counter_add(&account->mailboxes, 1, kpost_limit(office, user_mailboxes), true))
-		return -EDQUOT;
-	if (!counter_add(&office->mailboxes, 1, kpost_limit(office, office_mailboxes), true)) {
-		atomic_long_dec(&account->mailboxes);
-		return -ENOSPC;
-	}
-	refcount_inc(&account->refs);
-	return 0;
+	atomic_long_sub(n, account_counter(account, what));
+	if (office->sponsor)
+		atomic_long_sub(n, account_counter(office->sponsor, what));
+	atomic_long_sub(n, what == BYTES ? &office->bytes : &office->mailboxes);
+	kpost_account_put(account);
+}
+
+/* Count a mailbox; the account is held by it. Returns 0, -ENOSPC or -EDQUOT. */
+int kpost_account_add_mailbox(struct kpost_account *account)
+{
+	return account_add(account, MAILBOXES, 1, true);
 }
 
 void kpost_account_del_mailbox(struct kpost_account *account)
 {
-	atomic_long_dec(&account->mailboxes);
-	atomic_long_dec(&account->office->mailboxes);
-	kpost_account_put(account);
+	account_sub(account, MAILBOXES, 1);
 }
 
 /*
@@ -130,15 +222,10 @@ void kpost_account_del_mailbox(struct kpost_account *account)
 int kpost_charge(struct kpost_charge *charge, struct kpost_account *account, size_t bytes,
 		 bool privileged)
 {
-	struct kpost_office *office = account->office;
+	int err = account_add(account, BYTES, bytes, privileged);
 
-	if (!counter_add(&account->bytes, bytes, kpost_limit(office, user_bytes), privileged))
-		return -EDQUOT;
-	if (!counter_add(&office->bytes, bytes, kpost_limit(office, office_bytes), privileged)) {
-		atomic_long_sub(bytes, &account->bytes);
-		return -ENOBUFS;
-	}
-	refcount_inc(&account->refs);
+	if (err)
+		return err == -ENOSPC ? -ENOBUFS : err;
 	charge->account = account;
 	charge->bytes = bytes;
 	return 0;
@@ -152,7 +239,5 @@ void kpost_uncharge(struct kpost_charge *charge)
 	if (!account)
 		return;
 	charge->account = NULL;
-	atomic_long_sub(charge->bytes, &account->bytes);
-	atomic_long_sub(charge->bytes, &account->office->bytes);
-	kpost_account_put(account);
+	account_sub(account, BYTES, charge->bytes);
 }

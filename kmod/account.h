@@ -4,24 +4,43 @@
  *
  * An account is one user's in one office.  What is charged to it holds a
  * reference, so that it lives until the last byte was given back, by exactly
- * what was charged.  The user is the real one of the task that acts, not that
- * of whoever opened the endpoint: who sends through an inherited endpoint pays
- * for it.  In a user namespace below the office's it is whoever made the
- * namespace, since a user may have thousands of ids there.
+ * what was charged.  It is the user of the task that acts, not that of whoever
+ * opened the endpoint: who sends through an inherited endpoint pays for it.
+ *
+ * The user of a task is its real one; but a user who makes user namespaces may
+ * have thousands of ids in them, and is one user all the same.  So the owner of the
+ * outermost user namespace between the task's and the initial one counts that was not
+ * made by root (uid 0): root could give out real ids anyway, and whoever it puts into
+ * namespaces are different users.
+ *
+ * An office in such a namespace is that user's too, which may make any number of
+ * them.  All that is charged in it is charged besides to the sponsor, an account of
+ * that user's apart, in which all such offices of the machine share the limits of the
+ * initial office.
  */
 #ifndef KPOST_ACCOUNT_H
 #define KPOST_ACCOUNT_H
 
 #include <linux/atomic.h>
+#include <linux/hashtable.h>
 #include <linux/refcount.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/uidgid.h>
 
 struct kpost_office;
+struct user_namespace;
+
+/* Accounts of users, one each. */
+struct kpost_accounts {
+	spinlock_t lock; /* a leaf */
+	DECLARE_HASHTABLE(by_uid, 6); /* of struct kpost_account (protected by lock) */
+};
 
 struct kpost_account {
-	struct hlist_node link; /* in office->accounts (protected by office->accounts_lock) */
-	struct kpost_office *office;
+	struct hlist_node link; /* in accounts->by_uid (protected by accounts->lock) */
+	struct kpost_accounts *accounts; /* fixed, as are the next two */
+	struct kpost_office *office; /* whose limits hold, and counters too but for a sponsor */
 	kuid_t uid;
 	refcount_t refs;
 	atomic_long_t bytes; /* memory of its messages */
@@ -34,9 +53,12 @@ struct kpost_charge {
 	size_t bytes;
 };
 
-kuid_t kpost_account_user(const struct kpost_office *office);
+void kpost_accounts_init(struct kpost_accounts *accounts);
+
+kuid_t kpost_account_user(void);
 bool kpost_account_privileged(void);
 struct kpost_account *kpost_account_get(struct kpost_office *office);
+int kpost_account_sponsor(const struct user_namespace *ns, struct kpost_account **sponsor);
 void kpost_account_put(struct kpost_account *account);
 
 int kpost_account_add_mailbox(struct kpost_account *account);

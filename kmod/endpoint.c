@@ -56,7 +56,7 @@ struct kpost_account *kpost_endpoint_payer(struct kpost_endpoint *endpoint)
 {
 	struct kpost_account *account = endpoint->account;
 
-	if (likely(uid_eq(account->uid, kpost_account_user(account->office)))) {
+	if (likely(uid_eq(account->uid, kpost_account_user()))) {
 		refcount_inc(&account->refs);
 		return account;
 	}

@@ -23,7 +23,7 @@
  *
  *	office->lock		names, attachment, closing
  *	  mailbox->lock		list work of one mailbox
- *	office->accounts_lock	finding and freeing accounts; a leaf
+ *	accounts->lock		finding and freeing accounts; a leaf
  *
  * All are spinlocks.  No lock is held while user memory is touched or a task that waits
  * is woken, and no two mailboxes are locked at once.  What is done in one go under either

@@ -197,15 +197,24 @@ static int __net_init office_init(struct net *net)
 	spin_lock_init(&office->lock);
 	office->names = RB_ROOT;
 	office->awaited = RB_ROOT;
-	spin_lock_init(&office->accounts_lock);
-	hash_init(office->accounts);
+	kpost_accounts_init(&office->accounts);
 
-	err = kpost_sysctl_init(office);
+	err = kpost_account_sponsor(net->user_ns, &office->sponsor);
 	if (err)
 		return err;
+	err = kpost_sysctl_init(office);
+	if (err)
+		goto err_sponsor;
 	err = kpost_procfs_init(office);
 	if (err)
-		kpost_sysctl_exit(office);
+		goto err_sysctl;
+	return 0;
+
+err_sysctl:
+	kpost_sysctl_exit(office);
+err_sponsor:
+	if (office->sponsor)
+		kpost_account_put(office->sponsor);
 	return err;
 }
 
@@ -228,6 +237,8 @@ static void __net_exit office_exit(struct net *net)
 		kpost_mailbox_unnamed(mailbox);
 	}
 	WARN_ON_ONCE(atomic_long_read(&office->mailboxes) || atomic_long_read(&office->bytes));
+	if (office->sponsor)
+		kpost_account_put(office->sponsor);
 }
 
 static struct pernet_operations office_ops = {

@@ -9,7 +9,6 @@
 #ifndef KPOST_OFFICE_H
 #define KPOST_OFFICE_H
 
-#include <linux/hashtable.h>
 #include <linux/rbtree.h>
 #include <linux/spinlock.h>
 #include <net/net_namespace.h>
@@ -44,8 +43,8 @@ struct kpost_office {
 	struct rb_root names; /* of struct kpost_mailbox, sorted */
 	struct rb_root awaited; /* of struct office_opener, sorted: who waits for a name */
 
-	spinlock_t accounts_lock; /* protects accounts; a leaf */
-	DECLARE_HASHTABLE(accounts, 6);
+	struct kpost_accounts accounts;
+	struct kpost_account *sponsor; /* held; who else pays, or NULL; fixed */
 	atomic_long_t mailboxes;
 	atomic_long_t bytes;
 };
