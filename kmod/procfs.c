@@ -2,9 +2,9 @@
 /*
  * /proc/net/kpost: the named mailboxes of an office, for people.
  */
+#include <linux/module.h>
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
-#include <linux/seq_file_net.h>
 
 #include "../uapi/linux/kpost.h"
 #include "mailbox.h"
@@ -13,13 +13,14 @@
 
 /* Where a reader is: the lock is held for one line at a time, as by LIST. */
 struct procfs_cursor {
-	struct seq_net_private net; /* first, for seq_file_net() */
+	struct kpost_office *office;
 	char after[KPOST_NAME_MAX + 1]; /* the name of the last line read */
 	struct kpost_stat st; /* the next */
 };
 
-static void *procfs_find(struct procfs_cursor *cursor, struct kpost_office *office)
+static void *procfs_find(struct procfs_cursor *cursor)
 {
+	struct kpost_office *office = cursor->office;
 	struct kpost_mailbox *mailbox;
 
 	spin_lock(&office->lock);
@@ -36,7 +37,7 @@ static void *procfs_start(struct seq_file *seq, loff_t *pos)
 	struct procfs_cursor *cursor = seq->private;
 
 	if (*pos)
-		return procfs_find(cursor, kpost_office(seq_file_net(seq)));
+		return procfs_find(cursor);
 	cursor->after[0] = '\0';
 	return SEQ_START_TOKEN;
 }
@@ -48,7 +49,7 @@ static void *procfs_next(struct seq_file *seq, void *at, loff_t *pos)
 	++*pos;
 	if (at != SEQ_START_TOKEN)
 		strscpy(cursor->after, cursor->st.name, sizeof(cursor->after));
-	return procfs_find(cursor, kpost_office(seq_file_net(seq)));
+	return procfs_find(cursor);
 }
 
 static void procfs_stop(struct seq_file *seq, void *at)
@@ -73,17 +74,61 @@ static int procfs_show(struct seq_file *seq, void *at)
 	return 0;
 }
 
-static const struct seq_operations procfs_ops = {
+static const struct seq_operations procfs_seq_ops = {
 	.start = procfs_start,
 	.next = procfs_next,
 	.stop = procfs_stop,
 	.show = procfs_show,
 };
 
+/*
+ * Not proc_create_net(): taking a file of its away waits for who reads it, with all network
+ * namespaces locked, and a read into memory that never arrives does not end.  So a reader
+ * has the module and the namespace stay.
+ */
+static int procfs_open(struct inode *inode, struct file *file)
+{
+	struct kpost_office *office = pde_data(inode);
+	struct procfs_cursor *cursor;
+
+	/* The namespace may be on its way out, but not further: its exit waits for this open. */
+	if (!maybe_get_net(office->net))
+		return -ENXIO;
+	if (!try_module_get(THIS_MODULE)) {
+		put_net(office->net);
+		return -ENXIO;
+	}
+	cursor = __seq_open_private(file, &procfs_seq_ops, sizeof(*cursor));
+	if (!cursor) {
+		put_net(office->net);
+		module_put(THIS_MODULE);
+		return -ENOMEM;
+	}
+	cursor->office = office;
+	return 0;
+}
+
+static int procfs_release(struct inode *inode, struct file *file)
+{
+	struct procfs_cursor *cursor = ((struct seq_file *)file->private_data)->private;
+
+	put_net(cursor->office->net);
+	seq_release_private(inode, file);
+	/* The entry, and so this code, stays until this returns: its removal waits for that. */
+	module_put(THIS_MODULE);
+	return 0;
+}
+
+static const struct proc_ops procfs_ops = {
+	.proc_open = procfs_open,
+	.proc_read_iter = seq_read_iter,
+	.proc_lseek = seq_lseek,
+	.proc_release = procfs_release,
+};
+
 int kpost_procfs_init(struct kpost_office *office)
 {
-	return proc_create_net("kpost", 0444, office->net->proc_net, &procfs_ops,
-			       sizeof(struct procfs_cursor)) ?
+	return proc_create_data("kpost", 0444, office->net->proc_net, &procfs_ops, office) ?
 		       0 :
 		       -ENOMEM;
 }

@@ -3,7 +3,7 @@
  * Promise 10: unload is safe.  What uses the module pins it, and nothing else
  * does.  Each test leaves the module loaded.
  */
-#include "child_test.h"
+#include "fuse_test.h"
 #include "uring_test.h"
 
 #include <sys/epoll.h>
@@ -283,6 +283,155 @@ TEST_F(unload, namespaces_do_not_pin_the_module)
 	EXPECT_LE(0, fd);
 	EXPECT_EQ(0, kt_stat(fd).queued_messages);
 	close(fd);
+}
+
+/* ---- who reads what the module shows ---------------------------------------------- */
+
+struct reading {
+	int fd;
+	char *page;
+	pid_t pid;
+};
+
+/* another process reads /proc/net/kpost, to a page that never arrives */
+static void start_reading(struct __test_metadata *_metadata, struct fuse_file *file,
+			  struct reading *reading)
+{
+	reading->fd = open("/proc/net/kpost", O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, reading->fd);
+	reading->pid = kt_fork();
+	if (reading->pid == 0)
+		_exit(read(reading->fd, reading->page, 4096) >= 0);
+	close(reading->fd);
+	ASSERT_TRUE(kt_until(fuse_is_stuck(file)));
+}
+
+static long unload_once(void *arg)
+{
+	(void)arg;
+	return unload();
+}
+
+/* a network namespace, made and gone */
+static long make_namespace(void *arg)
+{
+	pid_t pid = kt_fork();
+
+	(void)arg;
+	if (pid == 0)
+		_exit(unshare(CLONE_NEWNET) != 0);
+	return kt_exit_status(pid);
+}
+
+TEST_F(unload, reader_that_is_stuck_pins_the_module_and_stops_nobody)
+{
+	struct kt_job remover, maker;
+	struct reading reading;
+	struct fuse_file file;
+	int err = fuse_file_make(&file, kt_page_size(), false);
+
+	if (err)
+		SKIP(return, "no FUSE here: %s", strerror(-err));
+	reading.page = fuse_map(&file, MAP_PRIVATE);
+	ASSERT_NE(NULL, reading.page);
+	start_reading(_metadata, &file, &reading);
+	/* in threads of their own: they might hang, and not be killed */
+	kt_start_fn(&remover, unload_once, NULL);
+	EXPECT_TRUE(kt_join(&remover)) TH_LOG("rmmod waits for who reads");
+	kt_start_fn(&maker, make_namespace, NULL);
+	EXPECT_TRUE(kt_join(&maker)) TH_LOG("a network namespace waits for rmmod");
+	EXPECT_EQ(0, fuse_abort(&file));
+	EXPECT_TRUE(kt_until(kt_done(&remover) && kt_done(&maker)));
+	EXPECT_EQ(-EWOULDBLOCK, remover.ret);
+	EXPECT_EQ(0, maker.ret);
+	EXPECT_EQ(0, kt_exit_status(reading.pid));
+	if (access(KT_DEVICE, F_OK) == 0)
+		EXPECT_UNLOADS();
+}
+
+TEST_F(unload, open_proc_file_pins_the_module)
+{
+	int fd = open("/proc/net/kpost", O_RDONLY | O_CLOEXEC);
+	char text[256];
+
+	ASSERT_LE(0, fd);
+	EXPECT_PINNED();
+	EXPECT_LT(0, read(fd, text, sizeof(text)));
+	EXPECT_PINNED();
+	close(fd);
+	EXPECT_UNLOADS();
+}
+
+/* what it shows stays for as long as it is open, even if nothing else is left of it */
+TEST_F(unload, open_proc_file_keeps_its_namespace)
+{
+	struct kpost_open open_args = kt_open_args("kt.kept", KT_ALL,
+						   KPOST_OPEN_CREATE | KPOST_OPEN_PERSIST);
+	int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), proc, fd;
+	char text[4096] = "";
+
+	ASSERT_EQ(0, unshare(CLONE_NEWNET));
+	fd = mailbox_open(&open_args);
+	ASSERT_LE(0, fd);
+	close(fd);
+	proc = open("/proc/thread-self/net/kpost", O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, proc);
+	ASSERT_EQ(0, setns(home, CLONE_NEWNET));
+	close(home);
+	/* others come and go meanwhile, so that what is to go has gone */
+	for (int i = 0; i < 5; i++) {
+		EXPECT_EQ(0, make_namespace(NULL));
+	}
+	EXPECT_LT(0, read(proc, text, sizeof(text) - 1));
+	EXPECT_NE(NULL, strstr(text, "kt.kept"));
+	EXPECT_PINNED();
+	close(proc);
+	EXPECT_UNLOADS();
+}
+
+/* ---- and what works in the background ----------------------------------------------- */
+
+/* the last of those who are told are told by work that the unload must wait for */
+TEST_F(unload, pollers_that_are_still_told_do_not_outlive_the_module)
+{
+	enum { EPOLLS = 40, COPIES = 50 };
+
+	for (int round = 0; round < 10; round++) {
+		int fd = anonymous(), copy[COPIES], epfd[EPOLLS];
+		char buf[8];
+
+		ASSERT_LE(0, fd);
+		while (kt_post(fd, "x", 1, 0) == 0)
+			;
+		for (int i = 0; i < COPIES; i++)
+			copy[i] = dup(fd);
+		for (int i = 0; i < EPOLLS; i++) {
+			epfd[i] = epoll_create1(EPOLL_CLOEXEC);
+			for (int j = 0; j < COPIES; j++) {
+				struct epoll_event event = {
+					.events = EPOLLOUT | EPOLLIN | EPOLLET,
+				};
+
+				ASSERT_EQ(0, epoll_ctl(epfd[i], EPOLL_CTL_ADD, copy[j], &event));
+			}
+		}
+		for (int i = 0; i < 20; i++) {
+			ASSERT_EQ(1, kt_take(fd, NULL, buf, sizeof(buf)));
+			ASSERT_EQ(0, kt_post(fd, "x", 1, 0));
+		}
+		ASSERT_EQ(-EAGAIN, kt_post(fd, "x", 1, 0));
+		ASSERT_EQ(1, kt_take(fd, NULL, buf, sizeof(buf)));
+		/* either goes first */
+		for (int i = 0; i < EPOLLS && round % 2; i++)
+			close(epfd[i]);
+		for (int i = 0; i < COPIES; i++)
+			close(copy[i]);
+		close(fd);
+		ASSERT_EQ(0, unload()) TH_LOG("round %d", round);
+		ASSERT_EQ(0, load());
+		for (int i = 0; i < EPOLLS && round % 2 == 0; i++)
+			close(epfd[i]);
+	}
 }
 
 struct opener {

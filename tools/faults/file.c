@@ -309,6 +309,7 @@ const struct trial file_trials[] = {
 	{
 		.name = "/proc/net/kpost",
 		.routes = IOCTL,
+		.errnos = { ENOMEM },
 		.elsewhere = { ENOMEM, EFAULT },
 		.call = call_procfs,
 		.check = check_procfs,
