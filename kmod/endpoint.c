@@ -96,7 +96,7 @@ static __poll_t endpoint_poll(struct file *file, struct poll_table_struct *wait)
 	if (endpoint->rights & KPOST_RIGHT_RECV) {
 		if (!kpost_queue_empty(&mailbox->queue))
 			events |= EPOLLIN | EPOLLRDNORM;
-		if (mailbox->anonymous && !mailbox->senders)
+		if (!mailbox->named && !mailbox->senders)
 			events |= EPOLLRDHUP;
 		if (kpost_mailbox_finished(mailbox))
 			events |= EPOLLHUP;

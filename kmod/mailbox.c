@@ -197,7 +197,7 @@ static void mailbox_close(struct kpost_mailbox *mailbox)
 {
 	lockdep_assert_held(&mailbox->office->lock);
 	spin_lock(&mailbox->lock);
-	WRITE_ONCE(mailbox->closed, true); /* pairs with kpost_mailbox_unnamed() */
+	mailbox->closed = true;
 	if (mailbox->named)
 		kpost_office_del(mailbox->office, mailbox);
 	spin_unlock(&mailbox->lock);
@@ -219,6 +219,14 @@ static void mailbox_drain(struct kpost_mailbox *mailbox)
 		cond_resched();
 }
 
+/* There is no sender, and since it has no name there will be none. */
+static void mailbox_senders_gone(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
+{
+	wakes->events |= EPOLLRDHUP;
+	if (kpost_mailbox_finished(mailbox))
+		kpost_mailbox_finish(mailbox, wakes);
+}
+
 /*
  * Take @mailbox's name away, and close it if that was the last way in.  The
  * office's reference passes to the caller, for kpost_mailbox_unnamed() once the
@@ -236,8 +244,16 @@ void kpost_mailbox_unname(struct kpost_mailbox *mailbox)
 
 void kpost_mailbox_unnamed(struct kpost_mailbox *mailbox)
 {
+	struct kpost_wakes wakes = {};
+	bool closed;
+
+	spin_lock(&mailbox->lock);
 	/* It may be that somebody else closed it since, and drains it too. */
-	if (READ_ONCE(mailbox->closed))
+	closed = mailbox->closed;
+	if (!closed && !mailbox->senders)
+		mailbox_senders_gone(mailbox, &wakes);
+	kpost_mailbox_unlock(mailbox, &wakes);
+	if (closed)
 		mailbox_drain(mailbox);
 	kpost_mailbox_put(mailbox);
 }
@@ -247,15 +263,14 @@ void kpost_mailbox_detach(struct kpost_mailbox *mailbox, u32 rights)
 {
 	struct kpost_office *office = mailbox->office;
 	struct kpost_wakes wakes = {};
-	bool close, named;
+	bool close, named, senders_gone;
 
 	spin_lock(&office->lock);
 	mailbox->endpoints--;
 	spin_lock(&mailbox->lock);
 	if (rights & KPOST_RIGHT_RECV)
 		mailbox->receivers--;
-	if (rights & KPOST_RIGHT_SEND && !--mailbox->senders && mailbox->anonymous)
-		wakes.events |= EPOLLRDHUP;
+	senders_gone = rights & KPOST_RIGHT_SEND && !--mailbox->senders && !mailbox->named;
 	spin_unlock(&mailbox->lock);
 
 	close = !mailbox->closed && !mailbox->persistent && !mailbox->receivers &&
@@ -265,10 +280,9 @@ void kpost_mailbox_detach(struct kpost_mailbox *mailbox, u32 rights)
 		mailbox_close(mailbox);
 	spin_unlock(&office->lock);
 
-	if (wakes.events) {
+	if (senders_gone) {
 		spin_lock(&mailbox->lock);
-		if (kpost_mailbox_finished(mailbox))
-			kpost_mailbox_finish(mailbox, &wakes);
+		mailbox_senders_gone(mailbox, &wakes);
 		kpost_mailbox_unlock(mailbox, &wakes);
 	}
 	if (close) {

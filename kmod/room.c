@@ -35,11 +35,11 @@ bool kpost_mailbox_writable(const struct kpost_mailbox *mailbox)
 	return !mailbox->closed && kpost_mailbox_admits(mailbox, mailbox->message_max, 0);
 }
 
-/* Can there never be a message again?  Only an anonymous mailbox can tell. */
+/* Can there never be a message again?  While it has a name, somebody may yet open it. */
 bool kpost_mailbox_finished(const struct kpost_mailbox *mailbox)
 {
 	lockdep_assert_held(&mailbox->lock);
-	return mailbox->anonymous && !mailbox->senders && !mailbox->messages;
+	return !mailbox->named && !mailbox->senders && !mailbox->messages;
 }
 
 /*

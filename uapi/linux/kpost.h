@@ -159,8 +159,9 @@ struct kpost_open {
  * @name: the name, as in struct kpost_open
  *
  * Takes the name away at once, and persistence with it.  Endpoints go on; the
- * mailbox closes when nobody can receive from it any more.  Only the mailbox's
- * owner may.
+ * mailbox closes when nobody can receive from it any more, and its receivers are
+ * told of the end once it is empty and nobody can send to it any more.  Only the
+ * mailbox's owner may.
  *
  * Errors: EACCES (not the owner), EINVAL, ENAMETOOLONG, ENOENT, EFAULT.
  */
@@ -249,8 +250,8 @@ struct kpost_send {
  * faults loses nothing: the message is put back.
  *
  * Errors: EAGAIN, EBADF (no KPOST_RIGHT_RECV), EFAULT, EINTR, EINVAL, EMSGSIZE,
- * ENOMEM, EPIPE (an anonymous mailbox is empty and its last sender has gone),
- * ETIMEDOUT.
+ * ENOMEM, EPIPE (a mailbox without a name, because it never had one or was unlinked,
+ * is empty and its last sender has gone), ETIMEDOUT.
  */
 struct kpost_recv {
 	__u32 flags;
