@@ -80,6 +80,7 @@ static struct kpost_account *account_get(struct kpost_accounts *accounts,
 	fresh->office = office;
 	fresh->uid = uid;
 	refcount_set(&fresh->refs, 1);
+	kpost_patience_init(&fresh->patience);
 
 	spin_lock(&accounts->lock);
 	account = account_find(accounts, uid);

@@ -28,6 +28,8 @@
 #include <linux/types.h>
 #include <linux/uidgid.h>
 
+#include "pollers.h"
+
 struct kpost_office;
 struct user_namespace;
 
@@ -45,6 +47,7 @@ struct kpost_account {
 	refcount_t refs;
 	atomic_long_t bytes; /* memory of its messages */
 	atomic_long_t mailboxes;
+	struct kpost_patience patience; /* with those who poll its endpoints for room */
 };
 
 /* So much memory is charged to this account, which is held. */

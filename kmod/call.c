@@ -143,16 +143,17 @@ static int call_abandon(struct kpost_mailbox *mailbox, struct kpost_call_state *
 }
 
 /* Send @request and wait for its reply. Returns 0 if call->reply has it. */
-static int call_message(struct kpost_mailbox *mailbox, struct kpost_call_state *call,
+static int call_message(struct kpost_endpoint *endpoint, struct kpost_call_state *call,
 			struct kpost_message *request, u64 deadline)
 {
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_message *trash = NULL;
 	struct kpost_wakes wakes = {};
 	struct kpost_waiter caller;
 	int err;
 
 	kpost_waiter_init(&caller);
-	err = kpost_message_commit(mailbox, request, &caller, false);
+	err = kpost_message_commit(endpoint, request, &caller, false);
 	if (err < 0) {
 		kpost_message_free(request);
 		return err;
@@ -189,7 +190,7 @@ static long call_and_store(struct kpost_endpoint *endpoint, const struct kpost_c
 	refcount_inc(&call->refs);
 
 	trace_kpost_call(endpoint->mailbox->id, call->token, message->size);
-	ret = call_message(endpoint->mailbox, call, message, arg->deadline);
+	ret = call_message(endpoint, call, message, arg->deadline);
 	if (ret)
 		goto out;
 	ret = kpost_message_copy_out(call->reply, &room->iter, call->reply->size);

@@ -13,6 +13,17 @@
 
 static const struct file_operations endpoint_fops;
 
+void kpost_endpoint_put(struct kpost_endpoint *endpoint)
+{
+	if (refcount_dec_and_test(&endpoint->refs))
+		kfree(endpoint);
+}
+
+static void endpoint_one_told(struct kpost_pollers *room)
+{
+	kpost_mailbox_one_told(container_of(room, struct kpost_endpoint, room));
+}
+
 /*
  * A file for an endpoint that has no mailbox yet; the caller attaches one, and
  * only then lets user space know of the file.  Returns it or -ENOMEM, -ENFILE.
@@ -35,6 +46,9 @@ struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock)
 	endpoint->rights = rights;
 	endpoint->privileged = kpost_account_privileged();
 	endpoint->calls = RB_ROOT;
+	INIT_LIST_HEAD(&endpoint->refused);
+	kpost_pollers_init(&endpoint->room, &endpoint->account->patience, endpoint_one_told);
+	refcount_set(&endpoint->refs, 1);
 
 	flags = nonblock ? O_NONBLOCK : 0;
 	if (rights & KPOST_RIGHT_SEND)
@@ -71,11 +85,16 @@ static int endpoint_release(struct inode *inode, struct file *file)
 	if (mailbox) {
 		trace_kpost_close(mailbox->id, endpoint->rights);
 		kpost_calls_reset(endpoint);
+		spin_lock(&mailbox->lock);
+		endpoint->released = true;
+		list_del_init(&endpoint->refused);
+		spin_unlock(&mailbox->lock);
+		kpost_pollers_exit(&endpoint->room);
 		kpost_mailbox_detach(mailbox, endpoint->rights);
 	}
 	kpost_account_put(endpoint->account);
 	put_net(endpoint->net);
-	kfree(endpoint);
+	kpost_endpoint_put(endpoint);
 	return 0;
 }
 
@@ -83,17 +102,17 @@ static __poll_t endpoint_poll(struct file *file, struct poll_table_struct *wait)
 {
 	struct kpost_endpoint *endpoint = file->private_data;
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	bool wants_room = poll_requested_events(wait) & (EPOLLOUT | EPOLLWRNORM);
+	bool receives = endpoint->rights & KPOST_RIGHT_RECV;
 	__poll_t events = 0;
 
-	if (endpoint->rights & KPOST_RIGHT_RECV)
-		poll_wait(file, &mailbox->pollers.in, wait);
+	/* Two queues at the most: io_uring polls no more of one file. */
+	poll_wait(file, receives ? &mailbox->in.wait : &mailbox->end.wait, wait);
 	if (endpoint->rights & KPOST_RIGHT_SEND)
-		poll_wait(file, &mailbox->pollers.out, wait);
-	if (!(endpoint->rights & (KPOST_RIGHT_SEND | KPOST_RIGHT_RECV)))
-		poll_wait(file, &mailbox->pollers.end, wait);
+		poll_wait(file, &endpoint->room.wait, wait);
 
 	spin_lock(&mailbox->lock);
-	if (endpoint->rights & KPOST_RIGHT_RECV) {
+	if (receives) {
 		if (!kpost_queue_empty(&mailbox->queue))
 			events |= EPOLLIN | EPOLLRDNORM;
 		if (!mailbox->named && !mailbox->senders)
@@ -101,8 +120,12 @@ static __poll_t endpoint_poll(struct file *file, struct poll_table_struct *wait)
 		if (kpost_mailbox_finished(mailbox))
 			events |= EPOLLHUP;
 	}
-	if (endpoint->rights & KPOST_RIGHT_SEND && kpost_mailbox_writable(mailbox))
-		events |= EPOLLOUT | EPOLLWRNORM;
+	if (endpoint->rights & KPOST_RIGHT_SEND) {
+		if (kpost_mailbox_writable(mailbox))
+			events |= EPOLLOUT | EPOLLWRNORM;
+		else if (wants_room)
+			kpost_mailbox_refuse(endpoint);
+	}
 	if (mailbox->closed)
 		events |= EPOLLHUP;
 	spin_unlock(&mailbox->lock);

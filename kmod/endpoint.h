@@ -35,6 +35,12 @@ struct kpost_endpoint {
 	bool privileged;
 	struct rb_root calls; /* received through it (protected by mailbox->lock) */
 	unsigned int open_calls; /* likewise */
+	struct list_head refused; /* in mailbox->refused (likewise) */
+	unsigned int refusals; /* likewise: so many have to be told of room */
+	u64 told; /* likewise: the mailbox's count of received messages that they know of */
+	bool released; /* likewise: nothing may be left to the work of @room any more */
+	struct kpost_pollers room; /* who polls for room */
+	refcount_t refs; /* its file's, and of those who tell of room; for its memory only */
 };
 
 /* One operation under way. */
@@ -62,11 +68,12 @@ int kpost_struct_put(const struct kpost_operand *op, const void *from, size_t si
 /* endpoint.c */
 struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock);
 struct kpost_account *kpost_endpoint_payer(struct kpost_endpoint *endpoint);
+void kpost_endpoint_put(struct kpost_endpoint *endpoint);
 
 /* send.c */
 struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint, struct iov_iter *from,
 					  u32 priority);
-int kpost_message_commit(struct kpost_mailbox *mailbox, struct kpost_message *message,
+int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *message,
 			 struct kpost_waiter *sender, bool nowait);
 void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			    struct kpost_wakes *wakes);

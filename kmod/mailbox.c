@@ -88,9 +88,10 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	kpost_queue_init(&mailbox->queue);
 	kpost_queue_init(&mailbox->pending);
 	INIT_LIST_HEAD(&mailbox->waiting);
-	init_waitqueue_head(&mailbox->pollers.in);
-	init_waitqueue_head(&mailbox->pollers.out);
-	init_waitqueue_head(&mailbox->pollers.end);
+	INIT_LIST_HEAD(&mailbox->refused);
+	INIT_WORK(&mailbox->room_work, kpost_mailbox_room_work);
+	kpost_pollers_init(&mailbox->in, NULL, NULL);
+	kpost_pollers_init(&mailbox->end, NULL, NULL);
 	mailbox->id = atomic_inc_return(&last_id);
 	strscpy(mailbox->name, arg->name, strlen(arg->name) + 1);
 	return mailbox;
@@ -107,6 +108,9 @@ void kpost_mailbox_release(struct kref *refs)
 	struct kpost_mailbox *mailbox = container_of(refs, struct kpost_mailbox, refs);
 
 	WARN_ON_ONCE(!kpost_queue_empty(&mailbox->queue) || mailbox->messages);
+	cancel_work_sync(&mailbox->room_work);
+	kpost_pollers_exit(&mailbox->in);
+	kpost_pollers_exit(&mailbox->end);
 	if (mailbox->account)
 		kpost_account_del_mailbox(mailbox->account);
 	kfree(mailbox);
@@ -212,9 +216,7 @@ static void mailbox_close(struct kpost_mailbox *mailbox)
  */
 static void mailbox_drain(struct kpost_mailbox *mailbox)
 {
-	struct kpost_wakes wakes = { .events = EPOLLHUP };
-
-	kpost_wakes_flush(&wakes, &mailbox->pollers);
+	kpost_mailbox_tell(mailbox, EPOLLHUP);
 	while (mailbox_drop_one(mailbox))
 		cond_resched();
 }

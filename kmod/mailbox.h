@@ -21,14 +21,15 @@
 #include <linux/kref.h>
 #include <linux/rbtree.h>
 #include <linux/spinlock.h>
-#include <linux/wait.h>
 
 #include "message.h"
 #include "office.h"
+#include "pollers.h"
 #include "queue.h"
 #include "wait.h"
 
 struct kpost_call_state;
+struct kpost_endpoint;
 struct kpost_open;
 struct kpost_setattr;
 struct kpost_stat;
@@ -68,7 +69,16 @@ struct kpost_mailbox {
 	u64 received;
 	u64 dropped;
 
-	struct kpost_pollers pollers;
+	/*
+	 * Endpoints that were told that there is no room.  Who polls for room does so on its
+	 * own endpoint's queue, and is told only if that was refused: one who may only send
+	 * cannot make the receiver tell thousands each time.
+	 */
+	struct list_head refused; /* of struct kpost_endpoint */
+	struct work_struct room_work; /* tells the second and further ones of them */
+	struct kpost_pollers in; /* who polls for messages */
+	struct kpost_pollers end; /* who polls for the end, and not for messages */
+
 	u32 message_max; /* fixed */
 	u32 id; /* fixed, for traces */
 	char name[]; /* fixed; its own only while @named */
@@ -103,6 +113,7 @@ void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st);
 bool kpost_mailbox_admits(const struct kpost_mailbox *mailbox, size_t size, u32 priority);
 bool kpost_mailbox_writable(const struct kpost_mailbox *mailbox);
 bool kpost_mailbox_finished(const struct kpost_mailbox *mailbox);
+void kpost_mailbox_refuse(struct kpost_endpoint *endpoint);
 void kpost_mailbox_admit(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			 struct kpost_wakes *wakes);
 void kpost_mailbox_put_back(struct kpost_mailbox *mailbox, struct kpost_message *message,
@@ -114,5 +125,10 @@ void kpost_mailbox_finish(struct kpost_mailbox *mailbox, struct kpost_wakes *wak
 void kpost_mailbox_unlock(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 	__releases(&mailbox->lock);
 struct kpost_message *kpost_mailbox_first(const struct kpost_queue *queue);
+
+/* Without. */
+void kpost_mailbox_tell(struct kpost_mailbox *mailbox, __poll_t events);
+void kpost_mailbox_one_told(struct kpost_endpoint *endpoint);
+void kpost_mailbox_room_work(struct work_struct *work);
 
 #endif /* KPOST_MAILBOX_H */

@@ -16,6 +16,7 @@
  *	uring.c		operations as io_uring commands
  *	message.c	messages and their memory; payload.c where it comes from
  *	queue.c		order by priority; wait.c sleeping and waking
+ *	pollers.c	telling those who poll
  *	account.c	who pays
  *	compat/		what differs between kernels
  *
@@ -28,7 +29,8 @@
  * All are spinlocks.  No lock is held while user memory is touched or a task that waits
  * is woken, and no two mailboxes are locked at once.  What is done in one go under either
  * of the first two is bounded, and a mailbox is emptied with no lock held on the office.
- * Nothing runs in interrupt context.
+ * Nothing runs in interrupt context.  A work item tells of what there is too much to
+ * tell at once.
  *
  * Lifetimes:
  *
@@ -40,12 +42,14 @@
  *	struct pid, what was charged for it, and its call.  A waiter is on the
  *	stack of its task and reached under the lock of the list it is in, see
  *	wait.h.  An operation under way, from a worker of io_uring's too, holds
- *	its file.
+ *	its file.  A work item holds nothing: what it works for waits for it before
+ *	it goes.
  */
 #include <linux/module.h>
 
 #include "endpoint.h"
 #include "office.h"
+#include "pollers.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
@@ -54,12 +58,21 @@ static int __init kpost_init(void)
 {
 	int err;
 
-	err = kpost_offices_init();
+	err = kpost_pollers_start();
 	if (err)
 		return err;
+	err = kpost_offices_init();
+	if (err)
+		goto err_pollers;
 	err = kpost_device_init();
 	if (err)
-		kpost_offices_exit();
+		goto err_offices;
+	return 0;
+
+err_offices:
+	kpost_offices_exit();
+err_pollers:
+	kpost_pollers_stop();
 	return err;
 }
 
@@ -67,6 +80,7 @@ static void __exit kpost_exit(void)
 {
 	kpost_device_exit();
 	kpost_offices_exit();
+	kpost_pollers_stop();
 }
 
 module_init(kpost_init);

@@ -154,8 +154,13 @@ void kpost_office_announce(struct kpost_office *office, const char *name)
 			kpost_waiter_done(&opener->waiter, 0, &wakes);
 		}
 		more = wakes.more;
+		/* As by kpost_mailbox_unlock(): who was told is woken by nobody else. */
+		preempt_disable();
 		spin_unlock(&office->lock);
-		kpost_wakes_flush(&wakes, NULL);
+		kpost_wakes_wake(&wakes);
+		preempt_enable();
+		kpost_wakes_put(&wakes);
+		cond_resched();
 	} while (more);
 }
 

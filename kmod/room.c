@@ -3,8 +3,12 @@
  * A mailbox's room: who gets in, who gets what, and in which order.  All of it
  * is list work under the mailbox's lock, and none of it can fail.
  */
+#include "endpoint.h"
 #include "mailbox.h"
 #include "trace.h"
+
+/* How many endpoints are told of room in one go. */
+#define TELL_MAX 16
 
 /* The message of @queue to be served next, or NULL. */
 struct kpost_message *kpost_mailbox_first(const struct kpost_queue *queue)
@@ -40,6 +44,82 @@ bool kpost_mailbox_finished(const struct kpost_mailbox *mailbox)
 {
 	lockdep_assert_held(&mailbox->lock);
 	return !mailbox->named && !mailbox->senders && !mailbox->messages;
+}
+
+static void mailbox_list_refused(struct kpost_endpoint *endpoint)
+{
+	lockdep_assert_held(&endpoint->mailbox->lock);
+	if (list_empty(&endpoint->refused) && !endpoint->released)
+		list_add_tail(&endpoint->refused, &endpoint->mailbox->refused);
+}
+
+/* There was no room for who came through @endpoint; when there is, it will be told. */
+void kpost_mailbox_refuse(struct kpost_endpoint *endpoint)
+{
+	if (!endpoint->refusals++)
+		endpoint->told = endpoint->mailbox->received;
+	mailbox_list_refused(endpoint);
+}
+
+/*
+ * Of those who poll @endpoint exclusively one was told of room.  Another is told when there
+ * is room again, or has been meanwhile, as often as somebody was refused: that is what it
+ * costs to be told.
+ */
+void kpost_mailbox_one_told(struct kpost_endpoint *endpoint)
+{
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+
+	spin_lock(&mailbox->lock);
+	if (endpoint->refusals && --endpoint->refusals) {
+		mailbox_list_refused(endpoint);
+		if (++endpoint->told < mailbox->received && kpost_mailbox_writable(mailbox))
+			kpost_pollers_queue(&mailbox->room_work);
+	}
+	spin_unlock(&mailbox->lock);
+}
+
+/* The first of a list of refused endpoints, which is taken off. */
+static struct kpost_endpoint *pop_refused(struct list_head *list)
+{
+	struct kpost_endpoint *endpoint = list_first_entry(list, struct kpost_endpoint, refused);
+
+	list_del_init(&endpoint->refused);
+	return endpoint;
+}
+
+/* One is told by the task that made the room, all others by the work. */
+static void mailbox_find_refused(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
+{
+	lockdep_assert_held(&mailbox->lock);
+	if (!wakes->refused) {
+		wakes->refused = pop_refused(&mailbox->refused);
+		refcount_inc(&wakes->refused->refs);
+	}
+	if (!list_empty(&mailbox->refused))
+		kpost_pollers_queue(&mailbox->room_work);
+}
+
+/* Those that are refused while this goes on have to wait for the next room. */
+void kpost_mailbox_room_work(struct work_struct *work)
+{
+	struct kpost_mailbox *mailbox = container_of(work, struct kpost_mailbox, room_work);
+	LIST_HEAD(refused);
+
+	spin_lock(&mailbox->lock);
+	list_splice_init(&mailbox->refused, &refused);
+	while (!list_empty(&refused) && kpost_mailbox_writable(mailbox)) {
+		unsigned int i;
+
+		/* Under the lock, since an endpoint takes itself off before it goes. */
+		for (i = 0; i < TELL_MAX && !list_empty(&refused); i++)
+			kpost_pollers_owe(&pop_refused(&refused)->room, EPOLLOUT | EPOLLWRNORM);
+		spin_unlock(&mailbox->lock);
+		cond_resched();
+		spin_lock(&mailbox->lock);
+	}
+	list_splice(&refused, &mailbox->refused);
+	spin_unlock(&mailbox->lock);
 }
 
 /*
@@ -131,8 +211,8 @@ void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wak
 		}
 		kpost_mailbox_admit(mailbox, message, wakes);
 	}
-	if (kpost_mailbox_writable(mailbox))
-		wakes->events |= EPOLLOUT;
+	if (unlikely(!list_empty(&mailbox->refused)) && kpost_mailbox_writable(mailbox))
+		mailbox_find_refused(mailbox, wakes);
 }
 
 /* Send the waiting receivers away: nothing will come. */
@@ -179,9 +259,57 @@ static void mailbox_settle(struct kpost_mailbox *mailbox, struct kpost_wakes *wa
 		kpost_mailbox_finish(mailbox, wakes);
 }
 
+static void pollers_tell(struct kpost_pollers *pollers, __poll_t events)
+{
+	if (kpost_pollers_tell(pollers, events) == KPOST_TOLD_SOME)
+		kpost_pollers_owe(pollers, events);
+}
+
+/* Tell those who poll for messages, or for the end, of @events; no lock of ours is held. */
+void kpost_mailbox_tell(struct kpost_mailbox *mailbox, __poll_t events)
+{
+	__poll_t end = events & KPOST_POLL_END;
+
+	if (events & EPOLLIN)
+		pollers_tell(&mailbox->in, EPOLLIN | EPOLLRDNORM);
+	if (end) {
+		pollers_tell(&mailbox->in, end);
+		/* Whoever closes the mailbox is no trustee of those who may only send. */
+		kpost_pollers_owe(&mailbox->end, end);
+	}
+}
+
+/* Tell those who poll @endpoint, which is held and may have been released, of room. */
+static void mailbox_tell_refused(struct kpost_mailbox *mailbox, struct kpost_endpoint *endpoint)
+{
+	switch (kpost_pollers_tell(&endpoint->room, EPOLLOUT | EPOLLWRNORM)) {
+	case KPOST_TOLD_ALL:
+		break;
+	case KPOST_TOLD_ONE:
+		kpost_mailbox_one_told(endpoint);
+		break;
+	case KPOST_TOLD_SOME:
+		spin_lock(&mailbox->lock);
+		if (!endpoint->released)
+			kpost_pollers_owe(&endpoint->room, EPOLLOUT | EPOLLWRNORM);
+		spin_unlock(&mailbox->lock);
+		break;
+	}
+	kpost_endpoint_put(endpoint);
+}
+
+static void mailbox_tell_all(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
+{
+	if (wakes->events)
+		kpost_mailbox_tell(mailbox, wakes->events);
+	if (unlikely(wakes->refused))
+		mailbox_tell_refused(mailbox, wakes->refused);
+}
+
 /*
- * Who has been given a message is woken by nobody else.  So the giver is not preempted
- * before it has done that: it may be the last that the scheduler would let run.
+ * Who has been given a message, or is told of one, is woken by nobody else.  So the giver
+ * is not preempted before it has done that: it may be the last that the scheduler would
+ * let run.  Where wait queues have locks that sleep (PREEMPT_RT), that goes for tasks only.
  */
 static void mailbox_unlock_and_wake(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 	__releases(&mailbox->lock)
@@ -189,8 +317,12 @@ static void mailbox_unlock_and_wake(struct kpost_mailbox *mailbox, struct kpost_
 	preempt_disable();
 	spin_unlock(&mailbox->lock);
 	kpost_wakes_wake(wakes);
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		mailbox_tell_all(mailbox, wakes);
 	preempt_enable();
-	kpost_wakes_flush(wakes, &mailbox->pollers);
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		mailbox_tell_all(mailbox, wakes);
+	kpost_wakes_put(wakes);
 }
 
 /*

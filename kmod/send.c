@@ -75,9 +75,10 @@ void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message 
  * wait for, 1 if @sender has to wait, for room or because the message asks for it,
  * or -EPIPE, -EAGAIN, after which the message is still the caller's.
  */
-int kpost_message_commit(struct kpost_mailbox *mailbox, struct kpost_message *message,
+int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *message,
 			 struct kpost_waiter *sender, bool nowait)
 {
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	bool waits = message->sync || message->call;
 	struct kpost_wakes wakes = {};
 	int err = waits;
@@ -90,6 +91,7 @@ int kpost_message_commit(struct kpost_mailbox *mailbox, struct kpost_message *me
 			message->sender = sender;
 		kpost_mailbox_admit(mailbox, message, &wakes);
 	} else if (nowait) {
+		kpost_mailbox_refuse(endpoint);
 		err = -EAGAIN;
 	} else {
 		message->sender = sender;
@@ -102,16 +104,17 @@ int kpost_message_commit(struct kpost_mailbox *mailbox, struct kpost_message *me
 	return err;
 }
 
-static int send_message(struct kpost_mailbox *mailbox, struct kpost_message *message, u64 deadline,
-			bool nowait)
+static int send_message(struct kpost_endpoint *endpoint, struct kpost_message *message,
+			u64 deadline, bool nowait)
 {
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_waiter sender;
 	struct kpost_wakes wakes = {};
 	bool mine = false;
 	int err;
 
 	kpost_waiter_init(&sender);
-	err = kpost_message_commit(mailbox, message, &sender, nowait);
+	err = kpost_message_commit(endpoint, message, &sender, nowait);
 	if (err < 0)
 		kpost_message_free(message);
 	if (err <= 0)
@@ -164,7 +167,7 @@ long kpost_send(struct kpost_operand *op)
 	if (IS_ERR(message))
 		return PTR_ERR(message);
 	message->sync = arg.flags & KPOST_SYNC;
-	return send_message(endpoint->mailbox, message, arg.deadline, op->nowait || op->dontwait);
+	return send_message(endpoint, message, arg.deadline, op->nowait || op->dontwait);
 }
 
 /* write(2) and its kin: one message of priority 0, as long as the buffer. */
@@ -181,6 +184,6 @@ ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	message = kpost_message_build(endpoint, from, 0);
 	if (IS_ERR(message))
 		return PTR_ERR(message);
-	err = send_message(endpoint->mailbox, message, 0, nowait);
+	err = send_message(endpoint, message, 0, nowait);
 	return err ?: size;
 }

@@ -70,44 +70,19 @@ int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline)
 	return err;
 }
 
-/*
- * wq_has_sleeper() has the barrier between what was changed under the lock and the
- * look at the list; it pairs with the one in poll_wait().
- */
-static void wake_pollers(struct wait_queue_head *pollers, __poll_t events)
-{
-	if (!events || !wq_has_sleeper(pollers))
-		return;
-	if (events & (EPOLLHUP | EPOLLRDHUP))
-		__wake_up(pollers, TASK_NORMAL, 0, poll_to_key(events));
-	else
-		wake_up_interruptible_poll(pollers, events);
-}
-
-/* Wake the tasks that were collected, which are still to be flushed. */
+/* Wake the tasks that were collected, and are still to be let go of. */
 void kpost_wakes_wake(struct kpost_wakes *wakes)
 {
 	while (wakes->woken < wakes->count)
 		wake_up_process(wakes->tasks[wakes->woken++]);
 }
 
-/* Wake all else that was collected, and let go of it.  No lock of ours is held. */
-void kpost_wakes_flush(struct kpost_wakes *wakes, struct kpost_pollers *pollers)
+/* Let go of the tasks that were woken, and begin anew. */
+void kpost_wakes_put(struct kpost_wakes *wakes)
 {
-	__poll_t end = wakes->events & (EPOLLHUP | EPOLLRDHUP);
 	unsigned int i;
 
-	kpost_wakes_wake(wakes);
 	for (i = 0; i < wakes->count; i++)
 		put_task_struct(wakes->tasks[i]);
-	if (wakes->events & EPOLLIN)
-		wake_pollers(&pollers->in, EPOLLIN | EPOLLRDNORM);
-	if (wakes->events & EPOLLOUT)
-		wake_pollers(&pollers->out, EPOLLOUT | EPOLLWRNORM);
-	if (end) {
-		wake_pollers(&pollers->in, end);
-		wake_pollers(&pollers->out, end);
-		wake_pollers(&pollers->end, end);
-	}
 	*wakes = (struct kpost_wakes){};
 }

@@ -21,19 +21,9 @@
 #include <linux/list.h>
 #include <linux/poll.h>
 #include <linux/sched.h>
-#include <linux/wait.h>
 
+struct kpost_endpoint;
 struct kpost_message;
-
-/*
- * Who polls, woken without a lock.  Apart, so that an endpoint which is never told
- * of messages, or of room, cannot be the one exclusive poller that is woken for it.
- */
-struct kpost_pollers {
-	struct wait_queue_head in; /* for messages */
-	struct wait_queue_head out; /* for room */
-	struct wait_queue_head end; /* for the end only */
-};
 
 struct kpost_waiter {
 	struct list_head link; /* in the list it waits in (protected by its lock) */
@@ -48,6 +38,7 @@ struct kpost_wakes {
 	__poll_t events; /* what to tell those who poll */
 	bool more;
 	unsigned int count, woken;
+	struct kpost_endpoint *refused; /* held; those who poll it are told of room */
 	struct task_struct *tasks[8];
 };
 
@@ -69,6 +60,6 @@ static inline void kpost_waiter_init(struct kpost_waiter *waiter)
 void kpost_waiter_done(struct kpost_waiter *waiter, int result, struct kpost_wakes *wakes);
 int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline);
 void kpost_wakes_wake(struct kpost_wakes *wakes);
-void kpost_wakes_flush(struct kpost_wakes *wakes, struct kpost_pollers *pollers);
+void kpost_wakes_put(struct kpost_wakes *wakes);
 
 #endif /* KPOST_WAIT_H */

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/jiffies.h>
+#include <linux/sched.h>
+#include <linux/sched/clock.h>
+
+#include "pollers.h"
+
+/* How many are told by whoever has something to tell. */
+#define AT_ONCE 8
+/* How many by the work before it gives others the lock of the queue. */
+#define ROUND 64
+/* How long it rests after more than one round. */
+#define REST_MS 10
+
+/* From here on telling took long, in nanoseconds: by who has something to tell, ... */
+#define LONG_NS (100 * NSEC_PER_USEC)
+#define LATER_TIMES 64
+/* ... and by the work. */
+#define LONG_WORK_NS NSEC_PER_MSEC
+#define REST_TIMES 2
+/* No longer than that, whatever it took. */
+#define LATER_MS 10000
+#define REST_MAX_MS 1000
+
+static struct workqueue_struct *workqueue;
+
+/* Is @time to come, which is no more than @most_ms away?  Then that is all it can be. */
+static bool is_ahead(unsigned long time, unsigned int most_ms)
+{
+	return time - jiffies - 1 < msecs_to_jiffies(most_ms);
+}
+
+static void patience_extend(unsigned long *time, u64 ns, unsigned int most_ms)
+{
+	unsigned long most = msecs_to_jiffies(most_ms);
+
+	WRITE_ONCE(*time, jiffies + min_t(u64, nsecs_to_jiffies64(ns) + 1, most));
+}
+
+/* It took that long to tell those who poll: the next time it is not done at once. */
+static void patience_after_telling(struct kpost_patience *patience, u64 ns)
+{
+	if (unlikely(ns > LONG_NS))
+		patience_extend(&patience->later, ns * LATER_TIMES, LATER_MS);
+}
+
+static void patience_after_work(struct kpost_patience *patience, u64 ns, bool rounds)
+{
+	u64 rest = ns > LONG_WORK_NS ? ns * REST_TIMES : 0;
+
+	if (rounds)
+		rest = max_t(u64, rest, REST_MS * NSEC_PER_MSEC);
+	if (rest)
+		patience_extend(&patience->rest, rest, REST_MAX_MS);
+	patience_after_telling(patience, ns);
+}
+
+void kpost_patience_init(struct kpost_patience *patience)
+{
+	patience->later = jiffies;
+	patience->rest = jiffies;
+}
+
+/* Marks a place in a queue; whoever else walks that passes over it. */
+static int pollers_mark(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key)
+{
+	return 0;
+}
+
+/*
+ * Tell up to @max of those behind @place, as __wake_up() would, and say how far that
+ * went; @place is then the last that was told.  Of exclusive ones *@exclusive are told,
+ * less those that were; each goes to the end, so that it is another's turn the next time.
+ */
+static enum kpost_told pollers_walk(struct kpost_pollers *pollers, struct list_head **place,
+				    __poll_t events, unsigned int max, unsigned int *exclusive)
+{
+	struct list_head *at = (*place)->next, *next;
+
+	lockdep_assert_held(&pollers->wait.lock);
+	for (; at != &pollers->wait.head; at = next) {
+		struct wait_queue_entry *entry = list_entry(at, struct wait_queue_entry, entry);
+		bool counts = entry->flags & WQ_FLAG_EXCLUSIVE && !(events & KPOST_POLL_END);
+		int told;
+
+		if (!max--)
+			return KPOST_TOLD_SOME;
+		/* It may take itself off. */
+		next = at->next;
+		told = entry->func(entry, TASK_NORMAL, 0, poll_to_key(events));
+		*place = next->prev;
+		if (told < 0)
+			break;
+		if (!told || !counts)
+			continue;
+		if (next->prev == at && next != &pollers->wait.head) {
+			*place = at->prev;
+			list_move_tail(at, &pollers->wait.head);
+		}
+		if (!--*exclusive)
+			return KPOST_TOLD_ONE;
+	}
+	return KPOST_TOLD_ALL;
+}
+
+static void pollers_queue(struct kpost_pollers *pollers)
+{
+	unsigned long rest = READ_ONCE(pollers->patience->rest);
+
+	queue_delayed_work(workqueue, &pollers->work,
+			   is_ahead(rest, REST_MAX_MS) ? rest - jiffies : 0);
+}
+
+static void pollers_work(struct work_struct *work)
+{
+	struct kpost_pollers *pollers =
+		container_of(to_delayed_work(work), struct kpost_pollers, work);
+	struct wait_queue_entry mark = { .func = pollers_mark };
+	struct list_head *place = &pollers->wait.head;
+	u64 begin = local_clock();
+	enum kpost_told told;
+	unsigned int exclusive;
+	bool rounds = false;
+	__poll_t events;
+
+	/* Others of the same user may have been told meanwhile. */
+	if (is_ahead(READ_ONCE(pollers->patience->rest), REST_MAX_MS)) {
+		pollers_queue(pollers);
+		return;
+	}
+	events = (__force __poll_t)atomic_xchg(&pollers->owed, 0);
+	if (!events)
+		return;
+	exclusive = max(atomic_xchg(&pollers->times, 0), 1);
+	WRITE_ONCE(pollers->walking, true);
+	spin_lock_irq(&pollers->wait.lock);
+	while ((told = pollers_walk(pollers, &place, events, ROUND, &exclusive)) ==
+	       KPOST_TOLD_SOME) {
+		rounds = true;
+		list_add(&mark.entry, place);
+		spin_unlock_irq(&pollers->wait.lock);
+		cond_resched();
+		spin_lock_irq(&pollers->wait.lock);
+		place = mark.entry.prev;
+		list_del(&mark.entry);
+	}
+	spin_unlock_irq(&pollers->wait.lock);
+	WRITE_ONCE(pollers->walking, false);
+	patience_after_work(pollers->patience, local_clock() - begin, rounds);
+	if (told == KPOST_TOLD_ONE && pollers->one_told)
+		pollers->one_told(pollers);
+}
+
+/* @shared, if given, is whose patience counts; it outlives @pollers. */
+void kpost_pollers_init(struct kpost_pollers *pollers, struct kpost_patience *shared,
+			void (*one_told)(struct kpost_pollers *pollers))
+{
+	init_waitqueue_head(&pollers->wait);
+	kpost_patience_init(&pollers->own);
+	pollers->patience = shared ?: &pollers->own;
+	atomic_set(&pollers->owed, 0);
+	atomic_set(&pollers->times, 0);
+	pollers->walking = false;
+	INIT_DELAYED_WORK(&pollers->work, pollers_work);
+	pollers->one_told = one_told;
+}
+
+/* Nobody polls any more, and nobody has something to tell. */
+void kpost_pollers_exit(struct kpost_pollers *pollers)
+{
+	cancel_delayed_work_sync(&pollers->work);
+}
+
+/*
+ * Tell a few of @events, and say whether that was all.  wq_has_sleeper() has the barrier
+ * between what was changed under a lock and the look at the queue; it pairs with the one
+ * in poll_wait().
+ */
+enum kpost_told kpost_pollers_tell(struct kpost_pollers *pollers, __poll_t events)
+{
+	struct list_head *place = &pollers->wait.head;
+	unsigned int exclusive = 1;
+	enum kpost_told told;
+	unsigned long flags;
+	u64 begin;
+
+	if (!wq_has_sleeper(&pollers->wait))
+		return KPOST_TOLD_ALL;
+	if (READ_ONCE(pollers->walking) || is_ahead(READ_ONCE(pollers->patience->later), LATER_MS))
+		return KPOST_TOLD_SOME;
+	begin = local_clock();
+	spin_lock_irqsave(&pollers->wait.lock, flags);
+	told = pollers_walk(pollers, &place, events, AT_ONCE, &exclusive);
+	spin_unlock_irqrestore(&pollers->wait.lock, flags);
+	patience_after_telling(pollers->patience, local_clock() - begin);
+	return told;
+}
+
+/* Have all told of @events, soon.  @pollers are not gone before kpost_pollers_exit(). */
+void kpost_pollers_owe(struct kpost_pollers *pollers, __poll_t events)
+{
+	/* The barrier is as in kpost_pollers_tell(). */
+	if (!wq_has_sleeper(&pollers->wait))
+		return;
+	/* In this order, and the work the other way round: what is told of is counted. */
+	atomic_inc(&pollers->times);
+	atomic_or((__force int)events, &pollers->owed);
+	pollers_queue(pollers);
+}
+
+/* Work of the same kind. */
+void kpost_pollers_queue(struct work_struct *work)
+{
+	queue_work(workqueue, work);
+}
+
+int __init kpost_pollers_start(void)
+{
+	workqueue = alloc_workqueue("kpost", WQ_UNBOUND, 0);
+	return workqueue ? 0 : -ENOMEM;
+}
+
+void kpost_pollers_stop(void)
+{
+	destroy_workqueue(workqueue);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Those who poll, in masses too.
+ *
+ * Anybody who may open a mailbox can hang any number of watches on it, and a wait queue
+ * is walked with interrupts disabled.  So whoever has something to tell does a bounded
+ * part of it, such that an event loop hears at once, and leaves the rest to a work item
+ * that no processor is bound to.  That takes the lock of the queue anew every few entries,
+ * and walks a long queue only now and then.  What comes while it is on its way or waits is
+ * told by one more walk: nobody misses the last one.
+ *
+ * A few watches can be much work, since an epoll instance can be watched itself.  So the
+ * time counts as well: who takes long to tell is left to the work for many times as long,
+ * and the work rests.  For those who poll for room that goes by who opened the endpoint,
+ * on all of that user's together.
+ */
+#ifndef KPOST_POLLERS_H
+#define KPOST_POLLERS_H
+
+#include <linux/atomic.h>
+#include <linux/poll.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+/* What is told to all, and not only to one of those who asked to be woken exclusively. */
+#define KPOST_POLL_END (EPOLLHUP | EPOLLRDHUP | EPOLLERR)
+
+/* In jiffies; races between those who set them do no harm. */
+struct kpost_patience {
+	unsigned long later; /* until then all is left to the work */
+	unsigned long rest; /* which does nothing until then */
+};
+
+struct kpost_pollers {
+	struct wait_queue_head wait;
+	struct kpost_patience *patience;
+	struct kpost_patience own; /* that of those who share none */
+	atomic_t owed; /* __poll_t that the work has still to tell of */
+	atomic_t times; /* how often; so many exclusive ones are told */
+	bool walking; /* the work is at it: nobody else waits for the lock of the queue */
+	struct delayed_work work;
+	/* Called, if given, by the work when it told an exclusive one, and others are not. */
+	void (*one_told)(struct kpost_pollers *pollers);
+};
+
+enum kpost_told {
+	KPOST_TOLD_ALL,
+	KPOST_TOLD_ONE, /* an exclusive one, or as many as it was owed, and those before */
+	KPOST_TOLD_SOME, /* or none: for kpost_pollers_owe() */
+};
+
+void kpost_patience_init(struct kpost_patience *patience);
+void kpost_pollers_init(struct kpost_pollers *pollers, struct kpost_patience *shared,
+			void (*one_told)(struct kpost_pollers *pollers));
+void kpost_pollers_exit(struct kpost_pollers *pollers);
+
+enum kpost_told kpost_pollers_tell(struct kpost_pollers *pollers, __poll_t events);
+void kpost_pollers_owe(struct kpost_pollers *pollers, __poll_t events);
+void kpost_pollers_queue(struct work_struct *work);
+
+int kpost_pollers_start(void);
+void kpost_pollers_stop(void);
+
+#endif /* KPOST_POLLERS_H */
