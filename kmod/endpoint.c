@@ -125,6 +125,9 @@ static __poll_t endpoint_poll(struct file *file, struct poll_table_struct *wait)
 			events |= EPOLLOUT | EPOLLWRNORM;
 		else if (wants_room)
 			kpost_mailbox_refuse(endpoint);
+		/* What select(2) takes for writable: a write would not wait. */
+		if (mailbox->closed)
+			events |= EPOLLERR;
 	}
 	if (mailbox->closed)
 		events |= EPOLLHUP;

@@ -216,7 +216,7 @@ static void mailbox_close(struct kpost_mailbox *mailbox)
  */
 static void mailbox_drain(struct kpost_mailbox *mailbox)
 {
-	kpost_mailbox_tell(mailbox, EPOLLHUP);
+	kpost_mailbox_tell(mailbox, EPOLLHUP | EPOLLERR);
 	while (mailbox_drop_one(mailbox))
 		cond_resched();
 }

@@ -5,6 +5,7 @@
  * exclusive.
  */
 #include <sys/epoll.h>
+#include <sys/select.h>
 #include "kpost_test.h"
 
 /* what @fd is ready for; all that could be is asked for */
@@ -151,8 +152,8 @@ TEST_F(poll, poll_tells_senders_that_the_mailbox_is_closed)
 	EXPECT_EQ(0, next_event(self->epfd, 0));
 	close(self->receiver);
 	self->receiver = -1;
-	EXPECT_EQ(EPOLLHUP, next_event(self->epfd, KT_SOON));
-	EXPECT_EQ(POLLHUP, ready(self->sender));
+	EXPECT_EQ(EPOLLHUP | EPOLLERR, next_event(self->epfd, KT_SOON));
+	EXPECT_EQ(POLLHUP | POLLERR, ready(self->sender));
 }
 
 TEST_F(poll, poll_tells_receivers_that_the_last_sender_has_gone)
@@ -234,7 +235,7 @@ TEST_F(poll, poll_wakes_who_waits_for_room_or_for_the_end)
 	close(self->receiver);
 	self->receiver = -1;
 	ASSERT_TRUE(kt_join(&job));
-	EXPECT_EQ(POLLHUP, waiter.pfd.revents);
+	EXPECT_EQ(POLLHUP | POLLERR, waiter.pfd.revents);
 }
 
 TEST_F(poll, poll_level_triggered_tells_again_until_drained)
@@ -480,9 +481,11 @@ TEST_F(poll, poll_survives_the_thread_and_the_process_that_watch)
 	}
 }
 
-TEST_F(poll, poll_never_reports_an_error_nor_urgency)
+TEST_F(poll, poll_reports_an_error_to_senders_of_a_closed_mailbox_and_nobody_else)
 {
 	int fd = kt_mailbox(1, 0, 0), seen = 0;
+	char name[KT_NAME_SIZE];
+	int ends[3];
 
 	ASSERT_LE(0, fd);
 	for (int round = 0; round < 3; round++) {
@@ -492,11 +495,112 @@ TEST_F(poll, poll_never_reports_an_error_nor_urgency)
 		kt_take(fd, NULL, NULL, 1);
 		kt_post(self->sender, "x", 1, 0);
 	}
+	EXPECT_EQ(0, seen & (POLLERR | POLLPRI | POLLNVAL | POLLHUP));
 	close(self->receiver);
 	self->receiver = -1;
-	seen |= ready(self->sender);
-	EXPECT_EQ(POLLHUP, seen & (POLLERR | POLLPRI | POLLNVAL | POLLHUP));
+	EXPECT_EQ(POLLHUP | POLLERR, ready(self->sender));
+
+	/* a receiver of one that is at its end, and who may do neither */
+	ends[0] = kt_create(kt_name(name), KPOST_RIGHT_RECV);
+	ends[1] = kt_open(name, KPOST_RIGHT_ADMIN, 0);
+	ends[2] = kt_open(name, KPOST_RIGHT_ADMIN | KPOST_RIGHT_SEND, 0);
+	ASSERT_LE(0, ends[2]);
+	EXPECT_EQ(0, ready(ends[0]));
+	EXPECT_EQ(0, ready(ends[1]));
+	close(ends[0]);
+	EXPECT_EQ(POLLHUP, ready(ends[1]));
+	EXPECT_EQ(POLLHUP | POLLERR, ready(ends[2]));
+	close(ends[1]);
+	close(ends[2]);
 	close(fd);
+}
+
+/* ---- select(2), which knows no end: an error is what it takes for writable ------- */
+
+struct selector {
+	int fd;
+	fd_set in, out, urgent;
+};
+
+static long wait_by_select(void *arg)
+{
+	struct timeval tv = { .tv_sec = KT_SOON / 1000 };
+	struct selector *selector = arg;
+	int ret = select(selector->fd + 1, &selector->in, &selector->out, &selector->urgent, &tv);
+
+	return ret < 0 ? -errno : ret;
+}
+
+static void selector_init(struct selector *selector, int fd)
+{
+	*selector = (struct selector){ .fd = fd };
+	FD_SET(fd, &selector->out);
+}
+
+static void selector_tells_of_the_end(struct __test_metadata *_metadata, struct kt_job *job,
+				      struct selector *selector)
+{
+	ASSERT_TRUE(kt_join(job)) TH_LOG("select does not see that the mailbox is closed");
+	EXPECT_EQ(1, job->ret);
+	EXPECT_TRUE(FD_ISSET(selector->fd, &selector->out));
+	EXPECT_FALSE(FD_ISSET(selector->fd, &selector->urgent));
+	EXPECT_EQ(-EPIPE, kt_post(selector->fd, "x", 1, 0));
+}
+
+TEST_F(poll, poll_by_select_tells_a_sender_that_its_mailbox_is_closed)
+{
+	struct selector selector;
+	struct kt_job job;
+
+	/* no room, so that it is not that */
+	while (kt_post(self->sender, "x", 1, 0) == 0)
+		;
+	selector_init(&selector, self->sender);
+	close(self->receiver);
+	self->receiver = -1;
+	kt_start_fn(&job, wait_by_select, &selector);
+	selector_tells_of_the_end(_metadata, &job, &selector);
+}
+
+TEST_F(poll, poll_by_select_tells_a_waiting_sender_that_its_mailbox_closes)
+{
+	struct selector selector;
+	struct kt_job job;
+
+	while (kt_post(self->sender, "x", 1, 0) == 0)
+		;
+	selector_init(&selector, self->sender);
+	kt_start_fn(&job, wait_by_select, &selector);
+	ASSERT_TRUE(kt_until(kt_asleep(job.tid)));
+	EXPECT_FALSE(kt_done(&job));
+	close(self->receiver);
+	self->receiver = -1;
+	selector_tells_of_the_end(_metadata, &job, &selector);
+}
+
+TEST_F(poll, poll_by_select_tells_a_receiver_that_the_last_sender_went)
+{
+	struct selector selector;
+	struct kt_job job;
+
+	for (int waiting = 0; waiting < 2; waiting++) {
+		int fds[2];
+
+		ASSERT_EQ(0, kt_pair(fds, 0, 0));
+		selector = (struct selector){ .fd = fds[0] };
+		FD_SET(fds[0], &selector.in);
+		if (!waiting)
+			close(fds[1]);
+		kt_start_fn(&job, wait_by_select, &selector);
+		if (waiting) {
+			ASSERT_TRUE(kt_until(kt_asleep(job.tid)));
+			close(fds[1]);
+		}
+		ASSERT_TRUE(kt_join(&job));
+		EXPECT_EQ(1, job.ret);
+		EXPECT_TRUE(FD_ISSET(fds[0], &selector.in));
+		close(fds[0]);
+	}
 }
 
 TEST_HARNESS_MAIN
