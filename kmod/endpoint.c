@@ -44,6 +44,8 @@ struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock)
 	}
 	endpoint->net = get_net(net);
 	endpoint->rights = rights;
+	endpoint->uid = current_euid();
+	endpoint->gid = current_egid();
 	endpoint->privileged = kpost_account_privileged();
 	endpoint->calls = RB_ROOT;
 	INIT_LIST_HEAD(&endpoint->refused);

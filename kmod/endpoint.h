@@ -27,6 +27,8 @@ struct kpost_endpoint {
 	struct kpost_account *account; /* the opener's, a cache for kpost_endpoint_payer() */
 	struct net *net;
 	u32 rights; /* fixed */
+	kuid_t uid; /* the opener's effective one, fixed, as is the next */
+	kgid_t gid;
 	/*
 	 * Whether its opener could go past limits.  Who uses it has to be able to as well,
 	 * but that alone is not enough: a program that runs with another's privilege writes
@@ -55,7 +57,7 @@ struct kpost_operand {
 
 /* Sizes of structs in their first version, where more than the table needs them. */
 #define KPOST_REPLY_SIZE_1 32
-#define KPOST_RECV_SIZE_1 80
+#define KPOST_RECV_SIZE_1 88
 #define KPOST_STAT_SIZE_1 344
 
 #define KPOST_STRUCT_MAX ((1U << _IOC_SIZEBITS) - 1)

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/cred.h>
+#include <linux/pid_namespace.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
 
 #include "call.h"
+#include "endpoint.h"
 #include "message.h"
 
 #define FIRST_PIECE (PAGE_SIZE - sizeof(struct kpost_message))
@@ -73,12 +75,33 @@ void kpost_message_free(struct kpost_message *message)
 	kfree(message);
 }
 
-/* Note who sends: the task that is in the system call, as it is now. */
-void kpost_message_identify(struct kpost_message *message)
+/* Note who sends through @endpoint: the task that is in the system call, as it is now. */
+void kpost_message_identify(struct kpost_message *message, const struct kpost_endpoint *endpoint)
 {
 	message->pid = get_pid(task_tgid(current));
-	message->uid = current_euid();
-	message->gid = current_egid();
+	message->uid = current_uid();
+	message->gid = current_gid();
+	message->opener_uid = endpoint->uid;
+	message->opener_gid = endpoint->gid;
+	message->mixed_ids =
+		!uid_eq(message->uid, endpoint->uid) || !uid_eq(current_euid(), endpoint->uid) ||
+		!gid_eq(message->gid, endpoint->gid) || !gid_eq(current_egid(), endpoint->gid);
+}
+
+/* Tell them in terms of the task's own namespaces. */
+void kpost_message_tell_ids(const struct kpost_message *message, struct kpost_ids *ids)
+{
+	struct user_namespace *ns = current_user_ns();
+
+	ids->pid = pid_nr_ns(message->pid, task_active_pid_ns(current));
+	ids->uid = from_kuid_munged(ns, message->uid);
+	ids->gid = from_kgid_munged(ns, message->gid);
+	ids->opener_uid = ids->uid;
+	ids->opener_gid = ids->gid;
+	if (message->mixed_ids) {
+		ids->opener_uid = from_kuid_munged(ns, message->opener_uid);
+		ids->opener_gid = from_kgid_munged(ns, message->opener_gid);
+	}
 }
 
 /* Fill the payload from @from. Returns 0 or -EFAULT. */

@@ -25,12 +25,20 @@
 
 struct iov_iter;
 struct kpost_call_state;
+struct kpost_endpoint;
 struct kpost_waiter;
 
 enum kpost_message_state {
 	KPOST_PENDING,
 	KPOST_QUEUED,
 	KPOST_TAKEN,
+};
+
+/* Who sent a message, as seen by the task that asks. */
+struct kpost_ids {
+	u32 pid;
+	u32 uid, gid;
+	u32 opener_uid, opener_gid;
 };
 
 /* A further piece of a payload, a page at most. */
@@ -51,8 +59,11 @@ struct kpost_message {
 	bool sync; /* the sender waits for receipt */
 	size_t size; /* of the payload */
 	struct pid *pid; /* the sender's process, held */
-	kuid_t uid;
+	kuid_t uid; /* the sender's real one */
 	kgid_t gid;
+	kuid_t opener_uid; /* the effective one that opened the endpoint */
+	kgid_t opener_gid;
+	bool mixed_ids; /* these, and the sender's effective ones, are not all the same */
 
 	struct kpost_charge charge;
 	struct kpost_piece *pieces; /* what does not fit into data */
@@ -62,7 +73,8 @@ struct kpost_message {
 struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t size,
 					  bool privileged);
 void kpost_message_free(struct kpost_message *message);
-void kpost_message_identify(struct kpost_message *message);
+void kpost_message_identify(struct kpost_message *message, const struct kpost_endpoint *endpoint);
+void kpost_message_tell_ids(const struct kpost_message *message, struct kpost_ids *ids);
 int kpost_message_copy_in(struct kpost_message *message, struct iov_iter *from);
 int kpost_message_copy_out(struct kpost_message *message, struct iov_iter *to, size_t size);
 

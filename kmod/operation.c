@@ -58,7 +58,7 @@ static const struct {
 
 /* Grown structs keep their places and their first sizes; these change with them. */
 static_assert(sizeof(struct kpost_send) == 32);
-static_assert(sizeof(struct kpost_recv) == 80);
+static_assert(sizeof(struct kpost_recv) == 88);
 static_assert(sizeof(struct kpost_call) == 48);
 static_assert(sizeof(struct kpost_reply) == 32);
 static_assert(sizeof(struct kpost_reply_recv) == 24);

@@ -6,9 +6,7 @@
  * only then received: its room is given back, its sender told, and a call made
  * open.  If the copy faults it is put back where it was.
  */
-#include <linux/cred.h>
 #include <linux/fs.h>
-#include <linux/pid_namespace.h>
 #include <linux/sched/signal.h>
 #include <linux/uio.h>
 
@@ -140,17 +138,23 @@ static bool receive_message(struct kpost_endpoint *endpoint, struct kpost_messag
 static void describe_message(const struct kpost_message *message, struct kpost_recv *arg,
 			     size_t stored)
 {
+	struct kpost_ids ids;
+
+	kpost_message_tell_ids(message, &ids);
 	arg->message_flags = (message->call ? KPOST_MESSAGE_CALL : 0) |
 			     (message->sync ? KPOST_MESSAGE_SYNC : 0) |
+			     (message->mixed_ids ? KPOST_MESSAGE_MIXED_IDS : 0) |
 			     (stored < message->size ? KPOST_MESSAGE_TRUNCATED : 0);
 	arg->size = message->size;
 	arg->sequence = message->node.order;
 	arg->token = message->call ? message->call->token : 0;
 	arg->reply_max = message->call ? message->call->room : 0;
 	arg->priority = message->node.priority;
-	arg->pid = pid_nr_ns(message->pid, task_active_pid_ns(current));
-	arg->uid = from_kuid_munged(current_user_ns(), message->uid);
-	arg->gid = from_kgid_munged(current_user_ns(), message->gid);
+	arg->pid = ids.pid;
+	arg->uid = ids.uid;
+	arg->gid = ids.gid;
+	arg->opener_uid = ids.opener_uid;
+	arg->opener_gid = ids.opener_gid;
 }
 
 /*

@@ -39,7 +39,7 @@ struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint, struc
 		return ERR_PTR(-EFAULT);
 	}
 	message->node.priority = priority;
-	kpost_message_identify(message);
+	kpost_message_identify(message, endpoint);
 	return message;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Promise 8: identity is the kernel's.  pid, uid and gid are those of the sender
- * when it sent, told in the receiver's terms, and stay right after it is gone.
+ * Promise 8: identity is the kernel's.  pid, uid and gid are those of the sender,
+ * the real ones, when it sent, told in the receiver's terms, and stay right after it is
+ * gone.  (Who opened the endpoint is for opener.c.)
  */
 #include "child_test.h"
 #include "uring_test.h"
@@ -80,7 +81,7 @@ TEST_F(identity, of_a_message_sent_through_an_inherited_endpoint_is_the_senders)
 	EXPECT_SENDER(getpid(), 0, 0, next_sender(self->fd, "again"));
 }
 
-static int send_as_effective(void *arg)
+static int send_as_real(void *arg)
 {
 	int fd = *(int *)arg;
 
@@ -94,14 +95,14 @@ static int send_as_effective(void *arg)
 	return 0;
 }
 
-TEST_F(identity, is_the_effective_one_at_the_time_of_sending)
+TEST_F(identity, is_the_real_one_at_the_time_of_sending)
 {
-	pid_t pid = child_start(send_as_effective, &self->fd);
+	pid_t pid = child_start(send_as_real, &self->fd);
 
 	ASSERT_EQ(0, child_finish(pid, 20));
-	EXPECT_SENDER(pid, 22, 12, next_sender(self->fd, "ioctl"));
-	EXPECT_SENDER(pid, 22, 12, next_sender(self->fd, "write"));
-	EXPECT_SENDER(pid, 0, 12, next_sender(self->fd, "after"));
+	EXPECT_SENDER(pid, 21, 11, next_sender(self->fd, "ioctl"));
+	EXPECT_SENDER(pid, 21, 11, next_sender(self->fd, "write"));
+	EXPECT_SENDER(pid, 0, 11, next_sender(self->fd, "after"));
 }
 
 static long send_from_thread(void *arg)
@@ -140,15 +141,15 @@ TEST_F(identity, of_a_message_that_waited_for_room_is_its_senders)
 	EXPECT_EQ(0, child_finish(pid, 20));
 }
 
-/* the effective user goes back and forth, and each message has that of its moment */
+/* the real user goes back and forth, and each message has that of its moment */
 static int send_while_changing(void *arg)
 {
 	int fd = *(int *)arg;
 
 	for (int i = 0; i < 100; i++) {
-		CHECK_EQ(0, setresuid(-1, i, 0));
+		CHECK_EQ(0, setresuid(i, -1, -1));
 		CHECK_EQ(0, kt_send(fd, &i, sizeof(i), 0, 0, kt_soon()));
-		CHECK_EQ(0, setresuid(-1, 0, 0));
+		CHECK_EQ(0, setresuid(0, -1, -1));
 	}
 	return 0;
 }
@@ -186,8 +187,8 @@ static int change_while_other_sends(void *arg)
 
 	kt_start_fn(&job, other_thread_sends, arg);
 	while (!kt_done(&job)) {
-		syscall(SYS_setresuid, -1, NOBODY, -1);
-		syscall(SYS_setresuid, -1, 0, -1);
+		syscall(SYS_setresuid, NOBODY, -1, -1);
+		syscall(SYS_setresuid, 0, -1, -1);
 	}
 	CHECK(kt_join(&job));
 	CHECK_EQ(0, job.ret);

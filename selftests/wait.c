@@ -35,7 +35,8 @@ TEST_F(wait, wait_with_a_deadline_in_the_past_does_not_wait)
 	for (size_t i = 0; i < ARRAY_SIZE(past); i++) {
 		EXPECT_REFUSED(ETIMEDOUT, self->fd,
 			       kt_recv(self->fd, &self->recv, &self->c, 1, 0, past[i]));
-		EXPECT_TRUE(kt_poisoned(&self->recv.size, 8 * 4 + 16));
+		EXPECT_TRUE(kt_poisoned(&self->recv.size,
+					sizeof(self->recv) - offsetof(struct kpost_recv, size)));
 	}
 	ASSERT_EQ(0, kt_post(self->fd, "x", 1, 0));
 	for (size_t i = 0; i < ARRAY_SIZE(past); i++) {

@@ -223,6 +223,7 @@ struct kpost_send {
 #define KPOST_MESSAGE_CALL	(1u << 0)	/* the sender waits for a reply */
 #define KPOST_MESSAGE_TRUNCATED	(1u << 1)	/* size is more than was stored */
 #define KPOST_MESSAGE_SYNC	(1u << 2)	/* the sender waits for receipt */
+#define KPOST_MESSAGE_MIXED_IDS	(1u << 3)	/* uid and gid alone do not tell who means it */
 
 /**
  * struct kpost_recv - argument of KPOST_IOC_RECV
@@ -238,11 +239,19 @@ struct kpost_send {
  * @priority: out
  * @pid: out, the sender's process, as seen in the receiver's pid namespace, or 0
  *	where it is not visible there
- * @uid: out, the sender's effective user when it sent, as seen in the receiver's
- *	user namespace, or the overflow user
+ * @uid: out, the real user of the task that sent, when it sent, as seen in the
+ *	receiver's user namespace, or the overflow user
  * @gid: out, likewise its group
+ * @opener_uid: out, the effective user that opened the endpoint it was sent through,
+ *	when it opened it, likewise
+ * @opener_gid: out, likewise its group
  *
  * Returns how many bytes were stored.
+ *
+ * Trust @uid and @gid for a permission only where KPOST_MESSAGE_MIXED_IDS is not set:
+ * then the sender's real and effective ids and the opener's are all the same.  Where it
+ * is set, somebody may have started a privileged program with an endpoint of its own
+ * (then @opener_uid says who), or passed an endpoint on; @uid is good for accounting.
  *
  * A message longer than the buffer stays where it is: EMSGSIZE, and @size (and no
  * other field) tells the size needed.  With KPOST_TRUNCATE its beginning is
@@ -267,6 +276,8 @@ struct kpost_recv {
 	__u32 pid;
 	__u32 uid;
 	__u32 gid;
+	__u32 opener_uid;
+	__u32 opener_gid;
 };
 
 /**
