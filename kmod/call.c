@@ -153,7 +153,10 @@ static int call_message(struct kpost_endpoint *endpoint, struct kpost_call_state
 	int err;
 
 	kpost_waiter_init(&caller);
-	err = kpost_message_commit(endpoint, request, &caller, false);
+	if (kpost_deadline_passed(deadline))
+		err = -ETIMEDOUT;
+	else
+		err = kpost_message_commit(endpoint, request, &caller, false);
 	if (err < 0) {
 		kpost_message_free(request);
 		return err;

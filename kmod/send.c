@@ -114,7 +114,10 @@ static int send_message(struct kpost_endpoint *endpoint, struct kpost_message *m
 	int err;
 
 	kpost_waiter_init(&sender);
-	err = kpost_message_commit(endpoint, message, &sender, nowait);
+	if (message->sync && kpost_deadline_passed(deadline))
+		err = -ETIMEDOUT;
+	else
+		err = kpost_message_commit(endpoint, message, &sender, nowait);
 	if (err < 0)
 		kpost_message_free(message);
 	if (err <= 0)

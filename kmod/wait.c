@@ -36,6 +36,12 @@ static ktime_t deadline_on_host(u64 deadline)
 	return max_t(s64, deadline - offset, 0);
 }
 
+/* Too late for what has to wait? */
+bool kpost_deadline_passed(u64 deadline)
+{
+	return deadline && ktime_get() >= deadline_on_host(deadline);
+}
+
 /*
  * Wait until @waiter is done.  Returns 0 then, else -ETIMEDOUT or -ERESTARTSYS,
  * after which the caller takes the lock and looks at waiter->done again.

@@ -59,6 +59,7 @@ static inline void kpost_waiter_init(struct kpost_waiter *waiter)
 
 void kpost_waiter_done(struct kpost_waiter *waiter, int result, struct kpost_wakes *wakes);
 int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline);
+bool kpost_deadline_passed(u64 deadline);
 void kpost_wakes_wake(struct kpost_wakes *wakes);
 void kpost_wakes_put(struct kpost_wakes *wakes);
 

@@ -23,8 +23,10 @@
  *  - Pointers travel as 64-bit integers, so that 32-bit programs need no
  *    translation.  A bad one is EFAULT.
  *  - Deadlines are absolute, in nanoseconds of the caller's CLOCK_MONOTONIC (that of
- *    its time namespace).  Zero waits for ever; one that has passed does not wait
- *    (ETIMEDOUT); past S64_MAX is EINVAL.
+ *    its time namespace).  Zero waits for ever; past S64_MAX is EINVAL.  One that has
+ *    passed does not wait: what can be done at once is done, else it is ETIMEDOUT.
+ *    What means nothing without a wait (a call, KPOST_SYNC) is ETIMEDOUT, and nothing
+ *    was sent.
  *  - KPOST_DONTWAIT, and O_NONBLOCK on the file, never wait: EAGAIN instead.
  *  - A wait ends early with EINTR, or is restarted where the signal's handler was
  *    installed with SA_RESTART, its deadline being absolute.
