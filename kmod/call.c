@@ -208,6 +208,7 @@ long kpost_call(struct kpost_operand *op)
 {
 	struct kpost_payload request, room;
 	struct kpost_call arg;
+	size_t room_size;
 	long ret;
 
 	if (!(op->endpoint->rights & KPOST_RIGHT_SEND))
@@ -230,11 +231,12 @@ long kpost_call(struct kpost_operand *op)
 	if (ret)
 		goto out_request;
 	ret = -EMSGSIZE;
-	if (iov_iter_count(&room.iter) > KPOST_PAYLOAD_MAX)
+	room_size = iov_iter_count(&room.iter);
+	if (room_size > KPOST_PAYLOAD_MAX)
 		goto out_room;
 	/* Better now than when the request has had its effect. */
-	ret = kpost_payload_probe(&room);
-	if (!ret)
+	ret = -EFAULT;
+	if (kpost_iter_touch(&room.iter, room_size) == room_size)
 		ret = call_and_store(op->endpoint, &arg, &request, &room);
 out_room:
 	kpost_payload_release(&room);

@@ -47,7 +47,7 @@ static const struct {
 	size_t size_1; /* of its struct in the first version */
 	long (*operate)(struct kpost_operand *op);
 } operations[] = {
-	{ KPOST_IOC_SEND, 32, kpost_send },
+	{ KPOST_IOC_SEND, 40, kpost_send },
 	{ KPOST_IOC_RECV, KPOST_RECV_SIZE_1, kpost_recv },
 	{ KPOST_IOC_CALL, 48, kpost_call },
 	{ KPOST_IOC_REPLY, KPOST_REPLY_SIZE_1, kpost_reply },
@@ -57,7 +57,7 @@ static const struct {
 };
 
 /* Grown structs keep their places and their first sizes; these change with them. */
-static_assert(sizeof(struct kpost_send) == 32);
+static_assert(sizeof(struct kpost_send) == 40);
 static_assert(sizeof(struct kpost_recv) == 88);
 static_assert(sizeof(struct kpost_call) == 48);
 static_assert(sizeof(struct kpost_reply) == 32);

@@ -77,33 +77,53 @@ int kpost_payload_import(struct kpost_payload *payload, u64 buf, u64 len, bool p
 	return 0;
 }
 
-/*
- * Can all of it be written to?  For what has to be known before there is anything
- * to write, and is not worth pinning pages for.  Each page gets back the byte that
- * it has.  Returns 0 or -EFAULT.
- */
-int kpost_payload_probe(const struct kpost_payload *payload)
-{
-	unsigned int i;
-
-	for (i = 0; i < payload->count; i++) {
-		char __user *at = payload->pieces[i].iov_base;
-		char __user *end = at + payload->pieces[i].iov_len;
-
-		while (at < end) {
-			char byte;
-
-			if (get_user(byte, at) || put_user(byte, at))
-				return -EFAULT;
-			at = (char __user *)(((unsigned long)at | ~PAGE_MASK) + 1);
-			cond_resched();
-		}
-	}
-	return 0;
-}
-
 void kpost_payload_release(struct kpost_payload *payload)
 {
 	if (payload->pieces != payload->few)
 		kfree(payload->pieces);
+}
+
+/*
+ * Bring @size bytes at @at in to be written to, and say how many of them can be, from the
+ * beginning.  For what has to be known before there is anything to write, and is not worth
+ * pinning pages for.  The first byte, and one of each further page, is written back as it
+ * is; a fault of a smaller grain (arm64's tags) is found by who then copies, and here by
+ * who begins at that byte.  With page faults disabled, what is not there counts as bad.
+ */
+size_t kpost_memory_touch(void __user *at, size_t size)
+{
+	u8 __user *bytes = at;
+	size_t done = 0;
+	u8 byte;
+
+	while (done < size) {
+		if (get_user(byte, bytes + done) || put_user(byte, bytes + done))
+			return done;
+		done = min_t(size_t, size, done + PAGE_SIZE - offset_in_page(bytes + done));
+		if (done < size)
+			cond_resched();
+	}
+	return size;
+}
+
+/* The same for the first @size bytes of @to; what is not a user's memory is there. */
+size_t kpost_iter_touch(const struct iov_iter *to, size_t size)
+{
+	const struct iovec *pieces;
+	size_t skip, total = 0;
+
+	if (!user_backed_iter(to))
+		return size;
+	if (iter_is_ubuf(to))
+		return kpost_memory_touch(to->ubuf + to->iov_offset, size);
+	pieces = kpost_compat_iter_pieces(to);
+	for (skip = to->iov_offset; total < size; skip = 0, pieces++) {
+		size_t n = min(pieces->iov_len - skip, size - total);
+		size_t done = kpost_memory_touch(pieces->iov_base + skip, n);
+
+		total += done;
+		if (done < n)
+			break;
+	}
+	return total;
 }

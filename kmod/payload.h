@@ -20,7 +20,9 @@ struct kpost_payload {
 
 int kpost_payload_import(struct kpost_payload *payload, u64 buf, u64 len, bool pieces,
 			 unsigned int direction, struct io_uring_cmd *fixed);
-int kpost_payload_probe(const struct kpost_payload *payload);
 void kpost_payload_release(struct kpost_payload *payload);
+
+size_t kpost_memory_touch(void __user *at, size_t size);
+size_t kpost_iter_touch(const struct iov_iter *to, size_t size);
 
 #endif /* KPOST_PAYLOAD_H */

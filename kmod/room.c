@@ -165,15 +165,23 @@ static bool mailbox_place(struct kpost_mailbox *mailbox, struct kpost_message *m
 	return false;
 }
 
-/* Take @message in, for which there is room. */
+/* Take @message in, for which there is room; its sender, if it waits, learns its number. */
 void kpost_mailbox_admit(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			 struct kpost_wakes *wakes)
 {
+	struct kpost_waiter *sender = message->sender;
+
 	lockdep_assert_held(&mailbox->lock);
 	mailbox->messages++;
 	mailbox->bytes += message->size;
 	message->node.order = ++mailbox->sent;
 	trace_kpost_send(mailbox->id, message->node.order, message->size, message->node.priority);
+	if (sender)
+		sender->sequence = message->node.order;
+	if (sender && !message->sync && !message->call) {
+		kpost_waiter_done(sender, 0, wakes);
+		message->sender = NULL;
+	}
 	if (!mailbox_place(mailbox, message, wakes))
 		kpost_queue_add(&mailbox->queue, &message->node);
 }
@@ -205,10 +213,6 @@ void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wak
 		}
 		kpost_queue_del(&mailbox->pending, &message->node);
 		mailbox->waiting_senders--;
-		if (!message->sync && !message->call) {
-			kpost_waiter_done(message->sender, 0, wakes);
-			message->sender = NULL;
-		}
 		kpost_mailbox_admit(mailbox, message, wakes);
 	}
 	if (unlikely(!list_empty(&mailbox->refused)) && kpost_mailbox_writable(mailbox))

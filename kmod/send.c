@@ -8,6 +8,7 @@
  * and is told what became of it.
  */
 #include <linux/fs.h>
+#include <linux/uaccess.h>
 #include <linux/uio.h>
 
 #include "call.h"
@@ -73,7 +74,8 @@ void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message 
 /*
  * Commit @message.  Returns 0 if it is in the mailbox and there is nothing to
  * wait for, 1 if @sender has to wait, for room or because the message asks for it,
- * or -EPIPE, -EAGAIN, after which the message is still the caller's.
+ * or -EPIPE, -EAGAIN, after which the message is still the caller's.  Once it is in,
+ * sender->sequence is its number.
  */
 int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *message,
 			 struct kpost_waiter *sender, bool nowait)
@@ -90,6 +92,7 @@ int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *
 		if (waits)
 			message->sender = sender;
 		kpost_mailbox_admit(mailbox, message, &wakes);
+		sender->sequence = mailbox->sent;
 	} else if (nowait) {
 		kpost_mailbox_refuse(endpoint);
 		err = -EAGAIN;
@@ -104,8 +107,9 @@ int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *
 	return err;
 }
 
+/* Send @message, which is used up; @sequence is its number then. Returns 0 or -errno. */
 static int send_message(struct kpost_endpoint *endpoint, struct kpost_message *message,
-			u64 deadline, bool nowait)
+			u64 deadline, bool nowait, u64 *sequence)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_waiter sender;
@@ -118,6 +122,7 @@ static int send_message(struct kpost_endpoint *endpoint, struct kpost_message *m
 		err = -ETIMEDOUT;
 	else
 		err = kpost_message_commit(endpoint, message, &sender, nowait);
+	*sequence = sender.sequence;
 	if (err < 0)
 		kpost_message_free(message);
 	if (err <= 0)
@@ -136,6 +141,7 @@ static int send_message(struct kpost_endpoint *endpoint, struct kpost_message *m
 		if (mine)
 			kpost_message_free(message);
 	}
+	*sequence = sender.sequence;
 	return err ?: sender.result;
 }
 
@@ -143,8 +149,10 @@ long kpost_send(struct kpost_operand *op)
 {
 	struct kpost_endpoint *endpoint = op->endpoint;
 	struct kpost_message *message;
+	struct kpost_send __user *to = op->arg;
 	struct kpost_payload payload;
 	struct kpost_send arg;
+	u64 sequence;
 	int err;
 
 	if (!(endpoint->rights & KPOST_RIGHT_SEND))
@@ -152,7 +160,7 @@ long kpost_send(struct kpost_operand *op)
 	err = kpost_struct_get(op, &arg, sizeof(arg));
 	if (err)
 		return err;
-	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_SYNC) ||
+	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_SYNC | KPOST_WANT_SEQUENCE) ||
 	    arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
@@ -161,6 +169,10 @@ long kpost_send(struct kpost_operand *op)
 	if (arg.flags & KPOST_SYNC && op->nowait)
 		return -EAGAIN;
 
+	/* Before the message has its effect. */
+	if (arg.flags & KPOST_WANT_SEQUENCE &&
+	    kpost_memory_touch(&to->sequence, sizeof(sequence)) != sizeof(sequence))
+		return -EFAULT;
 	err = kpost_payload_import(&payload, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_SOURCE,
 				   op->fixed);
 	if (err)
@@ -170,7 +182,10 @@ long kpost_send(struct kpost_operand *op)
 	if (IS_ERR(message))
 		return PTR_ERR(message);
 	message->sync = arg.flags & KPOST_SYNC;
-	return send_message(endpoint, message, arg.deadline, op->nowait || op->dontwait);
+	err = send_message(endpoint, message, arg.deadline, op->nowait || op->dontwait, &sequence);
+	if (!err && arg.flags & KPOST_WANT_SEQUENCE && put_user(sequence, &to->sequence))
+		return 0; /* It was sent, and only the number is lost. */
+	return err;
 }
 
 /* write(2) and its kin: one message of priority 0, as long as the buffer. */
@@ -180,6 +195,7 @@ ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	bool nowait = iocb->ki_filp->f_flags & O_NONBLOCK || iocb->ki_flags & IOCB_NOWAIT;
 	size_t size = iov_iter_count(from);
 	struct kpost_message *message;
+	u64 sequence;
 	int err;
 
 	if (!(endpoint->rights & KPOST_RIGHT_SEND))
@@ -187,6 +203,6 @@ ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	message = kpost_message_build(endpoint, from, 0);
 	if (IS_ERR(message))
 		return PTR_ERR(message);
-	err = send_message(endpoint, message, 0, nowait);
+	err = send_message(endpoint, message, 0, nowait, &sequence);
 	return err ?: size;
 }

@@ -32,6 +32,7 @@ struct kpost_waiter {
 	int result;
 	size_t room; /* a receiver's: how long a message may be */
 	struct kpost_message *message; /* handed to a receiver */
+	u64 sequence; /* of a sender's message, once it got in */
 };
 
 struct kpost_wakes {

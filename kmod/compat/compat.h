@@ -53,6 +53,16 @@ static inline int kpost_uring_import_fixed(u64 buf, u64 len, unsigned int direct
 	return io_uring_cmd_import_fixed(buf, len, direction, iter, cmd);
 }
 
+/* The pieces of an iterator over user memory, of which the first may be used in part. */
+static inline const struct iovec *kpost_compat_iter_pieces(const struct iov_iter *iter)
+{
+#ifdef KPOST_HAVE_ITER_IOV
+	return iter_iov(iter);
+#else
+	return iter->iov;
+#endif
+}
+
 /* Tables end with an empty entry, which newer kernels want left out of the count. */
 #ifndef KPOST_HAVE_REGISTER_NET_SYSCTL_SZ
 static inline struct ctl_table_header *register_net_sysctl_sz(struct net *net, const char *path,

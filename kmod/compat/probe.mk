@@ -8,4 +8,5 @@ probe = $(call try-run,$(CC) $(NOSTDINC_FLAGS) $(LINUXINCLUDE) $(KBUILD_CPPFLAGS
 	-c -o "$$TMP" $(src)/compat/$(1).c,-D$(2),)
 
 ccflags-y += $(call probe,io_uring_cmd_h,KPOST_HAVE_IO_URING_CMD_H)
+ccflags-y += $(call probe,iter_iov,KPOST_HAVE_ITER_IOV)
 ccflags-y += $(call probe,register_net_sysctl_sz,KPOST_HAVE_REGISTER_NET_SYSCTL_SZ)

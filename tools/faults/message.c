@@ -37,6 +37,11 @@ static void prepare_send_dontwait(struct stage *stage)
 	prepare_send(stage, SHORT, KPOST_DONTWAIT);
 }
 
+static void prepare_send_numbered(struct stage *stage)
+{
+	prepare_send(stage, SHORT, KPOST_WANT_SEQUENCE);
+}
+
 static void prepare_send_iovec(struct stage *stage)
 {
 	prepare_send(stage, LONG, KPOST_IOVEC);
@@ -69,6 +74,12 @@ static void check_sent(struct stage *stage)
 	     kt_take(stage->fds[0], NULL, stage->job_buffer, PAYLOAD_MAX) == (long)stage->len);
 	must(stage, arrived(stage, stage->job_buffer));
 	must(stage, kt_stat(stage->fds[0]).queued_messages == 0);
+}
+
+static void check_numbered(struct stage *stage)
+{
+	must(stage, stage->args.send.sequence == kt_stat(stage->fds[0]).sent);
+	check_sent(stage);
 }
 
 static void check_sent_sync(struct stage *stage)
@@ -212,6 +223,14 @@ const struct trial message_trials[] = {
 		.prepare = prepare_send_dontwait,
 		.call = call_send,
 		.check = check_sent,
+	},
+	{
+		.name = "SEND, told its number",
+		COMMAND("SEND", ALL_ROUTES),
+		.errnos = { EFAULT, ENOMEM },
+		.prepare = prepare_send_numbered,
+		.call = call_send,
+		.check = check_numbered,
 	},
 	{
 		.name = "SEND sync, receiver waiting",

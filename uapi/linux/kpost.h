@@ -180,6 +180,7 @@ struct kpost_unlink {
 #define KPOST_SYNC		(1u << 3)	/* wait until the message was received */
 #define KPOST_TRUNCATE		(1u << 4)	/* cut off what does not fit */
 #define KPOST_DROP		(1u << 5)	/* give the call up instead of replying */
+#define KPOST_WANT_SEQUENCE	(1u << 6)	/* tell the message's sequence number */
 
 /**
  * struct kpost_iovec - one piece of a payload
@@ -195,11 +196,15 @@ struct kpost_iovec {
 
 /**
  * struct kpost_send - argument of KPOST_IOC_SEND
- * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_SYNC
+ * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_SYNC, KPOST_WANT_SEQUENCE
  * @priority: 0 to KPOST_PRIORITY_MAX
  * @deadline: when to give up waiting for room, and with KPOST_SYNC for receipt
  * @buf: the payload, or with KPOST_IOVEC its pieces
  * @len: bytes of @buf, or with KPOST_IOVEC the number of pieces
+ * @sequence: out, with KPOST_WANT_SEQUENCE and success: the message's number in this
+ *	mailbox, from 1 up.  That the struct can be written to is looked at before the
+ *	message is sent; if that memory is taken away meanwhile, the number is lost,
+ *	and the message was sent all the same.
  *
  * With KPOST_SYNC the sender waits until a receiver has the message.  If it
  * leaves before (signal, deadline), the message is withdrawn.  That cannot be had
@@ -219,6 +224,7 @@ struct kpost_send {
 	__u64 deadline;
 	__u64 buf;
 	__u64 len;
+	__u64 sequence;
 };
 
 /* kpost_recv.message_flags */
@@ -507,7 +513,7 @@ struct kpost_uring {
 #define KPOST_IOC_LIST		_IOW(KPOST_IOC_TYPE, 0x03, struct kpost_list)
 
 /* On an endpoint. */
-#define KPOST_IOC_SEND		_IOW(KPOST_IOC_TYPE, 0x10, struct kpost_send)
+#define KPOST_IOC_SEND		_IOWR(KPOST_IOC_TYPE, 0x10, struct kpost_send)
 #define KPOST_IOC_RECV		_IOWR(KPOST_IOC_TYPE, 0x11, struct kpost_recv)
 #define KPOST_IOC_CALL		_IOW(KPOST_IOC_TYPE, 0x12, struct kpost_call)
 #define KPOST_IOC_REPLY		_IOW(KPOST_IOC_TYPE, 0x13, struct kpost_reply)
