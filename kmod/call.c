@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
@@ -142,18 +143,53 @@ static int call_abandon(struct kpost_mailbox *mailbox, struct kpost_call_state *
 	return err == -ERESTARTSYS ? -EINTR : err;
 }
 
-/* Send @request and wait for its reply. Returns 0 if call->reply has it. */
+/* Who replied to a call, or gave it up: nobody so far. */
+static void describe_nobody(struct kpost_call *arg)
+{
+	struct user_namespace *ns = current_user_ns();
+
+	arg->sequence = 0;
+	arg->message_flags = 0;
+	arg->pid = 0;
+	arg->uid = from_kuid_munged(ns, INVALID_UID);
+	arg->gid = from_kgid_munged(ns, INVALID_GID);
+	arg->opener_uid = arg->uid;
+	arg->opener_gid = arg->gid;
+}
+
+/* Or who it was: @reply is the caller's by now. */
+static void describe_replier(const struct kpost_message *reply, struct kpost_call *arg)
+{
+	struct kpost_ids ids;
+
+	if (!reply->pid)
+		return;
+	kpost_message_tell_ids(reply, &ids);
+	if (reply->mixed_ids)
+		arg->message_flags |= KPOST_MESSAGE_MIXED_IDS;
+	arg->pid = ids.pid;
+	arg->uid = ids.uid;
+	arg->gid = ids.gid;
+	arg->opener_uid = ids.opener_uid;
+	arg->opener_gid = ids.opener_gid;
+}
+
+/*
+ * Send @request as @arg says, wait for its reply, and note in @arg what became of it.
+ * Returns 0 if call->reply has the reply.
+ */
 static int call_message(struct kpost_endpoint *endpoint, struct kpost_call_state *call,
-			struct kpost_message *request, u64 deadline)
+			struct kpost_message *request, struct kpost_call *arg)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_message *trash = NULL;
 	struct kpost_wakes wakes = {};
 	struct kpost_waiter caller;
+	bool left = false;
 	int err;
 
 	kpost_waiter_init(&caller);
-	if (kpost_deadline_passed(deadline))
+	if (kpost_deadline_passed(arg->deadline))
 		err = -ETIMEDOUT;
 	else
 		err = kpost_message_commit(endpoint, request, &caller, false);
@@ -161,23 +197,35 @@ static int call_message(struct kpost_endpoint *endpoint, struct kpost_call_state
 		kpost_message_free(request);
 		return err;
 	}
-	err = kpost_waiter_wait(&caller, deadline);
+	err = kpost_waiter_wait(&caller, arg->deadline);
 	if (err) {
 		spin_lock(&mailbox->lock);
-		if (caller.done)
+		if (caller.done) {
 			err = 0;
-		else
+		} else {
+			left = true;
+			if (call->received)
+				arg->message_flags |= KPOST_MESSAGE_RECEIVED;
 			err = call_abandon(mailbox, call, request, err, &trash, &wakes);
+		}
 		kpost_mailbox_unlock(mailbox, &wakes);
 		if (trash)
 			kpost_message_free(trash);
 	}
-	return err ?: caller.result;
+	arg->sequence = caller.sequence;
+	if (left)
+		return err;
+	/* Nobody else has the room for the reply, and whether there was a receiver is settled. */
+	if (call->received)
+		arg->message_flags |= KPOST_MESSAGE_RECEIVED;
+	describe_replier(call->reply, arg);
+	return caller.result;
 }
 
-static long call_and_store(struct kpost_endpoint *endpoint, const struct kpost_call *arg,
+static long call_and_store(const struct kpost_operand *op, struct kpost_call *arg,
 			   struct kpost_payload *request, struct kpost_payload *room)
 {
+	struct kpost_endpoint *endpoint = op->endpoint;
 	struct kpost_message *message;
 	struct kpost_call_state *call;
 	long ret;
@@ -193,12 +241,14 @@ static long call_and_store(struct kpost_endpoint *endpoint, const struct kpost_c
 	refcount_inc(&call->refs);
 
 	trace_kpost_call(endpoint->mailbox->id, call->token, message->size);
-	ret = call_message(endpoint, call, message, arg->deadline);
-	if (ret)
-		goto out;
-	ret = kpost_message_copy_out(call->reply, &room->iter, call->reply->size);
+	describe_nobody(arg);
+	ret = call_message(endpoint, call, message, arg);
+	if (!ret)
+		ret = kpost_message_copy_out(call->reply, &room->iter, call->reply->size);
 	if (!ret)
 		ret = call->reply->size;
+	/* If that fails now, it is what is told that is lost, and nothing else. */
+	(void)kpost_struct_put(op, arg, sizeof(*arg));
 out:
 	kpost_call_put(call);
 	return ret;
@@ -236,8 +286,9 @@ long kpost_call(struct kpost_operand *op)
 		goto out_room;
 	/* Better now than when the request has had its effect. */
 	ret = -EFAULT;
-	if (kpost_iter_touch(&room.iter, room_size) == room_size)
-		ret = call_and_store(op->endpoint, &arg, &request, &room);
+	if (kpost_iter_touch(&room.iter, room_size) == room_size &&
+	    kpost_memory_touch(op->arg, op->size) == op->size)
+		ret = call_and_store(op, &arg, &request, &room);
 out_room:
 	kpost_payload_release(&room);
 out_request:
@@ -382,6 +433,8 @@ static long reply(struct kpost_operand *op, const struct kpost_reply *arg, u64 _
 		if (err)
 			break;
 		if (likely(!reply_fill(call, drop ? NULL : &from, used))) {
+			if (call->reply)
+				kpost_message_identify(call->reply, endpoint);
 			err = call_answer(endpoint, call, drop ? -ECONNRESET : 0);
 			break;
 		}

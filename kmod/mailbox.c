@@ -185,7 +185,7 @@ static bool mailbox_drop_one(struct kpost_mailbox *mailbox)
 		mailbox->dropped++;
 	}
 	if (message->sender)
-		kpost_waiter_done(message->sender, message->call ? -ECONNRESET : -EPIPE, &wakes);
+		kpost_waiter_done(message->sender, -EPIPE, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	trace_kpost_drop(mailbox->id, message->node.order, message->size, message->node.priority);
 	kpost_message_free(message);

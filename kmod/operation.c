@@ -49,7 +49,7 @@ static const struct {
 } operations[] = {
 	{ KPOST_IOC_SEND, 40, kpost_send },
 	{ KPOST_IOC_RECV, KPOST_RECV_SIZE_1, kpost_recv },
-	{ KPOST_IOC_CALL, 48, kpost_call },
+	{ KPOST_IOC_CALL, 80, kpost_call },
 	{ KPOST_IOC_REPLY, KPOST_REPLY_SIZE_1, kpost_reply },
 	{ KPOST_IOC_REPLY_RECV, 24, kpost_reply_recv },
 	{ KPOST_IOC_STAT, KPOST_STAT_SIZE_1, operation_stat },
@@ -59,7 +59,7 @@ static const struct {
 /* Grown structs keep their places and their first sizes; these change with them. */
 static_assert(sizeof(struct kpost_send) == 40);
 static_assert(sizeof(struct kpost_recv) == 88);
-static_assert(sizeof(struct kpost_call) == 48);
+static_assert(sizeof(struct kpost_call) == 80);
 static_assert(sizeof(struct kpost_reply) == 32);
 static_assert(sizeof(struct kpost_reply_recv) == 24);
 static_assert(sizeof(struct kpost_stat) == 344);

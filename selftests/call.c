@@ -270,13 +270,13 @@ TEST_F(call, call_not_received_yet_survives_one_receiver_of_two)
 	expect_answer(2);
 }
 
-TEST_F(call, call_is_reset_when_the_mailbox_closes_before_receipt)
+TEST_F(call, call_is_epipe_when_the_mailbox_closes_before_receipt)
 {
 	start_call();
 	close(self->server);
 	close(self->other);
 	self->server = self->other = -1;
-	expect_answer(-ECONNRESET);
+	expect_answer(-EPIPE);
 	EXPECT_EQ(-EPIPE, kt_ioctl(self->client, KPOST_IOC_CALL, &self->args));
 }
 
@@ -409,6 +409,10 @@ TEST_F(call, call_signalled_before_receipt_is_received_once_if_restarted)
 	EXPECT_EQ(-EAGAIN, kt_take(self->server, NULL, self->request, 64));
 	EXPECT_EQ(0, kt_reply(self->server, self->recv.token, "once", 4));
 	expect_answer(4);
+	/* each try had a number; what is told is that of the one that was received */
+	EXPECT_LT(1, self->recv.sequence);
+	EXPECT_EQ(self->recv.sequence, self->args.sequence);
+	EXPECT_EQ(KPOST_MESSAGE_RECEIVED, self->args.message_flags);
 	EXPECT_EQ(1, kt_stat(self->client).received);
 }
 

@@ -48,6 +48,28 @@ FIXTURE_TEARDOWN(errors)
 	EXPECT_EQ(0, memcmp(&kt_args_before, &(args), sizeof(args)));		\
 } while (0)
 
+/*
+ * A call is refused; the fields that are out tell of nobody, where arguments and memory
+ * were good (@told) and wherever else they were written.
+ */
+#define expect_call_refused(err, fd, args, told) do {				\
+	struct kpost_call kt_in_args;						\
+										\
+	kt_poison(&(args).sequence, sizeof(args) - offsetof(struct kpost_call, sequence)); \
+	kt_in_args = (args);							\
+	EXPECT_REFUSED(err, fd, kt_ioctl(fd, KPOST_IOC_CALL, &(args)));		\
+	EXPECT_EQ(0, memcmp(&kt_in_args, &(args), offsetof(struct kpost_call, sequence))); \
+	if ((told) || memcmp(&kt_in_args, &(args), sizeof(args)))	{	\
+		EXPECT_TRUE(tells_of_nobody(&(args)));				\
+	}									\
+} while (0)
+
+static bool tells_of_nobody(const struct kpost_call *call)
+{
+	return !call->sequence && !call->message_flags && !call->pid && call->uid == 65534 &&
+	       call->gid == 65534 && call->opener_uid == 65534 && call->opener_gid == 65534;
+}
+
 TEST_F(errors, errors_of_send)
 {
 	struct kpost_iovec iov = { (uintptr_t)self->unmapped, 1 };
@@ -147,46 +169,48 @@ TEST_F(errors, errors_of_call)
 
 	call = good;
 	call.flags = KPOST_DONTWAIT;
-	expect_refused(EINVAL, self->fd, KPOST_IOC_CALL, call);
+	expect_call_refused(EINVAL, self->fd, call, false);
 	call.flags = KPOST_SYNC;
-	expect_refused(EINVAL, self->fd, KPOST_IOC_CALL, call);
+	expect_call_refused(EINVAL, self->fd, call, false);
 	call = good;
 	call.priority = KPOST_PRIORITY_MAX + 1;
-	expect_refused(EINVAL, self->fd, KPOST_IOC_CALL, call);
+	expect_call_refused(EINVAL, self->fd, call, false);
 	call = good;
 	call.deadline = 1ull << 63;
-	expect_refused(EINVAL, self->fd, KPOST_IOC_CALL, call);
+	expect_call_refused(EINVAL, self->fd, call, false);
 	call = good;
 	call.flags = KPOST_REPLY_IOVEC;
 	call.reply_len = KPOST_IOVEC_MAX + 1;
-	expect_refused(EINVAL, self->fd, KPOST_IOC_CALL, call);
+	expect_call_refused(EINVAL, self->fd, call, false);
 	call = good;
 	call.len = 101;
-	expect_refused(EMSGSIZE, self->fd, KPOST_IOC_CALL, call);
+	expect_call_refused(EMSGSIZE, self->fd, call, false);
 	call = good;
 	call.reply_len = KPOST_PAYLOAD_MAX + 1;
-	expect_refused(EMSGSIZE, self->fd, KPOST_IOC_CALL, call);
+	expect_call_refused(EMSGSIZE, self->fd, call, false);
 	call = good;
 	call.flags = KPOST_REPLY_IOVEC;
 	call.reply_buf = (uintptr_t)many;
 	call.reply_len = 2;
-	expect_refused(EMSGSIZE, self->fd, KPOST_IOC_CALL, call);
+	expect_call_refused(EMSGSIZE, self->fd, call, false);
 	call = good;
 	call.buf = (uintptr_t)self->unmapped - 5;
-	expect_refused(EFAULT, self->fd, KPOST_IOC_CALL, call);
+	expect_call_refused(EFAULT, self->fd, call, false);
 	call = good;
 	call.reply_buf = (uintptr_t)self->unmapped - 5;
-	expect_refused(EFAULT, self->fd, KPOST_IOC_CALL, call);
+	expect_call_refused(EFAULT, self->fd, call, false);
 	call.reply_buf = KT_KERNEL_ADDRESS;
-	expect_refused(EFAULT, self->fd, KPOST_IOC_CALL, call);
+	expect_call_refused(EFAULT, self->fd, call, false);
 	call = good;
-	expect_refused(EBADF, self->receiver, KPOST_IOC_CALL, call);
-	expect_refused(EPIPE, self->closed, KPOST_IOC_CALL, call);
+	expect_call_refused(EBADF, self->receiver, call, false);
+	expect_call_refused(EPIPE, self->closed, call, true);
+	call.deadline = 1;
+	expect_call_refused(ETIMEDOUT, self->fd, call, true);
 	call.deadline = kt_in(10);
 	EXPECT_EQ(-ETIMEDOUT, kt_ioctl(self->fd, KPOST_IOC_CALL, &call));
 	ASSERT_EQ(0, fcntl(self->fd, F_SETFL, O_NONBLOCK));
 	call = good;
-	expect_refused(EAGAIN, self->fd, KPOST_IOC_CALL, call);
+	expect_call_refused(EAGAIN, self->fd, call, false);
 	EXPECT_EQ(0, kt_stat(self->fd).queued_messages);
 }
 

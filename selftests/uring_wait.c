@@ -548,7 +548,7 @@ TEST_F(uring_wait, closed_mailbox_ends_every_wait)
 	close(pair[0]);
 	for (int i = 0; i < 3; i++) {
 		ASSERT_EQ(0, uring_wait(&self->ring, &result));
-		EXPECT_EQ(result.data == SEND ? -EPIPE : -ECONNRESET, result.res);
+		EXPECT_EQ(result.data == CALL_RECEIVED ? -ECONNRESET : -EPIPE, result.res);
 	}
 }
 

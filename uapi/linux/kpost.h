@@ -227,11 +227,12 @@ struct kpost_send {
 	__u64 sequence;
 };
 
-/* kpost_recv.message_flags */
+/* kpost_recv.message_flags, kpost_call.message_flags */
 #define KPOST_MESSAGE_CALL	(1u << 0)	/* the sender waits for a reply */
 #define KPOST_MESSAGE_TRUNCATED	(1u << 1)	/* size is more than was stored */
 #define KPOST_MESSAGE_SYNC	(1u << 2)	/* the sender waits for receipt */
 #define KPOST_MESSAGE_MIXED_IDS	(1u << 3)	/* uid and gid alone do not tell who means it */
+#define KPOST_MESSAGE_RECEIVED	(1u << 4)	/* somebody has received the request */
 
 /**
  * struct kpost_recv - argument of KPOST_IOC_RECV
@@ -299,8 +300,23 @@ struct kpost_recv {
  * @reply_buf: where the reply goes, or with KPOST_REPLY_IOVEC the pieces
  * @reply_len: bytes of @reply_buf, or the number of pieces; the reply can be no
  *	longer, and that much memory is reserved before the request is sent
+ * @sequence: out, the request's number in this mailbox, or 0 if it never got in
+ * @message_flags: out, mask of KPOST_MESSAGE_RECEIVED (the request was received) and
+ *	KPOST_MESSAGE_MIXED_IDS (of who replied)
+ * @pid: out, the process that replied or gave the call up, as in struct kpost_recv;
+ *	0 if nobody did
+ * @uid: out, its real user, or the overflow user if nobody did
+ * @gid: out, likewise its group
+ * @opener_uid: out, who opened the endpoint that it replied through, likewise
+ * @opener_gid: out, likewise its group
  *
  * Returns how many bytes the reply has.
+ *
+ * The fields that are out are written however the call ends, once the request was ready
+ * to be sent: with success, ECONNRESET, EINTR, EPIPE, ETIMEDOUT, and with EFAULT if the
+ * reply was lost.  That the struct can be written to is looked at before the request is
+ * sent; if that memory is taken away meanwhile, they are lost, and the result stands.  A
+ * request that was not received has had no effect, so doing the call again is safe.
  *
  * If the caller leaves before its request was received, the request is withdrawn.
  * If it leaves after that, the replier gets ECANCELED; a signal then always ends
@@ -311,9 +327,9 @@ struct kpost_recv {
  * away while the call is under way, the reply is lost with EFAULT.
  *
  * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), ECONNRESET (the receiver closed,
- * died, or gave up the call), EDQUOT, EFAULT, EINTR, EINVAL, EMSGSIZE (request or
- * reply room too long), ENOBUFS, ENOMEM, EPIPE (the mailbox is closed),
- * ETIMEDOUT.
+ * died, or gave up the call, after it had received the request), EDQUOT, EFAULT, EINTR,
+ * EINVAL, EMSGSIZE (request or reply room too long), ENOBUFS, ENOMEM, EPIPE (the
+ * mailbox is closed, or closed before the request was received), ETIMEDOUT.
  */
 struct kpost_call {
 	__u32 flags;
@@ -323,6 +339,13 @@ struct kpost_call {
 	__u64 len;
 	__u64 reply_buf;
 	__u64 reply_len;
+	__u64 sequence;
+	__u32 message_flags;
+	__u32 pid;
+	__u32 uid;
+	__u32 gid;
+	__u32 opener_uid;
+	__u32 opener_gid;
 };
 
 /**
@@ -515,9 +538,9 @@ struct kpost_uring {
 /* On an endpoint. */
 #define KPOST_IOC_SEND		_IOWR(KPOST_IOC_TYPE, 0x10, struct kpost_send)
 #define KPOST_IOC_RECV		_IOWR(KPOST_IOC_TYPE, 0x11, struct kpost_recv)
-#define KPOST_IOC_CALL		_IOW(KPOST_IOC_TYPE, 0x12, struct kpost_call)
+#define KPOST_IOC_CALL		_IOWR(KPOST_IOC_TYPE, 0x12, struct kpost_call)
 #define KPOST_IOC_REPLY		_IOW(KPOST_IOC_TYPE, 0x13, struct kpost_reply)
-#define KPOST_IOC_REPLY_RECV	_IOW(KPOST_IOC_TYPE, 0x14, struct kpost_reply_recv)
+#define KPOST_IOC_REPLY_RECV	_IOWR(KPOST_IOC_TYPE, 0x14, struct kpost_reply_recv)
 #define KPOST_IOC_STAT		_IOR(KPOST_IOC_TYPE, 0x15, struct kpost_stat)
 #define KPOST_IOC_SETATTR	_IOW(KPOST_IOC_TYPE, 0x16, struct kpost_setattr)
 
