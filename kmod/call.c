@@ -3,6 +3,7 @@
 #include <linux/fs.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -228,6 +229,7 @@ static long call_and_store(const struct kpost_operand *op, struct kpost_call *ar
 	struct kpost_endpoint *endpoint = op->endpoint;
 	struct kpost_message *message;
 	struct kpost_call_state *call;
+	size_t done = 0;
 	long ret;
 
 	call = call_alloc(endpoint, iov_iter_count(&room->iter));
@@ -244,7 +246,7 @@ static long call_and_store(const struct kpost_operand *op, struct kpost_call *ar
 	describe_nobody(arg);
 	ret = call_message(endpoint, call, message, arg);
 	if (!ret)
-		ret = kpost_message_copy_out(call->reply, &room->iter, call->reply->size);
+		ret = kpost_message_copy_out(call->reply, &done, &room->iter, call->reply->size);
 	if (!ret)
 		ret = call->reply->size;
 	/* If that fails now, it is what is told that is lost, and nothing else. */
@@ -314,10 +316,11 @@ static struct kpost_call_state *call_find(struct kpost_endpoint *endpoint, u64 t
 /*
  * Claim the call that @token stands for, for a reply of @size bytes, or any with
  * -1.  It stays in the tree, so nobody else can use the token, and nobody frees
- * the call: the claimant holds the endpoint.  Returns it or -ENOENT, -EBUSY,
- * -EMSGSIZE.
+ * the call: the claimant holds the endpoint.  @afresh says whether the room has not,
+ * or no longer, what @filler has put there.  Returns it or -ENOENT, -EBUSY, -EMSGSIZE.
  */
-static struct kpost_call_state *call_claim(struct kpost_endpoint *endpoint, u64 token, size_t size)
+static struct kpost_call_state *call_claim(struct kpost_endpoint *endpoint, u64 token, size_t size,
+					   const void *filler, bool *afresh)
 {
 	struct kpost_call_state *call;
 	int err = 0;
@@ -330,8 +333,11 @@ static struct kpost_call_state *call_claim(struct kpost_endpoint *endpoint, u64 
 		err = -EBUSY;
 	else if (call->caller && size > call->room)
 		err = -EMSGSIZE;
-	else
+	if (!err) {
 		call->claimed = true;
+		*afresh = call->filler != filler;
+		call->filler = filler;
+	}
 	spin_unlock(&endpoint->mailbox->lock);
 	return err ? ERR_PTR(err) : call;
 }
@@ -369,37 +375,46 @@ static int call_answer(struct kpost_endpoint *endpoint, struct kpost_call_state 
 	return err;
 }
 
+/* A reply under way: what is to be copied, and how far that is. */
+struct replying {
+	struct iov_iter from; /* what is left of it */
+	size_t size, done;
+	u64 __user *used; /* the user's token, to be cleared, if given */
+};
+
 /*
- * Fill the claimed @call's room with @from, if given, and clear the user's token at
- * @used, if given, without a page fault: one that never ends would keep the room from
- * a caller that leaves.  Returns 0 or -EFAULT.
+ * Go on filling the claimed @call's room, and clear the user's token, without a page
+ * fault: one that never ends would keep the room from a caller that leaves.  Returns 0 or
+ * -EFAULT.
  */
-static int reply_fill(struct kpost_call_state *call, struct iov_iter *from, u64 __user *used)
+static int reply_fill(struct kpost_call_state *call, struct replying *replying)
 {
 	int err = 0;
 
 	pagefault_disable();
-	if (from && call->reply) {
-		call->reply->size = iov_iter_count(from);
-		err = kpost_message_copy_in(call->reply, from);
+	if (call->reply) {
+		call->reply->size = replying->size;
+		err = kpost_message_copy_in(call->reply, &replying->done, &replying->from);
 	}
-	if (!err && used && put_user(0, used))
+	if (!err && replying->used && put_user(0, replying->used))
 		err = -EFAULT;
 	pagefault_enable();
 	return err;
 }
 
 /*
- * Have all of that in memory, as it is, which may take for ever.  Returns 0, -EFAULT or
- * -EINTR.
+ * Bring in what that stopped at, as it is, which may take for ever.  Not all that is left:
+ * it may be more than can be there at once.  Returns 0, -EFAULT or -EINTR.
  */
-static int reply_fault_in(const struct iov_iter *from, u64 __user *used)
+static int reply_bring_in(struct replying *replying)
 {
+	size_t next = min_t(size_t, iov_iter_count(&replying->from), SZ_128K);
 	if (fatal_signal_pending(current))
 		return -EINTR;
-	if (from && fault_in_iov_iter_readable(from, iov_iter_count(from)))
+	if (next && fault_in_iov_iter_readable(&replying->from, next) == next)
 		return -EFAULT;
-	if (used && fault_in_safe_writeable((char __user *)used, sizeof(*used)))
+	if (!next && replying->used &&
+	    kpost_memory_touch(replying->used, sizeof(u64)) != sizeof(u64))
 		return -EFAULT;
 	cond_resched();
 	return 0;
@@ -412,7 +427,8 @@ static int reply_fault_in(const struct iov_iter *from, u64 __user *used)
 static long reply(struct kpost_operand *op, const struct kpost_reply *arg, u64 __user *used)
 {
 	struct kpost_endpoint *endpoint = op->endpoint;
-	bool drop = arg->flags & KPOST_DROP;
+	bool drop = arg->flags & KPOST_DROP, afresh;
+	struct replying replying;
 	struct kpost_payload payload;
 	struct kpost_call_state *call;
 	long err;
@@ -424,22 +440,29 @@ static long reply(struct kpost_operand *op, const struct kpost_reply *arg, u64 _
 				   ITER_SOURCE, drop ? NULL : op->fixed);
 	if (err)
 		return err;
+	replying = (struct replying){
+		.from = payload.iter,
+		.size = iov_iter_count(&payload.iter),
+		.used = used,
+	};
 
 	do {
-		struct iov_iter from = payload.iter;
-
-		call = call_claim(endpoint, arg->token, iov_iter_count(&from));
+		call = call_claim(endpoint, arg->token, replying.size, &replying, &afresh);
 		err = PTR_ERR_OR_ZERO(call);
 		if (err)
 			break;
-		if (likely(!reply_fill(call, drop ? NULL : &from, used))) {
+		if (afresh) {
+			replying.from = payload.iter;
+			replying.done = 0;
+		}
+		if (likely(!reply_fill(call, &replying))) {
 			if (call->reply)
 				kpost_message_identify(call->reply, endpoint);
 			err = call_answer(endpoint, call, drop ? -ECONNRESET : 0);
 			break;
 		}
 		call_unclaim(endpoint, call);
-		err = reply_fault_in(drop ? NULL : &payload.iter, used);
+		err = reply_bring_in(&replying);
 	} while (!err);
 	kpost_payload_release(&payload);
 	return err;

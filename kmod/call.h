@@ -9,8 +9,9 @@
  *
  * A replier claims the call, copies its reply into the room with no lock held,
  * and commits.  It takes no page fault meanwhile: if it needs one it gives up the
- * claim, has the page brought in, and begins again.  A caller that leaves in between
- * only clears @caller: the room stays with the replier until it is done, soon.
+ * claim, has the page brought in, and goes on where it stopped, if nobody else has
+ * claimed the call since.  A caller that leaves in between only clears @caller: the
+ * room stays with the replier until it is done, soon.
  */
 #ifndef KPOST_CALL_H
 #define KPOST_CALL_H
@@ -38,6 +39,7 @@ struct kpost_call_state {
 	struct kpost_waiter *caller; /* once received; NULL if it has left */
 	bool received;
 	bool claimed; /* a replier copies into the room */
+	const void *filler; /* the last that did, on the stack of its task; not to be followed */
 	struct kpost_message *reply; /* the room, then the reply; NULL if given up */
 };
 

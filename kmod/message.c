@@ -104,35 +104,55 @@ void kpost_message_tell_ids(const struct kpost_message *message, struct kpost_id
 	}
 }
 
-/* Fill the payload from @from. Returns 0 or -EFAULT. */
-int kpost_message_copy_in(struct kpost_message *message, struct iov_iter *from)
+/*
+ * Copy what is behind the first *@done bytes of the payload, up to @size, from or to
+ * @iter, as far as its memory goes, and advance both.  Returns 0 if that was all, or
+ * -EFAULT.
+ */
+static __always_inline int message_copy(struct kpost_message *message, size_t *done,
+					struct iov_iter *iter, size_t size,
+					size_t (*copy)(void *data, size_t n, struct iov_iter *iter))
 {
-	size_t left = message->size;
-	size_t n = min_t(size_t, left, FIRST_PIECE);
-	struct kpost_piece *piece;
+	struct kpost_piece *piece = message->pieces;
+	size_t begin = 0, room = FIRST_PIECE;
+	u8 *data = message->data;
 
-	if (!copy_from_iter_full(message->data, n, from))
-		return -EFAULT;
-	for (piece = message->pieces; piece && (left -= n); piece = piece->next) {
-		n = min_t(size_t, left, NEXT_PIECE);
-		if (!copy_from_iter_full(piece->data, n, from))
-			return -EFAULT;
+	for (;;) {
+		size_t end = min(size, begin + room);
+
+		if (*done < end) {
+			*done += copy(data + (*done - begin), end - *done, iter);
+			if (*done < end)
+				return -EFAULT;
+		}
+		if (end == size)
+			return 0;
+		begin = end;
+		room = NEXT_PIECE;
+		data = piece->data;
+		piece = piece->next;
 	}
-	return 0;
 }
 
-/* Copy the first @size bytes of the payload to @to. Returns 0 or -EFAULT. */
-int kpost_message_copy_out(struct kpost_message *message, struct iov_iter *to, size_t size)
+static size_t copy_in(void *data, size_t n, struct iov_iter *from)
 {
-	size_t n = min_t(size_t, size, FIRST_PIECE);
-	struct kpost_piece *piece;
+	return copy_from_iter(data, n, from);
+}
 
-	if (copy_to_iter(message->data, n, to) != n)
-		return -EFAULT;
-	for (piece = message->pieces; piece && (size -= n); piece = piece->next) {
-		n = min_t(size_t, size, NEXT_PIECE);
-		if (copy_to_iter(piece->data, n, to) != n)
-			return -EFAULT;
-	}
-	return 0;
+static size_t copy_out(void *data, size_t n, struct iov_iter *to)
+{
+	return copy_to_iter(data, n, to);
+}
+
+/* Fill the payload from @from, see message_copy(). */
+int kpost_message_copy_in(struct kpost_message *message, size_t *done, struct iov_iter *from)
+{
+	return message_copy(message, done, from, message->size, copy_in);
+}
+
+/* Copy the payload's first @size bytes to @to, see message_copy(). */
+int kpost_message_copy_out(struct kpost_message *message, size_t *done, struct iov_iter *to,
+			   size_t size)
+{
+	return message_copy(message, done, to, size, copy_out);
 }

@@ -75,7 +75,8 @@ struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t 
 void kpost_message_free(struct kpost_message *message);
 void kpost_message_identify(struct kpost_message *message, const struct kpost_endpoint *endpoint);
 void kpost_message_tell_ids(const struct kpost_message *message, struct kpost_ids *ids);
-int kpost_message_copy_in(struct kpost_message *message, struct iov_iter *from);
-int kpost_message_copy_out(struct kpost_message *message, struct iov_iter *to, size_t size);
+int kpost_message_copy_in(struct kpost_message *message, size_t *done, struct iov_iter *from);
+int kpost_message_copy_out(struct kpost_message *message, size_t *done, struct iov_iter *to,
+			   size_t size);
 
 #endif /* KPOST_MESSAGE_H */

@@ -168,7 +168,7 @@ static ssize_t receive(struct kpost_endpoint *endpoint, struct reception *recv, 
 	size_t room = recv->truncate ? SIZE_MAX : iov_iter_count(to);
 	struct iov_iter start = *to;
 	struct kpost_message *message;
-	size_t stored;
+	size_t stored, done;
 	int err;
 
 	for (;; *to = start) {
@@ -177,7 +177,8 @@ static ssize_t receive(struct kpost_endpoint *endpoint, struct reception *recv, 
 			return PTR_ERR(message);
 
 		stored = min(message->size, iov_iter_count(to));
-		err = kpost_message_copy_out(message, to, stored);
+		done = 0;
+		err = kpost_message_copy_out(message, &done, to, stored);
 		if (err)
 			break;
 		/* Somebody else may yet use what a killed task cannot. */

@@ -22,7 +22,7 @@
 struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint, struct iov_iter *from,
 					  u32 priority)
 {
-	size_t size = iov_iter_count(from);
+	size_t size = iov_iter_count(from), done = 0;
 	struct kpost_account *payer;
 	struct kpost_message *message;
 
@@ -35,7 +35,7 @@ struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint, struc
 	kpost_account_put(payer);
 	if (IS_ERR(message))
 		return message;
-	if (kpost_message_copy_in(message, from)) {
+	if (kpost_message_copy_in(message, &done, from)) {
 		kpost_message_free(message);
 		return ERR_PTR(-EFAULT);
 	}

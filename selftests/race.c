@@ -430,6 +430,93 @@ TEST_F(race, race_of_two_repliers_has_one_winner)
 	}
 }
 
+struct taker {
+	char *memory;
+	size_t size;
+	bool stop;
+};
+
+/* what it maps is there, but its pages have to be found anew each time */
+static long take_away(void *arg)
+{
+	struct taker *taker = arg;
+
+	while (!__atomic_load_n(&taker->stop, __ATOMIC_ACQUIRE)) {
+		if (madvise(taker->memory, taker->size, MADV_DONTNEED))
+			return -errno;
+	}
+	return 0;
+}
+
+struct long_reply {
+	int fd;
+	uint64_t token;
+	char *from;
+	int *go;
+};
+
+static long reply_at_length(void *arg)
+{
+	struct long_reply *reply = arg;
+
+	while (!__atomic_load_n(reply->go, __ATOMIC_ACQUIRE))
+		sched_yield();
+	return kt_reply(reply->fd, reply->token, reply->from, 1 << 17);
+}
+
+static bool all_of(const char *bytes, size_t size, char byte)
+{
+	while (size--) {
+		if (bytes[size] != byte)
+			return false;
+	}
+	return true;
+}
+
+/* both give up their claim at each page: one goes on, and what the other has done is undone */
+TEST_F(race, race_of_two_repliers_whose_memory_faults_has_one_winner)
+{
+	enum { SIZE = 1 << 17 };
+	struct taker taker = { .memory = kt_shared(2 * SIZE), .size = 2 * SIZE };
+	char *answer = malloc(SIZE);
+	struct kt_job taking;
+
+	ASSERT_NE(NULL, taker.memory);
+	memset(taker.memory, 'a', SIZE);
+	memset(taker.memory + SIZE, 'b', SIZE);
+	kt_start_fn(&taking, take_away, &taker);
+	for (int round = 0; round < 100; round++) {
+		struct kpost_call call = kt_call_args("ask", 3, answer, SIZE, kt_soon());
+		struct long_reply reply[2];
+		struct kpost_recv recv;
+		int go = 0, winner;
+		char buf[8];
+
+		kt_poison(answer, SIZE);
+		kt_start(&self->jobs[2], self->fd, KPOST_IOC_CALL, &call);
+		ASSERT_EQ(3, kt_recv(self->fd, &recv, buf, sizeof(buf), 0, kt_soon()));
+		for (int i = 0; i < 2; i++) {
+			reply[i] = (struct long_reply){ self->fd, recv.token,
+							taker.memory + i * SIZE, &go };
+			kt_start_fn(&self->jobs[i], reply_at_length, &reply[i]);
+		}
+		__atomic_store_n(&go, 1, __ATOMIC_RELEASE);
+		for (int i = 0; i < 3; i++) {
+			ASSERT_TRUE(kt_join(&self->jobs[i]));
+		}
+		winner = self->jobs[0].ret == 0 ? 0 : 1;
+		ASSERT_EQ(0, self->jobs[winner].ret);
+		ASSERT_TRUE(self->jobs[!winner].ret == -ENOENT || self->jobs[!winner].ret == -EBUSY)
+			TH_LOG("the loser got %ld", self->jobs[!winner].ret);
+		ASSERT_EQ(SIZE, self->jobs[2].ret);
+		ASSERT_TRUE(all_of(answer, SIZE, 'a' + winner)) TH_LOG("round %d", round);
+	}
+	__atomic_store_n(&taker.stop, true, __ATOMIC_RELEASE);
+	ASSERT_TRUE(kt_join(&taking));
+	EXPECT_EQ(0, taking.ret);
+	free(answer);
+}
+
 struct mapper {
 	char *page;
 	bool stop;

@@ -4,6 +4,7 @@
  * alone, and whatever becomes of the second, the first is not done twice.
  */
 #include "kpost_test.h"
+#include "uring_test.h"
 
 FIXTURE(loop) {
 	int fd;
@@ -267,6 +268,57 @@ TEST_F(loop, reply_recv_needs_to_be_able_to_zero_the_token)
 	EXPECT_FALSE(kt_done(&self->job));
 	EXPECT_EQ(0, kt_reply(self->fd, self->reply.token, "answer", 6));
 	expect_answer(6);
+}
+
+/* of what it is given, the token is all that the replying half writes to */
+TEST_F(loop, reply_recv_needs_no_more_than_that)
+{
+	char *page = kt_edge(PROT_READ | PROT_WRITE);
+	struct kpost_reply *reply = (void *)(page - offsetof(struct kpost_reply, token));
+	struct kpost_reply_recv *both = (void *)kt_edge(PROT_READ | PROT_WRITE);
+	struct kpost_reply before;
+
+	start_received_call();
+	ASSERT_EQ(0, kt_post(self->fd, "next", 4, 0));
+	*reply = before = self->reply;
+	*both = (struct kpost_reply_recv){
+		.reply = (uintptr_t)reply,
+		.recv = (uintptr_t)&self->recv,
+		.reply_size = sizeof(*reply),
+		.recv_size = sizeof(self->recv),
+	};
+	ASSERT_EQ(0, mprotect(both, kt_page_size(), PROT_READ));
+	ASSERT_EQ(0, mprotect(page - kt_page_size(), kt_page_size(), PROT_READ));
+	EXPECT_EQ(4, kt_ioctl(self->fd, KPOST_IOC_REPLY_RECV, both));
+	before.token = 0;
+	EXPECT_EQ(0, memcmp(&before, reply, sizeof(before)));
+	expect_answer(6);
+	/* so that the same again only receives */
+	EXPECT_EQ(-EAGAIN, kt_ioctl(self->fd, KPOST_IOC_REPLY_RECV, both));
+}
+
+TEST_F(loop, reply_recv_by_a_ring_clears_the_token_too)
+{
+	struct kpost_reply_recv both = {
+		.reply = (uintptr_t)&self->reply,
+		.recv = (uintptr_t)&self->recv,
+		.reply_size = sizeof(self->reply),
+		.recv_size = sizeof(self->recv),
+	};
+	struct io_uring_sqe *sqe;
+	struct io_uring ring;
+
+	ASSERT_EQ(0, uring_init(&ring, 4, 0));
+	for (int async = 0; async < 2; async++) {
+		start_received_call();
+		sqe = uring_op(&ring, self->fd, KPOST_IOC_REPLY_RECV, &both, 1);
+		sqe->flags |= async ? IOSQE_ASYNC : 0;
+		EXPECT_EQ(-EAGAIN, uring_run(&ring));
+		EXPECT_EQ(0, self->reply.token);
+		expect_answer(6);
+		EXPECT_EQ(-EAGAIN, uring_do(&ring, self->fd, KPOST_IOC_REPLY_RECV, &both));
+	}
+	io_uring_queue_exit(&ring);
 }
 
 static long reply_recv_in_thread(void *arg)
