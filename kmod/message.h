@@ -11,7 +11,8 @@
  *	TAKEN     a receiver copies it out; in no list, its room still held
  *
  * From TAKEN it is received and freed, or goes back to QUEUED if the copy
- * faults, or is dropped if its sender has withdrawn it in the meantime.
+ * needs a page that is not there, or is dropped if its sender has withdrawn it in
+ * the meantime.
  */
 #ifndef KPOST_MESSAGE_H
 #define KPOST_MESSAGE_H

@@ -4,10 +4,19 @@
  *
  * A message is taken under the mailbox's lock, copied out with no lock held, and
  * only then received: its room is given back, its sender told, and a call made
- * open.  If the copy faults it is put back where it was.
+ * open.  The copy takes no page fault: a page may never come, and the message
+ * would be gone for others meanwhile.  If it needs one, the message is put back
+ * where it was, the page brought in, and the copy goes on where it stopped if the
+ * message is still the next one.
+ *
+ * What is put back may have been passed by another message in the hands of another
+ * receiver.  So none is taken, or handed over, that there is no memory for as far as is
+ * known: a receiver looks at its memory before.
  */
 #include <linux/fs.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
+#include <linux/uaccess.h>
 #include <linux/uio.h>
 
 #include "call.h"
@@ -15,17 +24,42 @@
 #include "payload.h"
 #include "trace.h"
 
-/* What a receiver wants and gets. */
+/* How much memory is looked at before it is known that there is a message for it. */
+#define SURE_FIRST SZ_4K
+/* How much before it waits for one: that may be short, and the memory is the receiver's. */
+#define SURE_WAITING SZ_256K
+/* How much is brought in at a time where not all of it can stay. */
+#define BRING_IN SZ_128K
+
+/* What a receiver wants and gets, and how far it is. */
 struct reception {
+	const struct kpost_operand *op; /* of the struct to fill, if @arg is given */
+	struct kpost_recv *arg;
 	bool truncate;
 	bool nowait;
 	u64 deadline;
-	size_t size; /* out, with -EMSGSIZE: what the message needs */
+	const struct iov_iter *to;
+	size_t sure; /* bytes of @to that were there when they were looked at */
+	bool looked; /* at all of it that may be needed, before it waits */
+	bool empty; /* there was no message */
+	size_t size; /* of the next message, or of any; out, with -EMSGSIZE */
+
+	/* The message that was copied last, and how much of it was. */
+	u64 sequence;
+	size_t done;
+	struct iov_iter rest; /* of @to, behind that */
 };
 
+/* The largest message that there is memory for, as far as is known. */
+static size_t sure_for(const struct reception *recv)
+{
+	return recv->sure == iov_iter_count(recv->to) ? SIZE_MAX : recv->sure;
+}
+
 /*
- * Wait for a message of at most @room bytes.  Returns it, TAKEN, or -ETIMEDOUT,
- * -ERESTARTSYS, -EMSGSIZE, -EPIPE.  Called with the lock held, returns without.
+ * Wait for a message of at most @room bytes.  Returns it, TAKEN, or NULL, or -ETIMEDOUT,
+ * -ERESTARTSYS, -EMSGSIZE, -EPIPE, see take_message().  Called with the lock held, returns
+ * without.
  */
 static struct kpost_message *wait_for_message(struct kpost_mailbox *mailbox, struct reception *recv,
 					      size_t room) __releases(&mailbox->lock)
@@ -36,6 +70,7 @@ static struct kpost_message *wait_for_message(struct kpost_mailbox *mailbox, str
 	lockdep_assert_held(&mailbox->lock);
 	kpost_waiter_init(&receiver);
 	receiver.room = room;
+	receiver.sure = sure_for(recv);
 	list_add_tail(&receiver.link, &mailbox->waiting);
 	mailbox->waiting_receivers++;
 	spin_unlock(&mailbox->lock);
@@ -51,14 +86,20 @@ static struct kpost_message *wait_for_message(struct kpost_mailbox *mailbox, str
 		}
 		spin_unlock(&mailbox->lock);
 	}
-	if (err || receiver.result) {
-		recv->size = receiver.room;
-		return ERR_PTR(err ?: receiver.result);
-	}
-	return receiver.message;
+	if (likely(!err && !receiver.result))
+		return receiver.message;
+	recv->size = receiver.room;
+	/* Told of a message that it has no memory for, as far as is known. */
+	recv->empty = false;
+	if (!err && receiver.result == -EAGAIN)
+		return NULL;
+	return ERR_PTR(err ?: receiver.result);
 }
 
-/* Take the next message of at most @room bytes; also -EAGAIN, see wait_for_message(). */
+/*
+ * Take the next message of at most @room bytes; also -EAGAIN, see wait_for_message().
+ * Returns NULL if memory has to be looked at before, as much as recv->size says.
+ */
 static struct kpost_message *take_message(struct kpost_mailbox *mailbox, struct reception *recv,
 					  size_t room)
 {
@@ -67,18 +108,24 @@ static struct kpost_message *take_message(struct kpost_mailbox *mailbox, struct 
 
 	spin_lock(&mailbox->lock);
 	message = kpost_mailbox_first(&mailbox->queue);
+	recv->empty = !message;
 	if (likely(message)) {
 		recv->size = message->size;
 		if (message->size > room) {
 			err = -EMSGSIZE;
-		} else {
+		} else if (likely(message->size <= sure_for(recv))) {
 			kpost_queue_del(&mailbox->queue, &message->node);
 			message->state = KPOST_TAKEN;
+		} else {
+			message = NULL;
 		}
 	} else if (kpost_mailbox_finished(mailbox)) {
 		err = -EPIPE;
 	} else if (recv->nowait) {
 		err = -EAGAIN;
+	} else if (!recv->looked) {
+		recv->looked = true;
+		recv->size = min_t(size_t, mailbox->message_max, SURE_WAITING);
 	} else {
 		return wait_for_message(mailbox, recv, room);
 	}
@@ -158,45 +205,93 @@ static void describe_message(const struct kpost_message *message, struct kpost_r
 }
 
 /*
- * Receive into @to, and if @arg is given describe the message there and in the
- * user's struct.  Returns bytes stored or -errno.
+ * Look at the memory for what is next, with nothing in hand.  Returns 0 or -EFAULT; to
+ * have none for what may never come is no failure.
  */
-static ssize_t receive(struct kpost_endpoint *endpoint, struct reception *recv, struct iov_iter *to,
-		       const struct kpost_operand *op, struct kpost_recv *arg)
+static int reception_look(struct reception *recv)
 {
-	struct kpost_mailbox *mailbox = endpoint->mailbox;
-	size_t room = recv->truncate ? SIZE_MAX : iov_iter_count(to);
-	struct iov_iter start = *to;
-	struct kpost_message *message;
-	size_t stored, done;
+	size_t need = min(recv->size, iov_iter_count(recv->to));
+
+	recv->sure = max(recv->sure, kpost_iter_touch(recv->to, need));
+	return recv->sure >= need || recv->empty ? 0 : -EFAULT;
+}
+
+/*
+ * Copy out @message, of which @stored bytes are wanted, and describe it, without a page
+ * fault.  Returns 0, or -EFAULT, or -EINTR.
+ */
+static int reception_fill(struct reception *recv, struct kpost_message *message, size_t stored)
+{
 	int err;
 
-	for (;; *to = start) {
+	if (message->node.order != recv->sequence) {
+		recv->sequence = message->node.order;
+		recv->done = 0;
+		recv->rest = *recv->to;
+	}
+	pagefault_disable();
+	err = kpost_message_copy_out(message, &recv->done, &recv->rest, stored);
+	/* Somebody else may yet use what a killed task cannot. */
+	if (!err && fatal_signal_pending(current))
+		err = -EINTR;
+	/* Last, so that a struct in shared memory tells what was received. */
+	if (!err && recv->arg) {
+		describe_message(message, recv->arg, stored);
+		err = kpost_struct_put(recv->op, recv->arg, sizeof(*recv->arg));
+	}
+	pagefault_enable();
+	return err && fatal_signal_pending(current) ? -EINTR : err;
+}
+
+/* Bring in what the copy stopped at, which may take for ever. Returns 0 or -EFAULT. */
+static int reception_bring_in(struct reception *recv, size_t stored)
+{
+	size_t need = min_t(size_t, stored - recv->done, BRING_IN);
+
+	if (need)
+		return kpost_iter_touch(&recv->rest, need) ? 0 : -EFAULT;
+	return kpost_memory_touch(recv->op->arg, recv->op->size) == recv->op->size ? 0 : -EFAULT;
+}
+
+/*
+ * Receive as @recv says.  Returns bytes stored or -errno.
+ */
+static ssize_t receive(struct kpost_endpoint *endpoint, struct reception *recv)
+{
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	size_t count = iov_iter_count(recv->to);
+	size_t room = recv->truncate ? SIZE_MAX : count;
+	struct kpost_message *message;
+	size_t stored;
+	int err;
+
+	pagefault_disable();
+	recv->sure = kpost_iter_touch(recv->to, min_t(size_t, count, SURE_FIRST));
+	pagefault_enable();
+	for (;;) {
 		message = take_message(mailbox, recv, room);
 		if (IS_ERR(message))
 			return PTR_ERR(message);
-
-		stored = min(message->size, iov_iter_count(to));
-		done = 0;
-		err = kpost_message_copy_out(message, &done, to, stored);
-		if (err)
-			break;
-		/* Somebody else may yet use what a killed task cannot. */
-		err = -EINTR;
-		if (fatal_signal_pending(current))
-			break;
-		/* Last, so that a struct in shared memory tells what was received. */
-		if (arg) {
-			describe_message(message, arg, stored);
-			err = kpost_struct_put(op, arg, sizeof(*arg));
+		if (unlikely(!message)) {
+			err = reception_look(recv);
 			if (err)
-				break;
+				return err;
+			continue;
 		}
-		if (likely(receive_message(endpoint, message)))
-			return stored;
+		stored = min(message->size, count);
+		err = reception_fill(recv, message, stored);
+		if (likely(!err)) {
+			if (likely(receive_message(endpoint, message)))
+				return stored;
+			continue;
+		}
+		put_back_message(mailbox, message);
+		if (err == -EFAULT)
+			err = reception_bring_in(recv, stored);
+		if (err)
+			return err;
+		cond_resched();
 	}
-	put_back_message(mailbox, message);
-	return err;
 }
 
 long kpost_recv(struct kpost_operand *op)
@@ -221,11 +316,18 @@ long kpost_recv(struct kpost_operand *op)
 
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
 	recv = (struct reception){
+		.op = op,
+		.arg = &arg,
 		.truncate = arg.flags & KPOST_TRUNCATE,
 		.nowait = op->nowait || op->dontwait,
 		.deadline = arg.deadline,
+		.to = &payload.iter,
 	};
-	ret = receive(op->endpoint, &recv, &payload.iter, op, &arg);
+	ret = -EFAULT;
+	if (kpost_memory_touch(op->arg, op->size) != op->size)
+		goto out;
+	ret = receive(op->endpoint, &recv);
+out:
 	kpost_payload_release(&payload);
 
 	if (ret == -EMSGSIZE) {
@@ -243,11 +345,12 @@ ssize_t kpost_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	struct kpost_endpoint *endpoint = iocb->ki_filp->private_data;
 	struct reception recv = {
 		.nowait = iocb->ki_filp->f_flags & O_NONBLOCK || iocb->ki_flags & IOCB_NOWAIT,
+		.to = to,
 	};
 	ssize_t ret;
 
 	if (!(endpoint->rights & KPOST_RIGHT_RECV))
 		return -EBADF;
-	ret = receive(endpoint, &recv, to, NULL, NULL);
+	ret = receive(endpoint, &recv);
 	return ret == -EPIPE ? 0 : ret;
 }

@@ -124,8 +124,9 @@ void kpost_mailbox_room_work(struct work_struct *work)
 
 /*
  * Hand @message, which is the next, to the first waiting receiver that has room for it,
- * if any.  It is left to be queued if that takes too long, and then handed over by
- * mailbox_settle().
+ * if any.  One that may have no memory for it is sent to look for itself: it would only
+ * have to give it back, and others may be ahead of it by then.  It is left to be queued
+ * if that takes too long, and then handed over by mailbox_settle().
  */
 static bool mailbox_hand_over(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			      struct kpost_wakes *wakes)
@@ -137,9 +138,11 @@ static bool mailbox_hand_over(struct kpost_mailbox *mailbox, struct kpost_messag
 	       !kpost_wakes_full(wakes)) {
 		list_del_init(&receiver->link);
 		mailbox->waiting_receivers--;
-		if (message->size > receiver->room) {
+		if (unlikely(message->size > receiver->room || message->size > receiver->sure)) {
+			int err = message->size > receiver->room ? -EMSGSIZE : -EAGAIN;
+
 			receiver->room = message->size;
-			kpost_waiter_done(receiver, -EMSGSIZE, wakes);
+			kpost_waiter_done(receiver, err, wakes);
 			continue;
 		}
 		message->state = KPOST_TAKEN;

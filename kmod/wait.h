@@ -31,6 +31,7 @@ struct kpost_waiter {
 	bool done; /* set last, see kpost_waiter_done() */
 	int result;
 	size_t room; /* a receiver's: how long a message may be */
+	size_t sure; /* likewise: for how much of it there is memory, as far as is known */
 	struct kpost_message *message; /* handed to a receiver */
 	u64 sequence; /* of a sender's message, once it got in */
 };

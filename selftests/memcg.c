@@ -3,10 +3,9 @@
  * A memory cgroup that is full in the middle of an operation: the operation fails or
  * its task is killed, and nothing is lost, left charged, or felt by anybody else.
  */
-#include "child_test.h"
+#include "fuse_test.h"
 
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #define ROOT	"/sys/fs/cgroup"
 #define GROUP	ROOT "/kpost-memcg"
@@ -202,6 +201,138 @@ TEST_F(memcg, opening_to_exhaustion_ends_in_the_openers_group)
 	}
 	EXPECT_TRUE(ran_out(kt_reap(pid)));
 	EXPECT_TRUE(kt_until(kt_stat_same(before, kt_stat(fd))));
+}
+
+/* ---- more than can be there at once --------------------------------------------- */
+
+#define HUGE	(12 << 20)	/* bytes of a file, of which the group may have a third */
+
+static uint64_t word(size_t i)
+{
+	return (i + 1) * 0x9e3779b97f4a7c15ull;
+}
+
+static void write_words(void *to, size_t size)
+{
+	for (size_t i = 0; i < size / sizeof(uint64_t); i++)
+		((uint64_t *)to)[i] = word(i);
+}
+
+/* the first one that is not right, or -1 */
+static long wrong_word(const void *from, size_t size)
+{
+	for (size_t i = 0; i < size / sizeof(uint64_t); i++) {
+		if (((const uint64_t *)from)[i] != word(i))
+			return (long)i;
+	}
+	return -1;
+}
+
+static int reply_with_file(int fd, const void *file)
+{
+	struct kpost_recv recv;
+	char buf[8];
+
+	CHECK_EQ(0, child_write(GROUP "/cgroup.procs", "0"));
+	CHECK_EQ(3, kt_recv(fd, &recv, buf, sizeof(buf), 0, kt_soon()));
+	CHECK_EQ(0, kt_reply(fd, recv.token, file, HUGE));
+	return 0;
+}
+
+static int receive_to_file(int fd, void *file)
+{
+	CHECK_EQ(0, child_write(GROUP "/cgroup.procs", "0"));
+	CHECK_EQ(HUGE, kt_recv(fd, NULL, file, HUGE, 0, kt_soon()));
+	CHECK_EQ(-1, wrong_word(file, HUGE));
+	return 0;
+}
+
+/* a mailbox for HUGE, and a file; false if the test cannot be done here */
+static bool get_file(struct __test_metadata *_metadata, FIXTURE_DATA(memcg) *self,
+		     struct fuse_file *file)
+{
+	struct kpost_open args = kt_open_args(NULL, KT_ALL, KPOST_OPEN_ANONYMOUS);
+	int err = fuse_file_make(file, HUGE, true);
+
+	if (err)
+		SKIP(return false, "no FUSE here: %s", strerror(-err));
+	close(self->fd);
+	args.bytes = HUGE;
+	args.message_max = HUGE;
+	self->fd = kt_do_open(&args);
+	ASSERT_LE(0, self->fd);
+	return true;
+}
+
+/* what was brought in first is gone when the last is: a reply goes on where it was */
+TEST_F(memcg, reply_that_cannot_be_in_memory_all_at_once_ends)
+{
+	struct fuse_file file;
+	char *answer;
+	pid_t pid;
+
+	if (!get_file(_metadata, self, &file))
+		return;
+	write_words(file.content, HUGE);
+	answer = malloc(HUGE);
+	ASSERT_NE(NULL, answer);
+	pid = kt_fork();
+	if (pid == 0)
+		_exit(reply_with_file(self->fd, fuse_map(&file, MAP_SHARED)));
+	EXPECT_EQ(HUGE, kt_call(self->fd, "ask", 3, answer, HUGE, kt_soon()));
+	EXPECT_EQ(-1, wrong_word(answer, HUGE));
+	EXPECT_EQ(0, kt_exit_status(pid));
+	EXPECT_EQ(0, fuse_abort(&file));
+	free(answer);
+}
+
+/* and so does a receiver, with what it has copied */
+TEST_F(memcg, message_that_cannot_be_in_memory_all_at_once_is_received)
+{
+	struct fuse_file file;
+	char *message;
+	pid_t pid;
+
+	if (!get_file(_metadata, self, &file))
+		return;
+	message = malloc(HUGE);
+	ASSERT_NE(NULL, message);
+	write_words(message, HUGE);
+	ASSERT_EQ(0, kt_post(self->fd, message, HUGE, 0));
+	pid = kt_fork();
+	if (pid == 0)
+		_exit(receive_to_file(self->fd, fuse_map(&file, MAP_SHARED)));
+	EXPECT_EQ(0, kt_exit_status(pid));
+	EXPECT_EQ(1, kt_stat(self->fd).received);
+	EXPECT_EQ(0, kt_stat(self->fd).queued_bytes);
+	EXPECT_EQ(0, fuse_abort(&file));
+	free(message);
+}
+
+/* room that was never used costs no memory, as with read(2), but for a little */
+TEST_F(memcg, message_that_is_short_needs_no_memory_for_a_long_one)
+{
+	struct kpost_open args = kt_open_args(NULL, KT_ALL, KPOST_OPEN_ANONYMOUS);
+	pid_t pid;
+	int fd;
+
+	args.bytes = HUGE;
+	args.message_max = HUGE;
+	fd = kt_do_open(&args);
+	ASSERT_LE(0, fd);
+	pid = kt_fork();
+	if (pid == 0) {
+		char *room = mmap(NULL, HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				  -1, 0);
+
+		if (child_write(GROUP "/cgroup.procs", "0"))
+			_exit(126);
+		_exit(kt_recv(fd, NULL, room, HUGE, 0, kt_soon()) != 5);
+	}
+	EXPECT_TRUE(kt_until(kt_stat(fd).waiting_receivers == 1 || kt_task_state(pid) == 'Z'));
+	ASSERT_EQ(0, kt_post(fd, "short", 5, 0));
+	EXPECT_EQ(0, kt_exit_status(pid)) TH_LOG("killed before there was a message");
+	close(fd);
 }
 
 TEST_HARNESS_MAIN

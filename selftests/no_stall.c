@@ -193,32 +193,67 @@ TEST_F(stall, no_stall_by_a_sender_whose_list_of_pieces_faults)
 	EXPECT_EQ(0, memcmp(self->buf, "piece", 5));
 }
 
-/* what it took stays its own, and in its place, until it has it or leaves */
+/* it holds nothing: what it would have got is there, in its place, for whoever comes */
+static void expect_next_message(struct __test_metadata *_metadata, FIXTURE_DATA(stall) *self,
+				uint64_t sequence)
+{
+	struct kpost_recv recv;
+
+	EXPECT_EQ(2, kt_stat(self->fd).queued_messages);
+	EXPECT_EQ(20, kt_stat(self->fd).queued_bytes);
+	EXPECT_EQ(1, poll(&(struct pollfd){ self->fd, POLLIN, 0 }, 1, 0));
+	ASSERT_EQ(10, kt_take(self->fd, &recv, self->buf, 64));
+	EXPECT_EQ(0, memcmp(self->buf, "receive me", 10));
+	EXPECT_EQ(sequence, recv.sequence);
+	EXPECT_EQ(10, kt_stat(self->fd).queued_bytes);
+}
+
 TEST_F(stall, no_stall_by_a_receiver_whose_buffer_faults)
 {
 	struct kpost_recv recv = kt_recv_args(self->page - 4, 64, 0, kt_soon());
 
 	ASSERT_EQ(0, kt_post(self->fd, "receive me", 10, 9));
+	ASSERT_EQ(0, kt_post(self->fd, "or receive", 10, 9));
 	kt_start(&self->job, self->fd, KPOST_IOC_RECV, &recv);
 	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	EXPECT_GT(100, fastest_of_five(kt_stat(self->fd)));
+	expect_next_message(_metadata, self, 1);
+	ASSERT_EQ(10, kt_take(self->fd, NULL, self->buf, 64));
 	EXPECT_GT(100, fastest_of_five(use_mailbox(_metadata, self->fd)));
-	EXPECT_EQ(-EAGAIN, kt_take(self->fd, NULL, self->buf, 64));
-	/* its room is not given away */
-	EXPECT_EQ(1, kt_stat(self->fd).queued_messages);
-	EXPECT_EQ(10, kt_stat(self->fd).queued_bytes);
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		EXPECT_EQ(0, kt_post(self->fd, "x", 1, 0));
 	}
-	EXPECT_REFUSED(EAGAIN, self->fd, kt_post(self->fd, "x", 1, 0));
+	for (int i = 0; i < 4; i++) {
+		ASSERT_EQ(1, kt_take(self->fd, NULL, self->buf, 64));
+	}
 	EXPECT_FALSE(kt_done(&self->job));
+	/* and when it can go on, it waits like any other */
+	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_receivers == 1));
+	ASSERT_EQ(0, kt_post(self->fd, "then me", 7, 0));
+	ASSERT_TRUE(kt_join(&self->job));
+	ASSERT_EQ(7, self->job.ret);
+	EXPECT_EQ(0, memcmp(self->page - 4, "then me", 7));
+}
+
+/* nobody else wanted it */
+TEST_F(stall, no_stall_of_a_receiver_past_its_fault)
+{
+	struct kpost_recv recv = kt_recv_args(self->page - 4, 64, KPOST_DONTWAIT, 0);
+
+	ASSERT_EQ(0, kt_post(self->fd, "receive me", 10, 9));
+	kt_start(&self->job, self->fd, KPOST_IOC_RECV, &recv);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	ASSERT_EQ(0, kt_post(self->fd, "the next", 8, 9));
 	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
 	ASSERT_TRUE(kt_join(&self->job));
 	ASSERT_EQ(10, self->job.ret);
+	EXPECT_EQ(1, recv.sequence);
 	EXPECT_EQ(0, memcmp(self->page - 4, "receive me", 10));
-	EXPECT_EQ(3, kt_stat(self->fd).queued_messages);
+	EXPECT_EQ(1, kt_stat(self->fd).queued_messages);
 }
 
-/* what the kernel says of the message cannot be written */
+/* what the kernel says of the message cannot be written: its memory went while it waited */
 TEST_F(stall, no_stall_by_a_receiver_whose_struct_faults)
 {
 	struct kpost_recv *recv = (void *)(self->page - 32);	/* the in-fields stay there */
@@ -230,13 +265,40 @@ TEST_F(stall, no_stall_by_a_receiver_whose_struct_faults)
 	ASSERT_EQ(0, madvise(self->page, kt_page_size(), MADV_DONTNEED));
 	ASSERT_EQ(0, kt_post(self->fd, "receive me", 10, 9));
 	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	ASSERT_EQ(0, kt_post(self->fd, "or receive", 10, 9));
+	expect_next_message(_metadata, self, 1);
+	ASSERT_EQ(10, kt_take(self->fd, NULL, self->buf, 64));
 	EXPECT_GT(100, fastest_of_five(use_mailbox(_metadata, self->fd)));
 	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_receivers == 1));
+	ASSERT_EQ(0, kt_post(self->fd, "then me", 7, 8));
 	ASSERT_TRUE(kt_join(&self->job));
-	EXPECT_EQ(10, self->job.ret);
-	EXPECT_EQ(10, recv->size);
-	EXPECT_EQ(9, recv->priority);
-	EXPECT_EQ(0, memcmp(self->buf, "receive me", 10));
+	EXPECT_EQ(7, self->job.ret);
+	EXPECT_EQ(7, recv->size);
+	EXPECT_EQ(8, recv->priority);
+	EXPECT_EQ(0, memcmp(self->buf, "then me", 7));
+}
+
+/* it looks at its memory before it stands in line, and so is not in anybody's way there */
+TEST_F(stall, no_stall_of_those_in_line_by_a_receiver_that_faults)
+{
+	struct kpost_recv stuck = kt_recv_args(self->page - 4, 64, 0, kt_soon());
+	struct kpost_recv next = kt_recv_args(self->buf, 64, 0, kt_soon());
+	struct kt_job job;
+
+	kt_start(&self->job, self->fd, KPOST_IOC_RECV, &stuck);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	kt_start(&job, self->fd, KPOST_IOC_RECV, &next);
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_receivers == 1));
+	ASSERT_EQ(0, kt_post(self->fd, "receive me", 10, 0));
+	ASSERT_TRUE(kt_join(&job)) TH_LOG("it was given to one that is stuck");
+	EXPECT_EQ(10, job.ret);
+	EXPECT_EQ(1, next.sequence);
+	EXPECT_FALSE(kt_done(&self->job));
+	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+	ASSERT_EQ(0, kt_post(self->fd, "then me", 7, 0));
+	ASSERT_TRUE(kt_join(&self->job));
+	EXPECT_EQ(7, self->job.ret);
 }
 
 static long stat_into(void *arg)
@@ -494,7 +556,7 @@ TEST_F(stall, no_stall_of_sigkill_by_a_fault_while_sending)
 	EXPECT_EQ(-EAGAIN, kt_take(self->fd, NULL, self->buf, 64));
 }
 
-/* what it had taken is there again, in its place */
+/* what it would have got is there, in its place */
 TEST_F(stall, no_stall_of_sigkill_by_a_fault_while_receiving)
 {
 	struct kpost_recv recv;
@@ -516,10 +578,9 @@ TEST_F(stall, no_stall_of_sigkill_by_a_fault_while_receiving)
 	EXPECT_EQ(2, recv.sequence);
 }
 
-/* the last message is in the hands of one who may not get it: no end until that is known */
-TEST_F(stall, no_stall_of_the_end_by_a_message_that_comes_back)
+/* the last message is not in the hands of one who may never get it */
+TEST_F(stall, no_stall_of_the_end_by_a_receiver_that_is_stuck)
 {
-	struct kpost_recv recv = kt_recv_args(self->buf, 64, 0, kt_soon());
 	int fds[2];
 	pid_t pid;
 
@@ -528,13 +589,9 @@ TEST_F(stall, no_stall_of_the_end_by_a_message_that_comes_back)
 	pid = fork_stuck(_metadata, fds[0], true, fds[1]);
 	close(fds[1]);
 	EXPECT_EQ(0, kt_stat(fds[0]).senders);
-	EXPECT_EQ(-EAGAIN, kt_take(fds[0], NULL, self->buf, 64));
-	kt_start(&self->job, fds[0], KPOST_IOC_RECV, &recv);
-	ASSERT_TRUE(kt_until(kt_stat(fds[0]).waiting_receivers == 1));
-	EXPECT_LE(0, kt_kill(pid));
-	ASSERT_TRUE(kt_join(&self->job));
-	EXPECT_EQ(4, self->job.ret);
+	EXPECT_EQ(4, kt_recv(fds[0], NULL, self->buf, 64, 0, kt_soon()));
 	EXPECT_EQ(-EPIPE, kt_recv(fds[0], NULL, self->buf, 64, 0, kt_soon()));
+	EXPECT_LE(0, kt_kill(pid));
 	close(fds[0]);
 }
 
@@ -548,44 +605,112 @@ static long poll_in(void *arg)
 	return poll(&pfd, 1, -1) == 1 ? pfd.revents : -errno;
 }
 
+enum { WAITERS = 3 };
+
+/* each with its buffer in a page of its own, whose content goes while it waits */
+struct waiters {
+	int uffd;
+	char *pages;
+	struct kpost_recv recv[WAITERS];
+	struct kt_job job[WAITERS];
+};
+
+static char *waiters_page(struct waiters *waiters, int i)
+{
+	return waiters->pages + i * kt_page_size();
+}
+
+static void start_waiters(struct __test_metadata *_metadata, int fd, struct waiters *waiters)
+{
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	size_t size = WAITERS * kt_page_size();
+
+	waiters->uffd = make_uffd();
+	ASSERT_LE(0, waiters->uffd);
+	waiters->pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			      -1, 0);
+	ASSERT_NE(MAP_FAILED, waiters->pages);
+	kt_poison(waiters->pages, size);
+	reg.range.start = (uintptr_t)waiters->pages;
+	reg.range.len = size;
+	ASSERT_EQ(0, ioctl(waiters->uffd, UFFDIO_REGISTER, &reg));
+	for (int i = 0; i < WAITERS; i++) {
+		waiters->recv[i] = kt_recv_args(waiters_page(waiters, i), 64, 0, kt_soon());
+		kt_start(&waiters->job[i], fd, KPOST_IOC_RECV, &waiters->recv[i]);
+		ASSERT_TRUE(kt_until(kt_stat(fd).waiting_receivers == i + 1u));
+	}
+	ASSERT_EQ(0, madvise(waiters->pages, size, MADV_DONTNEED));
+}
+
+/* somebody is stuck who was not seen to be so before */
+static bool one_more_stuck(int uffd)
+{
+	struct uffd_msg msg;
+
+	return read(uffd, &msg, sizeof(msg)) == sizeof(msg);
+}
+
 /* a message that comes back is told to those who poll, as a new one is */
 TEST_F(stall, no_stall_of_pollers_by_a_message_that_comes_back)
 {
-	pid_t pid;
+	struct waiters waiters;
 
-	ASSERT_EQ(0, kt_post(self->fd, "x", 1, 0));
-	pid = fork_stuck(_metadata, self->fd, true, -1);
+	start_waiters(_metadata, self->fd, &waiters);
 	kt_start_fn(&self->job, poll_in, &self->fd);
 	ASSERT_TRUE(kt_until(kt_asleep(self->job.tid)));
-	EXPECT_FALSE(kt_done(&self->job));
-	EXPECT_LE(0, kt_kill(pid));
+	/* all of those who wait are told of it first, and none can take it */
+	ASSERT_EQ(0, kt_post(self->fd, "x", 1, 0));
+	for (int i = 0; i < WAITERS; i++) {
+		ASSERT_TRUE(kt_until(one_more_stuck(waiters.uffd)));
+	}
 	ASSERT_TRUE(kt_join(&self->job)) TH_LOG("it is back, and nobody was told");
 	EXPECT_EQ(POLLIN, self->job.ret);
+	EXPECT_EQ(1, kt_take(self->fd, NULL, self->buf, 64));
+	close(waiters.uffd);
+	for (int i = 0; i < WAITERS; i++) {
+		EXPECT_EQ(0, kt_post(self->fd, "x", 1, 0));
+	}
+	for (int i = 0; i < WAITERS; i++) {
+		ASSERT_TRUE(kt_join(&waiters.job[i]));
+		EXPECT_EQ(1, waiters.job[i].ret);
+	}
 }
 
 /* and goes to where it was, whichever comes back first */
 TEST_F(stall, no_stall_of_the_order_by_messages_that_come_back)
 {
-	for (int first = 0; first < 2; first++) {
-		uint64_t sent = kt_stat(self->fd).sent;
-		struct kpost_recv recv;
-		pid_t pids[2];
+	static const unsigned int priority[] = { 1, 0, 1 };
+	struct kpost_recv recv;
+	struct waiters waiters;
 
-		for (int i = 0; i < 3; i++) {
+	for (int round = 0; round < 5; round++) {
+		uint64_t sent = kt_stat(self->fd).sent;
+
+		start_waiters(_metadata, self->fd, &waiters);
+		for (int i = 0; i < WAITERS; i++) {
+			ASSERT_EQ(0, kt_post(self->fd, "x", 1, priority[i]));
+		}
+		for (int i = 0; i < WAITERS; i++) {
+			ASSERT_TRUE(kt_until(one_more_stuck(waiters.uffd)));
+		}
+		ASSERT_EQ(0, kt_post(self->fd, "y", 1, 1));
+		for (int i = 0; i < 4; i++) {
+			static const unsigned int order[] = { 1, 3, 4, 2 };
+
+			ASSERT_EQ(1, kt_take(self->fd, &recv, self->buf, 64));
+			EXPECT_EQ(sent + order[i], recv.sequence);
+		}
+		close(waiters.uffd);
+		for (int i = 0; i < WAITERS; i++) {
 			ASSERT_EQ(0, kt_post(self->fd, "x", 1, 0));
 		}
-		for (int i = 0; i < 2; i++)
-			pids[i] = fork_stuck(_metadata, self->fd, true, -1);
-		EXPECT_LE(0, kt_kill(pids[first]));
-		EXPECT_LE(0, kt_kill(pids[!first]));
-		for (int i = 1; i <= 3; i++) {
-			ASSERT_EQ(1, kt_take(self->fd, &recv, self->buf, 64));
-			EXPECT_EQ(sent + i, recv.sequence);
+		for (int i = 0; i < WAITERS; i++) {
+			ASSERT_TRUE(kt_join(&waiters.job[i]));
 		}
 	}
 }
 
-/* what is being copied when its sender leaves was not sent, however the copy ends */
+/* what somebody is stuck at when its sender leaves was not sent, and is not received */
 static void leave_while_copied(struct __test_metadata *_metadata, FIXTURE_DATA(stall) *self,
 			       bool calls, bool killed)
 {
@@ -774,6 +899,7 @@ static void expect_room_back(struct __test_metadata *_metadata, FIXTURE_DATA(sta
 		ASSERT_EQ(3, kt_recv(self->fd, &recv, self->buf, 64, 0, kt_soon()));
 		get_stuck_replying(_metadata, self, &recv);
 	} else {
+		ASSERT_TRUE(kt_until(kt_stat(self->fd).queued_messages == 1));
 		kt_start_fn(&self->job, receive_to, self);
 		ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
 	}

@@ -265,7 +265,7 @@ struct kpost_send {
  * A message longer than the buffer stays where it is: EMSGSIZE, and @size (and no
  * other field) tells the size needed.  With KPOST_TRUNCATE its beginning is
  * stored, the rest is lost, and KPOST_MESSAGE_TRUNCATED says so.  A buffer that
- * faults loses nothing: the message is put back.
+ * faults loses nothing: the message is in the mailbox until all of it was copied.
  *
  * Errors: EAGAIN, EBADF (no KPOST_RIGHT_RECV), EFAULT, EINTR, EINVAL, EMSGSIZE,
  * ENOMEM, EPIPE (a mailbox without a name, because it never had one or was unlinked,
