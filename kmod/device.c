@@ -34,14 +34,7 @@ static int name_check(const char name[KPOST_NAME_MAX + 1])
 
 static long device_info(struct kpost_office *office, const struct kpost_operand *op)
 {
-	struct kpost_info info;
-	int err;
-
-	/* Nothing comes in, but what this module does not know has to be zero. */
-	err = kpost_struct_get(op, &info, sizeof(info));
-	if (err)
-		return err;
-	info = (struct kpost_info){
+	struct kpost_info info = {
 		.abi_version = KPOST_ABI_VERSION,
 		.name_max = KPOST_NAME_MAX,
 		.features = KPOST_FEATURE_URING | KPOST_FEATURE_URING_FIXED,
@@ -57,7 +50,7 @@ static long device_info(struct kpost_office *office, const struct kpost_operand 
 		.office_mailboxes = kpost_limit(office, office_mailboxes),
 		.office_bytes = kpost_limit(office, office_bytes),
 	};
-	return kpost_struct_put(op, &info, sizeof(info));
+	return kpost_struct_answer(op, &info, sizeof(info));
 }
 
 /* An open under way: all that can be had before the mailbox is looked for. */

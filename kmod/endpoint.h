@@ -66,6 +66,7 @@ struct kpost_operand {
 long kpost_operate(struct kpost_operand *op, unsigned int cmd);
 int kpost_struct_get(const struct kpost_operand *op, void *to, size_t size);
 int kpost_struct_put(const struct kpost_operand *op, const void *from, size_t size);
+int kpost_struct_answer(const struct kpost_operand *op, const void *from, size_t size);
 
 /* endpoint.c */
 struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock);

@@ -11,14 +11,9 @@
 static long operation_stat(struct kpost_operand *op)
 {
 	struct kpost_stat st;
-	int err;
 
-	/* Nothing comes in, but what this module does not know has to be zero. */
-	err = kpost_struct_get(op, &st, sizeof(st));
-	if (err)
-		return err;
 	kpost_mailbox_stat(op->endpoint->mailbox, &st);
-	return kpost_struct_put(op, &st, sizeof(st));
+	return kpost_struct_answer(op, &st, sizeof(st));
 }
 
 static long operation_setattr(struct kpost_operand *op)
@@ -97,4 +92,17 @@ int kpost_struct_get(const struct kpost_operand *op, void *to, size_t size)
 int kpost_struct_put(const struct kpost_operand *op, const void *from, size_t size)
 {
 	return copy_to_user(op->arg, from, min(size, op->size)) ? -EFAULT : 0;
+}
+
+/*
+ * Write an answer, for which nothing came in: as much as the caller has room for, and zero
+ * where this module knows nothing.  Returns 0 or -EFAULT.
+ */
+int kpost_struct_answer(const struct kpost_operand *op, const void *from, size_t size)
+{
+	if (kpost_struct_put(op, from, size))
+		return -EFAULT;
+	if (op->size > size && clear_user(op->arg + size, op->size - size))
+		return -EFAULT;
+	return 0;
 }

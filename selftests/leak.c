@@ -42,10 +42,15 @@ FIXTURE_TEARDOWN(leak)
 {
 }
 
-enum which { INFO, OPEN, UNLINK, LIST, SEND, RECV, RECV_TOO_LONG, REPLY, CALL, STAT, SETATTR };
+enum which { INFO, OPEN, UNLINK, LIST, SEND, SEND_TOLD, RECV, RECV_TOO_LONG, REPLY, CALL,
+	     CALL_REFUSED, STAT, SETATTR };
 
 static const char payload[] = "payload";
 static char buffer[64], entries[sizeof(struct kpost_stat)];
+
+#define CALL_OUT FIELD(kpost_call, sequence), FIELD(kpost_call, message_flags),		\
+	FIELD(kpost_call, pid), FIELD(kpost_call, uid), FIELD(kpost_call, gid),		\
+	FIELD(kpost_call, opener_uid), FIELD(kpost_call, opener_gid)
 
 static const struct operation {
 	enum which which;
@@ -53,22 +58,26 @@ static const struct operation {
 	unsigned long op;
 	size_t size_1;
 	bool on_device;
-	struct range out[10]; /* of the struct; empty if nothing is */
+	struct range out[12]; /* of the struct; empty if nothing is */
 } operations[] = {
 	{ INFO, "INFO", KPOST_IOC_INFO, 80, true, { WHOLE } },
 	{ OPEN, "OPEN", KPOST_IOC_OPEN, 296, true, { FIELD(kpost_open, send_fd) } },
 	{ UNLINK, "UNLINK", KPOST_IOC_UNLINK, 264, true, { { 0, 0 } } },
 	{ LIST, "LIST", KPOST_IOC_LIST, 272, true, { { 0, 0 } } },
-	{ SEND, "SEND", KPOST_IOC_SEND, 32, false, { { 0, 0 } } },
-	{ RECV, "RECV", KPOST_IOC_RECV, 80, false, {
+	{ SEND, "SEND", KPOST_IOC_SEND, 40, false, { { 0, 0 } } },
+	{ SEND_TOLD, "SEND that tells", KPOST_IOC_SEND, 40, false, {
+		FIELD(kpost_send, sequence) } },
+	{ RECV, "RECV", KPOST_IOC_RECV, 88, false, {
 		FIELD(kpost_recv, message_flags), FIELD(kpost_recv, size),
 		FIELD(kpost_recv, sequence), FIELD(kpost_recv, token),
 		FIELD(kpost_recv, reply_max), FIELD(kpost_recv, priority),
-		FIELD(kpost_recv, pid), FIELD(kpost_recv, uid), FIELD(kpost_recv, gid) } },
-	{ RECV_TOO_LONG, "RECV of too much", KPOST_IOC_RECV, 80, false, {
+		FIELD(kpost_recv, pid), FIELD(kpost_recv, uid), FIELD(kpost_recv, gid),
+		FIELD(kpost_recv, opener_uid), FIELD(kpost_recv, opener_gid) } },
+	{ RECV_TOO_LONG, "RECV of too much", KPOST_IOC_RECV, 88, false, {
 		FIELD(kpost_recv, size) } },
 	{ REPLY, "REPLY", KPOST_IOC_REPLY, 32, false, { { 0, 0 } } },
-	{ CALL, "CALL", KPOST_IOC_CALL, 48, false, { { 0, 0 } } },
+	{ CALL, "CALL", KPOST_IOC_CALL, 80, false, { CALL_OUT } },
+	{ CALL_REFUSED, "CALL that ends without a reply", KPOST_IOC_CALL, 80, false, { CALL_OUT } },
 	{ STAT, "STAT", KPOST_IOC_STAT, 344, false, { WHOLE } },
 	{ SETATTR, "SETATTR", KPOST_IOC_SETATTR, 32, false, { { 0, 0 } } },
 };
@@ -88,6 +97,12 @@ static bool is_out(const struct operation *operation, size_t at)
 			return true;
 	}
 	return false;
+}
+
+/* all of the struct is filled then, with zero where nothing is known */
+static bool only_answers(const struct operation *operation)
+{
+	return operation->out[0].len == ALL;
 }
 
 /* fill in what the operation reads; what is left is its to write or to leave alone */
@@ -147,13 +162,20 @@ static long answer_one(void *arg)
 }
 
 static void do_call(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self, void *arg,
-		    unsigned long op, unsigned char fill)
+		    unsigned long op, unsigned char fill, bool refused)
 {
 	struct kpost_call call = kt_call_args(payload, 7, buffer, sizeof(buffer), kt_soon());
+	size_t in = offsetof(struct kpost_call, sequence);
 	struct kt_job server;
 
 	memset(buffer, fill, sizeof(buffer));
+	memset((char *)&call + in, fill, sizeof(call) - in);
+	call.deadline = refused ? 1 : call.deadline;
 	memcpy(arg, &call, sizeof(call));
+	if (refused) {
+		ASSERT_EQ(-ETIMEDOUT, operate_on(self->sender, op, arg));
+		return;
+	}
 	kt_start_fn(&server, answer_one, &self->receiver);
 	ASSERT_EQ(3, operate_on(self->sender, op, arg));
 	ASSERT_TRUE(kt_join(&server));
@@ -198,6 +220,10 @@ static void operate(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self,
 		do_list(_metadata, arg, op);
 		break;
 	case SEND:
+	case SEND_TOLD:
+		if (operation->which == SEND_TOLD)
+			send.flags |= KPOST_WANT_SEQUENCE;
+		memset(&send.sequence, fill, sizeof(send.sequence));
 		memcpy(arg, &send, sizeof(send));
 		ASSERT_EQ(0, operate_on(self->sender, op, arg));
 		ASSERT_EQ(7, kt_take(self->receiver, NULL, buffer, sizeof(buffer)));
@@ -215,7 +241,8 @@ static void operate(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self,
 		ASSERT_EQ(7, self->caller.ret);
 		break;
 	case CALL:
-		do_call(_metadata, self, arg, op, fill);
+	case CALL_REFUSED:
+		do_call(_metadata, self, arg, op, fill, operation->which == CALL_REFUSED);
 		break;
 	case STAT:
 		ASSERT_EQ(0, operate_on(self->receiver, op, arg));
@@ -230,11 +257,17 @@ static void operate(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self,
 /* what differs from one time to the next, and is not for a test to know */
 static void forget(const struct operation *operation, unsigned char *arg)
 {
+	struct kpost_send *send = (void *)arg;
 	struct kpost_recv *recv = (void *)arg;
+	struct kpost_call *call = (void *)arg;
 	struct kpost_stat *st = (void *)arg;
 
 	if (operation->which == RECV) {
 		recv->sequence = 0;
+	} else if (operation->which == SEND_TOLD) {
+		send->sequence = 0;
+	} else if (operation->which == CALL) {
+		call->sequence = 0;
 	} else if (operation->which == STAT) {
 		st->sent = 0;
 		st->received = 0;
@@ -258,7 +291,9 @@ static void check_size(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *se
 	arg = end - size;
 	for (int i = 0; i < 2; i++) {
 		memset(end - room, fills[i], room);
-		memset(arg + operation->size_1, 0, size - operation->size_1);
+		/* where something is read, what is unknown must be zero */
+		if (!only_answers(operation))
+			memset(arg + operation->size_1, 0, size - operation->size_1);
 		operate(_metadata, self, operation, size, arg, fills[i]);
 		for (unsigned char *before = end - room; before < arg; before++) {
 			ASSERT_EQ(fills[i], *before) TH_LOG("%s wrote before", operation->name);
@@ -266,7 +301,7 @@ static void check_size(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *se
 		for (size_t at = 0; at < size; at++) {
 			if (at < operation->size_1 && is_out(operation, at))
 				continue;
-			EXPECT_EQ(given[at], arg[at])
+			EXPECT_EQ(only_answers(operation) ? 0 : given[at], arg[at])
 				TH_LOG("%s(%zu): byte %zu was written", operation->name, size, at);
 		}
 		forget(operation, arg);

@@ -73,7 +73,7 @@ TEST_F(uring_errno, send_is_refused_as_by_ioctl)
 	BAD(flags, KPOST_TRUNCATE, EINVAL);
 	BAD(flags, KPOST_REPLY_IOVEC, EINVAL);
 	BAD(flags, KPOST_DROP, EINVAL);
-	BAD(flags, 1u << 6, EINVAL);
+	BAD(flags, 1u << 7, EINVAL);
 	BAD(flags, 1u << 31, EINVAL);
 	BAD(flags, KPOST_DONTWAIT | KPOST_SYNC, EINVAL);
 	BAD(priority, KPOST_PRIORITY_MAX + 1, EINVAL);
@@ -292,7 +292,7 @@ TEST_F(uring_errno, size_of_the_struct_counts_as_by_ioctl)
 	EXPECT_EQ(0, uring_do(&self->ring, self->both, (unsigned int)op, &send));
 	send.tail[23] = 1;
 	REFUSE(self->both, "send: a tail that is set", op, send, E2BIG);
-	REFUSE(self->both, "send: too small", kt_op_sized(KPOST_IOC_SEND, 31), send.known, EINVAL);
+	REFUSE(self->both, "send: too small", kt_op_sized(KPOST_IOC_SEND, 39), send.known, EINVAL);
 	REFUSE(self->both, "send: size 0", kt_op_sized(KPOST_IOC_SEND, 0), send.known, EINVAL);
 
 	op = kt_op_sized(KPOST_IOC_RECV, sizeof(recv));
@@ -300,11 +300,27 @@ TEST_F(uring_errno, size_of_the_struct_counts_as_by_ioctl)
 	recv.tail[0] = 1;
 	REFUSE(self->both, "recv: a tail that is set", op, recv, E2BIG);
 	recv.tail[0] = 0;
-	REFUSE(self->both, "recv: too small", kt_op_sized(KPOST_IOC_RECV, 79), recv.known, EINVAL);
+	REFUSE(self->both, "recv: too small", kt_op_sized(KPOST_IOC_RECV, 87), recv.known, EINVAL);
 	EXPECT_EQ(8, uring_do(&self->ring, self->both, (unsigned int)op, &recv));
 	EXPECT_EQ(8, recv.known.size);
 	for (size_t i = 0; i < sizeof(recv.tail); i++)
 		EXPECT_EQ(0, recv.tail[i]);
+}
+
+/* of which nothing is looked at, and all is filled */
+TEST_F(uring_errno, size_of_an_answer_counts_as_by_ioctl)
+{
+	struct { struct kpost_stat known; char tail[24]; } a, b;
+	unsigned long op = kt_op_sized(KPOST_IOC_STAT, sizeof(a));
+
+	kt_poison(&a, sizeof(a));
+	memset(&b, 0x5a, sizeof(b));
+	EXPECT_EQ(0, uring_do(&self->ring, self->both, (unsigned int)op, &a));
+	EXPECT_EQ(0, kt_ioctl(self->both, op, &b));
+	EXPECT_EQ(0, memcmp(&a, &b, sizeof(a)));
+	for (size_t i = 0; i < sizeof(a.tail); i++)
+		EXPECT_EQ(0, a.tail[i]);
+	REFUSE(self->both, "stat: too small", kt_op_sized(KPOST_IOC_STAT, 343), a, EINVAL);
 }
 
 TEST_HARNESS_MAIN

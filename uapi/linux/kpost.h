@@ -17,8 +17,9 @@
  *  - Unknown flags and non-zero reserved fields are EINVAL.
  *  - Structs grow at their end, and their size is part of the operation's
  *    number.  A larger struct than the kernel knows is taken if all that the
- *    kernel does not know is zero (else E2BIG); one that is smaller than its
- *    first version is EINVAL.  An operation that does not exist, on this kind of
+ *    kernel does not know is zero (else E2BIG; the answers of KPOST_IOC_INFO and
+ *    KPOST_IOC_STAT are not looked at); one that is smaller than its first version
+ *    is EINVAL.  An operation that does not exist, on this kind of
  *    file, is ENOTTY.
  *  - Pointers travel as 64-bit integers, so that 32-bit programs need no
  *    translation.  A bad one is EFAULT.
@@ -80,7 +81,8 @@
  * @office_mailboxes: most mailboxes of the office
  * @office_bytes: most memory that the office's messages may take
  *
- * The limits are those of the office, see kpost(4) for their sysctls.
+ * The limits are those of the office, see kpost(4) for their sysctls.  What is written
+ * is as for struct kpost_stat.
  */
 struct kpost_info {
 	__u32 abi_version;
@@ -423,7 +425,10 @@ struct kpost_reply_recv {
  * @dropped: messages lost because the mailbox closed, or withdrawn by the sender
  * @name: its name, or empty if it has none (any more)
  *
- * Any endpoint may ask.  Errors: EFAULT, EINVAL.
+ * Any endpoint may ask.  As many bytes as the caller's struct has are written, those
+ * that the kernel does not know as zero, and none is looked at.
+ *
+ * Errors: EFAULT, EINVAL.
  */
 struct kpost_stat {
 	__u32 flags;
