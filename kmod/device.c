@@ -15,7 +15,7 @@
 #include "endpoint.h"
 #include "trace.h"
 
-/* Returns 0, -ENAMETOOLONG (no end) or -EINVAL (empty, or not a name). */
+/* Returns 0, -ENAMETOOLONG (no end) or -EINVAL (empty, or no name of a file). */
 static int name_check(const char name[KPOST_NAME_MAX + 1])
 {
 	size_t len = strnlen(name, KPOST_NAME_MAX + 1);
@@ -29,6 +29,8 @@ static int name_check(const char name[KPOST_NAME_MAX + 1])
 		if (c < ' ' || c == 0x7f || c == '/')
 			return -EINVAL;
 	}
+	if (!strcmp(name, ".") || !strcmp(name, ".."))
+		return -EINVAL;
 	return len ? 0 : -EINVAL;
 }
 

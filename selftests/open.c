@@ -126,8 +126,9 @@ TEST_F(open, open_of_no_such_name_is_enoent)
 TEST_F(open, open_refuses_bad_names)
 {
 	static const char *const bad[] = { "", "/", "a/b", "/a", "a/", "\n", "a\x01z", "\x1f",
-					   "tab\there", "\x7f", "x\x7f" };
+					   "tab\there", "\x7f", "x\x7f", ".", ".." };
 	struct kpost_unlink unlink = { .flags = 0 };
+	struct kpost_open wait;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		memset(self->args.name, 0, sizeof(self->args.name));
@@ -135,6 +136,10 @@ TEST_F(open, open_refuses_bad_names)
 		EXPECT_EQ(-EINVAL, kt_do_open(&self->args)) TH_LOG("%zu", i);
 		EXPECT_EQ(-EINVAL, kt_open(bad[i], KPOST_RIGHT_SEND, 0)) TH_LOG("%zu", i);
 		EXPECT_EQ(-EINVAL, kt_unlink(bad[i])) TH_LOG("%zu", i);
+		/* and nobody waits for what cannot come */
+		wait = kt_open_args(bad[i], KPOST_RIGHT_SEND, KPOST_OPEN_WAIT);
+		wait.deadline = kt_in(10);
+		EXPECT_EQ(-EINVAL, kt_do_open(&wait)) TH_LOG("%zu", i);
 	}
 	/* 256 bytes and no end */
 	memset(self->args.name, 'x', sizeof(self->args.name));
@@ -145,8 +150,9 @@ TEST_F(open, open_refuses_bad_names)
 
 TEST_F(open, open_takes_every_other_name)
 {
-	static const char *const good[] = { ".", "..", " ", "a b", "\x80\xff", "\xc3\xa9", "%s%n",
-					    "-", "~", "!", ".hidden" };
+	static const char *const good[] = { "...", "....", ". ", " .", "..a", "a..", "a.", ".-",
+					    " ", "a b", "\x80\xff", "\xc3\xa9", "%s%n", "-", "~",
+					    "!", ".hidden" };
 	char longest[KT_NAME_SIZE];
 	int fd, again;
 

@@ -125,7 +125,8 @@ struct kpost_info {
  *	must be 0 on entry
  * @deadline: with KPOST_OPEN_WAIT: how long to wait
  * @name: the name, NUL-terminated, at most KPOST_NAME_MAX bytes; any bytes but
- *	'/' and control characters.  All zero with KPOST_OPEN_ANONYMOUS.
+ *	'/' and control characters, and not "." or "..".  All zero with
+ *	KPOST_OPEN_ANONYMOUS.
  *
  * The fields that describe a new mailbox must be zero where none can be made,
  * and are not looked at further where the mailbox exists already.
