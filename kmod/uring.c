@@ -32,7 +32,7 @@ int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	};
 	long ret;
 
-	if (uring.reserved)
+	if (uring.reserved || kpost_compat_uring_user_flags(cmd) & ~IORING_URING_CMD_FIXED)
 		return -EINVAL;
 	ret = kpost_operate(&op, cmd->cmd_op);
 	switch (ret) {

@@ -350,16 +350,49 @@ TEST_F(uring_cmd, reserved_of_the_command_must_be_zero)
 	EXPECT_REFUSED(EINVAL, self->fd, uring_run(&self->ring));
 }
 
+/* the lowest bit is IORING_URING_CMD_FIXED, the next one is _MULTISHOT to later kernels */
 TEST_F(uring_cmd, unknown_command_flag_is_refused)
 {
 	struct kpost_send send = kt_send_args("x", 1, 0, 0, 0);
-	unsigned int flags[] = { 1u << 1, 1u << 7, 1u << 29, 1u << 30, 1u << 31 };
 
-	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+	for (int bit = 1; bit < 32; bit++) {
 		uring_op(&self->ring, self->fd, KPOST_IOC_SEND, &send, 1)->rw_flags =
-			(int)flags[i];
+			(int)(1u << bit);
 		EXPECT_REFUSED(EINVAL, self->fd, uring_run(&self->ring));
 	}
+}
+
+/* the same beside the one that is known, by a worker, and for each operation */
+TEST_F(uring_cmd, unknown_command_flag_is_refused_wherever_it_is)
+{
+	static const unsigned int ops[] = {
+		KPOST_IOC_SEND, KPOST_IOC_RECV, KPOST_IOC_CALL, KPOST_IOC_REPLY,
+		KPOST_IOC_REPLY_RECV, KPOST_IOC_SETATTR, KPOST_IOC_STAT, 0,
+	};
+	static char arg[1024], payload[64];
+	struct iovec registered = { payload, sizeof(payload) };
+	struct kpost_send send = kt_send_args(payload, 1, 0, 0, 0);
+	struct io_uring_sqe *sqe;
+
+	ASSERT_EQ(0, io_uring_register_buffers(&self->ring, &registered, 1));
+	for (int bit = 1; bit < 32; bit++) {
+		uring_op(&self->ring, self->fd, KPOST_IOC_SEND, &send, 1)->rw_flags =
+			(int)(1u << bit | 1);
+		EXPECT_REFUSED(EINVAL, self->fd, uring_run(&self->ring));
+		sqe = uring_op(&self->ring, self->fd, KPOST_IOC_SEND, &send, 1);
+		sqe->rw_flags = (int)(1u << bit);
+		sqe->flags |= IOSQE_ASYNC;
+		EXPECT_REFUSED(EINVAL, self->fd, uring_run(&self->ring));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
+		memset(arg, 0, sizeof(arg));
+		uring_op(&self->ring, self->fd, ops[i], arg, 1)->rw_flags = 2;
+		EXPECT_REFUSED(EINVAL, self->fd, uring_run(&self->ring));
+	}
+	/* none of that was taken for the flag that there is */
+	uring_op(&self->ring, self->fd, KPOST_IOC_SEND, &send, 1)->rw_flags = 1;
+	EXPECT_EQ(0, uring_run(&self->ring));
+	EXPECT_EQ(1, kt_stat(self->fd).sent);
 }
 
 TEST_F(uring_cmd, operation_that_is_none_here_is_enotty)
@@ -373,7 +406,7 @@ TEST_F(uring_cmd, operation_that_is_none_here_is_enotty)
 		_IOW(KPOST_IOC_TYPE, 0xff, struct kpost_send),
 		_IOW(KPOST_IOC_TYPE ^ 1, 0x10, struct kpost_send),
 		_IOR(KPOST_IOC_TYPE, 0x10, struct kpost_send),
-		_IOWR(KPOST_IOC_TYPE, 0x10, struct kpost_send),
+		_IOW(KPOST_IOC_TYPE, 0x10, struct kpost_send),
 		_IOC(_IOC_NONE, KPOST_IOC_TYPE, 0x10, sizeof(struct kpost_send)),
 	};
 

@@ -63,6 +63,19 @@ static inline const struct iovec *kpost_compat_iter_pieces(const struct iov_iter
 #endif
 }
 
+/*
+ * Flags of a command that its user set.  Kernels that use some themselves take only those
+ * that they know (IORING_URING_CMD_MASK), and keep the upper ones for that.
+ */
+static inline unsigned int kpost_compat_uring_user_flags(const struct io_uring_cmd *cmd)
+{
+#ifdef IORING_URING_CMD_MASK
+	return cmd->flags & 0xffffff;
+#else
+	return cmd->flags;
+#endif
+}
+
 /* Tables end with an empty entry, which newer kernels want left out of the count. */
 #ifndef KPOST_HAVE_REGISTER_NET_SYSCTL_SZ
 static inline struct ctl_table_header *register_net_sysctl_sz(struct net *net, const char *path,

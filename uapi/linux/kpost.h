@@ -526,7 +526,8 @@ struct kpost_setattr {
  * turn comes: give it IOSQE_ASYNC, or leave the entry alone until then.
  *
  * With IORING_URING_CMD_FIXED, @buf of the struct lies in the registered buffer
- * sqe->buf_index (and KPOST_IOVEC is EINVAL); a call's @reply_buf never does.
+ * sqe->buf_index (and KPOST_IOVEC is EINVAL); a call's @reply_buf never does.  Any other
+ * flag in sqe->uring_cmd_flags is EINVAL.
  */
 struct kpost_uring {
 	__u64 arg;
