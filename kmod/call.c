@@ -491,6 +491,8 @@ long kpost_reply_recv(struct kpost_operand *op)
 	err = kpost_struct_get(op, &arg, sizeof(arg));
 	if (err)
 		return err;
+	if (arg.reply > ULONG_MAX || arg.recv > ULONG_MAX)
+		return -EFAULT;
 	if (arg.reply_size < KPOST_REPLY_SIZE_1 || arg.reply_size > KPOST_STRUCT_MAX ||
 	    arg.recv_size < KPOST_RECV_SIZE_1 || arg.recv_size > KPOST_STRUCT_MAX)
 		return -EINVAL;

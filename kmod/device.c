@@ -289,8 +289,11 @@ static long device_list(struct kpost_office *office, const struct kpost_operand 
 		return -ENAMETOOLONG;
 
 	for (done = 0; done < arg.count; done++) {
-		char __user *to = u64_to_user_ptr(arg.buf) + (u64)done * arg.entry_size;
+		u64 at = arg.buf + (u64)done * arg.entry_size;
+		char __user *to = u64_to_user_ptr(at);
 
+		if (at < arg.buf || at > ULONG_MAX)
+			return -EFAULT;
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		spin_lock(&office->lock);

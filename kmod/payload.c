@@ -8,15 +8,24 @@
 #include "compat/compat.h"
 #include "payload.h"
 
+/* Numbers that are 64 bits wide everywhere may be of no address here. */
+static bool user_range_ok(u64 base, u64 len)
+{
+	return base <= ULONG_MAX && len <= ULONG_MAX && access_ok(u64_to_user_ptr(base), len);
+}
+
 /* Read a list of pieces. Returns their sum in bytes, or -EFAULT, -EINVAL, -ENOMEM. */
 static ssize_t payload_pieces(struct kpost_payload *payload, u64 list, u64 count)
 {
 	const struct kpost_iovec __user *from = u64_to_user_ptr(list);
 	size_t total = 0;
+	bool bad = false;
 	unsigned int i;
 
 	if (count > KPOST_IOVEC_MAX)
 		return -EINVAL;
+	if (list > ULONG_MAX)
+		return -EFAULT;
 	if (count > ARRAY_SIZE(payload->few)) {
 		payload->pieces =
 			kmalloc_array(count, sizeof(*payload->pieces), GFP_KERNEL_ACCOUNT);
@@ -30,13 +39,14 @@ static ssize_t payload_pieces(struct kpost_payload *payload, u64 list, u64 count
 			return -EFAULT;
 		if (piece.len > SSIZE_MAX - total)
 			return -EINVAL;
+		/* Left for the end: too long a list is EINVAL, wherever its pieces are. */
+		bad |= !user_range_ok(piece.base, piece.len);
 		payload->pieces[i].iov_base = u64_to_user_ptr(piece.base);
 		payload->pieces[i].iov_len = piece.len;
 		total += piece.len;
 	}
-	for (i = 0; i < count; i++)
-		if (!access_ok(payload->pieces[i].iov_base, payload->pieces[i].iov_len))
-			return -EFAULT;
+	if (bad)
+		return -EFAULT;
 	payload->count = count;
 	return total;
 }
@@ -65,12 +75,11 @@ int kpost_payload_import(struct kpost_payload *payload, u64 buf, u64 len, bool p
 			return total;
 		}
 	} else {
-		void __user *base = u64_to_user_ptr(buf);
-
-		if (!access_ok(base, len))
+		if (!user_range_ok(buf, len))
 			return -EFAULT;
 		total = len;
-		payload->few[0] = (struct iovec){ .iov_base = base, .iov_len = len };
+		payload->few[0].iov_base = u64_to_user_ptr(buf);
+		payload->few[0].iov_len = len;
 		payload->count = 1;
 	}
 	iov_iter_init(&payload->iter, direction, payload->pieces, payload->count, total);

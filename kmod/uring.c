@@ -34,6 +34,8 @@ int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 
 	if (uring.reserved || kpost_compat_uring_user_flags(cmd) & ~IORING_URING_CMD_FIXED)
 		return -EINVAL;
+	if (uring.arg > ULONG_MAX)
+		return -EFAULT;
 	ret = kpost_operate(&op, cmd->cmd_op);
 	switch (ret) {
 	case -EAGAIN:
