@@ -2,6 +2,35 @@
 /* Calls and their replies. */
 #include "internal.h"
 
+/* Both lists of a call's pieces. */
+struct lists {
+	struct kpost_pieces out;
+	struct kpost_pieces in;
+};
+
+static void lists_put(void *data)
+{
+	struct lists *lists = data;
+
+	kpost_pieces_put(&lists->in);
+	kpost_pieces_put(&lists->out);
+}
+
+static void answer_put(struct kpost_answer *answer, size_t size, const struct kpost_call *arg)
+{
+	const struct kpost_answer known = {
+		.sequence = arg->sequence,
+		.flags = arg->message_flags,
+		.pid = (pid_t)arg->pid,
+		.uid = arg->uid,
+		.gid = arg->gid,
+		.opener_uid = arg->opener_uid,
+		.opener_gid = arg->opener_gid,
+	};
+
+	kpost_struct_put(answer, size, &known, sizeof(known));
+}
+
 KPOST_EXPORT ssize_t kpost_call(int fd, const void *request, size_t len, void *reply,
 				size_t reply_len, uint64_t deadline)
 {
@@ -13,35 +42,43 @@ KPOST_EXPORT ssize_t kpost_call(int fd, const void *request, size_t len, void *r
 		.reply_len = reply_len,
 	};
 
-	return kpost_operation(fd, KPOST_IOC_CALL, &arg);
+	return kpost_wait(fd, KPOST_IOC_CALL, &arg, 0, kpost_undo_nothing, NULL);
 }
 
-KPOST_EXPORT ssize_t kpost_callv(int fd, const struct iovec *request, int request_cnt,
-				 const struct iovec *reply, int reply_cnt, unsigned int priority,
-				 uint64_t deadline)
+KPOST_EXPORT ssize_t kpost_callv_sized(int fd, const struct iovec *request, int request_cnt,
+				       const struct iovec *reply, int reply_cnt,
+				       unsigned int priority, uint64_t deadline,
+				       struct kpost_answer *answer, size_t size)
 {
+	/* What the kernel says where nobody has replied; it says nothing of bad arguments. */
 	struct kpost_call arg = {
 		.flags = KPOST_IOVEC | KPOST_REPLY_IOVEC,
 		.priority = priority,
 		.deadline = deadline,
+		.uid = KPOST_OVERFLOW_ID,
+		.gid = KPOST_OVERFLOW_ID,
+		.opener_uid = KPOST_OVERFLOW_ID,
+		.opener_gid = KPOST_OVERFLOW_ID,
 	};
-	struct kpost_pieces out, in;
+	struct lists lists;
 	ssize_t ret;
 
-	ret = kpost_pieces_get(&out, request, request_cnt);
+	ret = kpost_pieces_get(&lists.out, request, request_cnt);
 	if (ret)
-		return ret;
-	ret = kpost_pieces_get(&in, reply, reply_cnt);
-	if (ret)
-		goto put_out;
-	arg.buf = out.address;
-	arg.len = out.count;
-	arg.reply_buf = in.address;
-	arg.reply_len = in.count;
-	ret = kpost_operation(fd, KPOST_IOC_CALL, &arg);
-	kpost_pieces_put(&in);
-put_out:
-	kpost_pieces_put(&out);
+		goto out;
+	ret = kpost_pieces_get(&lists.in, reply, reply_cnt);
+	if (ret) {
+		kpost_pieces_put(&lists.out);
+		goto out;
+	}
+	arg.buf = lists.out.address;
+	arg.len = lists.out.count;
+	arg.reply_buf = lists.in.address;
+	arg.reply_len = lists.in.count;
+	ret = kpost_wait(fd, KPOST_IOC_CALL, &arg, 0, lists_put, &lists);
+	lists_put(&lists);
+out:
+	answer_put(answer, size, &arg);
 	return ret;
 }
 
@@ -85,34 +122,55 @@ KPOST_EXPORT int kpost_drop(int fd, uint64_t token)
 	return kpost_operation(fd, KPOST_IOC_REPLY, &arg);
 }
 
-KPOST_EXPORT ssize_t kpost_reply_recv(int fd, uint64_t *token, const void *reply, size_t reply_len,
-				      void *buf, size_t len, struct kpost_message *message,
-				      unsigned int flags, uint64_t deadline)
+struct exchange {
+	struct kpost_reply reply;
+	struct kpost_receipt receipt;
+	uint64_t *token; /* the caller's */
+};
+
+static void exchange_undo(void *data)
 {
-	struct kpost_reply out = { .token = *token };
-	struct kpost_recv in = {
-		.flags = flags,
-		.deadline = deadline,
-		.buf = kpost_address(buf),
-		.len = len,
+	struct exchange *exchange = data;
+
+	*exchange->token = exchange->reply.token;
+	kpost_receipt_undo(&exchange->receipt);
+}
+
+KPOST_EXPORT ssize_t kpost_reply_recv_sized(int fd, uint64_t *token, const void *reply,
+					    size_t reply_len, void *buf, size_t len,
+					    struct kpost_message *message, unsigned int flags,
+					    uint64_t deadline, size_t size)
+{
+	struct exchange exchange = {
+		.reply = { .token = *token },
+		.receipt = {
+			.fd = fd,
+			.arg = {
+				.flags = flags,
+				.deadline = deadline,
+				.buf = kpost_address(buf),
+				.len = len,
+			},
+		},
+		.token = token,
 	};
 	struct kpost_reply_recv arg = {
-		.reply = kpost_address(&out),
-		.recv = kpost_address(&in),
-		.reply_size = sizeof(out),
-		.recv_size = sizeof(in),
+		.reply = kpost_address(&exchange.reply),
+		.recv = kpost_address(&exchange.receipt.arg),
+		.reply_size = sizeof(exchange.reply),
+		.recv_size = sizeof(exchange.receipt.arg),
 	};
 	ssize_t ret;
 
 	if (flags & KPOST_SHAPE_FLAGS)
 		return -EINVAL;
 	/* Without a token there is no reply, whatever the caller still has at hand. */
-	if (out.token) {
-		out.buf = kpost_address(reply);
-		out.len = reply_len;
+	if (exchange.reply.token) {
+		exchange.reply.buf = kpost_address(reply);
+		exchange.reply.len = reply_len;
 	}
-	ret = kpost_operation(fd, KPOST_IOC_REPLY_RECV, &arg);
-	*token = out.token;
-	kpost_message_set(message, &in, ret);
+	ret = kpost_wait(fd, KPOST_IOC_REPLY_RECV, &arg, flags, exchange_undo, &exchange);
+	*token = exchange.reply.token;
+	kpost_receipt_tell(&exchange.receipt, ret, message, size);
 	return ret;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The office: its counter /dev/kpost, its limits, and its clock. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -9,39 +10,51 @@
 #define NS_PER_SECOND 1000000000ull
 #define NS_PER_MS 1000000ull
 
+/*
+ * open() and close() are cancellation points where the C library has them, and would
+ * lose the other files that their callers have open.
+ */
 KPOST_EXPORT int kpost_device(void)
 {
 	int saved = errno;
-	int fd = open(KPOST_DEVICE_PATH, O_RDWR | O_CLOEXEC);
+	int state, fd;
 
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	fd = open(KPOST_DEVICE_PATH, O_RDWR | O_CLOEXEC);
 	if (fd < 0) {
 		fd = -errno;
 		errno = saved;
 	}
+	pthread_setcancelstate(state, NULL);
 	return fd;
 }
 
 void kpost_close(int fd)
 {
 	int saved = errno;
+	int state;
 
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	close(fd);
+	pthread_setcancelstate(state, NULL);
 	errno = saved;
 }
 
-KPOST_EXPORT int kpost_info_at(int device, struct kpost_info *info)
+KPOST_EXPORT int kpost_info_at_sized(int device, struct kpost_info *info, size_t size)
 {
-	return kpost_operation(device, KPOST_IOC_INFO, info);
+	if (size > KPOST_SIZE_MAX)
+		return -EINVAL;
+	return kpost_operation(device, kpost_number(KPOST_IOC_INFO, size), info);
 }
 
-KPOST_EXPORT int kpost_info(struct kpost_info *info)
+KPOST_EXPORT int kpost_info_sized(struct kpost_info *info, size_t size)
 {
 	int device = kpost_device();
 	int ret;
 
 	if (device < 0)
 		return device;
-	ret = kpost_info_at(device, info);
+	ret = kpost_info_at_sized(device, info, size);
 	kpost_close(device);
 	return ret;
 }

@@ -14,8 +14,16 @@
 
 #define KPOST_DEVICE_PATH "/dev/kpost"
 
-/* The flags that say what buf is; the functions set them, callers may not. */
-#define KPOST_SHAPE_FLAGS (KPOST_IOVEC | KPOST_REPLY_IOVEC)
+/* The flags that say what buf is and what comes back; the functions set them, not callers. */
+#define KPOST_SHAPE_FLAGS (KPOST_IOVEC | KPOST_REPLY_IOVEC | KPOST_WANT_SEQUENCE)
+
+/* An operation's number for a struct of the caller's size; that size has to fit. */
+#define KPOST_SIZE_MAX _IOC_SIZEMASK
+#define kpost_number(number, size) \
+	_IOC(_IOC_DIR(number), _IOC_TYPE(number), _IOC_NR(number), (size))
+
+/* The user that stands for those who have no number here. */
+#define KPOST_OVERFLOW_ID 65534
 
 /* Marks what libkpost.map exports; everything else is hidden. */
 #define KPOST_EXPORT __attribute__((visibility("default")))
@@ -41,20 +49,34 @@ int kpost_pieces_get(struct kpost_pieces *pieces, const struct iovec *iov, int i
 void kpost_pieces_put(struct kpost_pieces *pieces);
 
 /* An ioctl that returns -errno and leaves errno alone. */
-static inline int kpost_operation(int fd, unsigned long number, void *arg)
-{
-	int saved = errno;
-	int ret = ioctl(fd, number, arg);
+int kpost_operation(int fd, unsigned long number, void *arg);
 
-	if (ret < 0) {
-		ret = -errno;
-		errno = saved;
-	}
-	return ret;
-}
+/*
+ * The same as a cancellation point.  @flags are the operation's: with KPOST_DONTWAIT the
+ * thread is cancelled before it or not at all.  @undo is called with @data if it is
+ * cancelled.
+ */
+int kpost_wait(int fd, unsigned long number, void *arg, unsigned int flags, void (*undo)(void *),
+	       void *data);
+void kpost_undo_nothing(void *data);
+
+/* Copy in a struct of the caller's, which may be older or newer than the library. */
+int kpost_struct_get(void *known, size_t known_size, const void *given, size_t size);
+/* Copy one out; given may be NULL. */
+void kpost_struct_put(void *given, size_t size, const void *known, size_t known_size);
 
 int kpost_name_copy(char to[KPOST_NAME_MAX + 1], const char *name);
 void kpost_close(int fd);
-void kpost_message_set(struct kpost_message *message, const struct kpost_recv *arg, ssize_t ret);
+
+/* A receiving operation: what it leaves if its thread is cancelled, what it tells. */
+struct kpost_receipt {
+	int fd;
+	struct kpost_recv arg;
+	struct kpost_pieces *pieces; /* or NULL */
+};
+
+void kpost_receipt_undo(void *receipt);
+void kpost_receipt_tell(const struct kpost_receipt *receipt, ssize_t ret,
+			struct kpost_message *message, size_t size);
 
 #endif /* KPOST_INTERNAL_H */

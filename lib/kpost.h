@@ -18,7 +18,20 @@
  *  - Deadlines are absolute, in nanoseconds of CLOCK_MONOTONIC, and 0 is none:
  *    wait for ever.  kpost_deadline() makes one.  -ETIMEDOUT when it has passed.
  *  - Waiting ends with -EINTR when a signal was caught by a handler that was
- *    installed without SA_RESTART.
+ *    installed without SA_RESTART.  Where each description says so, that goes for
+ *    other handlers too.
+ *  - kpost_send(), kpost_recv() and kpost_call(), their variants, kpost_reply_recv(),
+ *    with KPOST_OPEN_WAIT kpost_open(), and three functions of a sender (see there)
+ *    are cancellation points, and no other function is one (see pthread_cancel(3)).  A thread that is cancelled in one
+ *    leaves nothing allocated.  With KPOST_DONTWAIT it is cancelled before anything
+ *    was done.  A message that comes at the very moment in which the waiting thread
+ *    is cancelled is lost, as what read(2) reads is with most C libraries; if it is a
+ *    call, the call is given up, as by kpost_drop().
+ *  - Structs grow at their end.  So that programs and libraries of different age fit,
+ *    the functions below that take a struct pass its size to one of the same name
+ *    that ends in _sized, which is what the library exports; no program need call
+ *    those.  What an older program's struct lacks is zero, or not told; what a newer
+ *    one's has more must be zero (else -E2BIG), or is set to zero.
  *
  * Functions that take a name open /dev/kpost for themselves, each time, and so
  * speak to the office of the network namespace that the thread is in then; they
@@ -51,14 +64,24 @@ extern "C" {
  */
 int kpost_device(void);
 
+int kpost_info_sized(struct kpost_info *info, size_t size);
+int kpost_info_at_sized(int device, struct kpost_info *info, size_t size);
+
 /**
  * kpost_info - ask for the version, features and limits of the module
  * @info: where the answer goes
  *
  * Returns 0.
  */
-int kpost_info(struct kpost_info *info);
-int kpost_info_at(int device, struct kpost_info *info);
+static inline int kpost_info(struct kpost_info *info)
+{
+	return kpost_info_sized(info, sizeof(*info));
+}
+
+static inline int kpost_info_at(int device, struct kpost_info *info)
+{
+	return kpost_info_at_sized(device, info, sizeof(*info));
+}
 
 /**
  * kpost_deadline - the deadline that is some milliseconds away
@@ -72,7 +95,8 @@ uint64_t kpost_deadline(int64_t milliseconds);
 
 /**
  * struct kpost_attr - a mailbox that is made; zero in any field for its default
- * @mode: permission bits (0777) less the umask, default 0600
+ * @mode: permission bits (0777) less the umask, default 0600; KPOST_MODE_NONE for
+ *	none of them
  * @messages: capacity in messages
  * @bytes: capacity in bytes of payload
  * @message_max: largest payload of a message, by default an eighth of @bytes
@@ -84,25 +108,45 @@ struct kpost_attr {
 	size_t message_max;
 };
 
+/* kpost_attr.mode of 0, which only the owner and the privileged can change or pass by */
+#define KPOST_MODE_NONE (1u << 31)
+
+int kpost_open_sized(const char *name, unsigned int rights, unsigned int flags,
+		     const struct kpost_attr *attr, uint64_t deadline, size_t size);
+int kpost_open_at_sized(int device, const char *name, unsigned int rights, unsigned int flags,
+			const struct kpost_attr *attr, uint64_t deadline, size_t size);
+int kpost_pair_sized(int fds[2], unsigned int flags, const struct kpost_attr *attr, size_t size);
+
 /**
  * kpost_open - open a mailbox, and make it if that is asked for
- * @name: its name, at most KPOST_NAME_MAX bytes, none of them '/' or a control
- *	character; NULL or empty with KPOST_OPEN_ANONYMOUS
+ * @name: its name, 1 to KPOST_NAME_MAX bytes, none of them '/' or a control character,
+ *	and not "." or ".."; NULL or empty with KPOST_OPEN_ANONYMOUS
  * @rights: what the endpoint may do, a mask of KPOST_RIGHT_*, not 0
  * @flags: mask of KPOST_OPEN_*, but not KPOST_OPEN_PAIR (see kpost_pair())
  * @attr: what a new mailbox shall be like, or NULL for defaults; with neither
  *	KPOST_OPEN_CREATE nor KPOST_OPEN_ANONYMOUS it must be NULL or all zero
  * @deadline: with KPOST_OPEN_WAIT: how long to wait for the mailbox, else 0
  *
- * Returns an endpoint; or -EACCES, -EEXIST, -EINVAL, -ENAMETOOLONG, -ENOENT (no such
- * mailbox; also no /dev/kpost), -ETIMEDOUT, -EINTR, -EPERM (capacity above the
- * office's maximum), -EDQUOT (too many mailboxes of this user), -ENOSPC (of the
- * office), -EMFILE, -ENFILE, -ENOMEM.
+ * A thread that is cancelled at the very moment in which the mailbox is opened can leave
+ * an endpoint open, as with open(2).
+ *
+ * Returns an endpoint; or -EACCES, -EAGAIN (@device is non-blocking, and would wait),
+ * -EEXIST, -EINVAL, -ENAMETOOLONG, -ENOENT (no such mailbox; also no /dev/kpost),
+ * -ETIMEDOUT, -EINTR, -EPERM (capacity above the office's maximum), -EDQUOT (too many
+ * mailboxes of this user), -ENOSPC (of the office), -EMFILE, -ENFILE, -ENOMEM.
  */
-int kpost_open(const char *name, unsigned int rights, unsigned int flags,
-	       const struct kpost_attr *attr, uint64_t deadline);
-int kpost_open_at(int device, const char *name, unsigned int rights, unsigned int flags,
-		  const struct kpost_attr *attr, uint64_t deadline);
+static inline int kpost_open(const char *name, unsigned int rights, unsigned int flags,
+			     const struct kpost_attr *attr, uint64_t deadline)
+{
+	return kpost_open_sized(name, rights, flags, attr, deadline, sizeof(*attr));
+}
+
+static inline int kpost_open_at(int device, const char *name, unsigned int rights,
+				unsigned int flags, const struct kpost_attr *attr,
+				uint64_t deadline)
+{
+	return kpost_open_at_sized(device, name, rights, flags, attr, deadline, sizeof(*attr));
+}
 
 /**
  * kpost_pair - make an anonymous mailbox and both its ends
@@ -112,18 +156,28 @@ int kpost_open_at(int device, const char *name, unsigned int rights, unsigned in
  *
  * Returns 0, or -errno with @fds untouched.
  */
-int kpost_pair(int fds[2], unsigned int flags, const struct kpost_attr *attr);
+static inline int kpost_pair(int fds[2], unsigned int flags, const struct kpost_attr *attr)
+{
+	return kpost_pair_sized(fds, flags, attr, sizeof(*attr));
+}
 
 /**
  * kpost_unlink - take a mailbox's name away, and its persistence
  * @name: its name
  *
- * Endpoints go on; the mailbox closes when nobody can receive from it any more.
+ * Endpoints go on; the mailbox closes when nobody can receive from it any more, and
+ * receiving ends with -EPIPE when it is empty and nobody can send to it any more.
  *
  * Returns 0; or -EACCES (only the owner may), -EINVAL, -ENAMETOOLONG, -ENOENT.
  */
 int kpost_unlink(const char *name);
 int kpost_unlink_at(int device, const char *name);
+
+int kpost_stat_sized(int fd, struct kpost_stat *st, size_t size);
+int kpost_setattr_sized(int fd, const struct kpost_setattr *attr, size_t size);
+int kpost_list_sized(int (*each)(const struct kpost_stat *st, void *arg), void *arg, size_t size);
+int kpost_list_at_sized(int device, int (*each)(const struct kpost_stat *st, void *arg), void *arg,
+			size_t size);
 
 /**
  * kpost_stat - look at a mailbox
@@ -132,7 +186,10 @@ int kpost_unlink_at(int device, const char *name);
  *
  * Returns 0.
  */
-int kpost_stat(int fd, struct kpost_stat *st);
+static inline int kpost_stat(int fd, struct kpost_stat *st)
+{
+	return kpost_stat_sized(fd, st, sizeof(*st));
+}
 
 /**
  * kpost_setattr - change a mailbox's capacity, mode or owner
@@ -141,7 +198,10 @@ int kpost_stat(int fd, struct kpost_stat *st);
  *
  * Returns 0; or -EINVAL, -EPERM, -EPIPE (the mailbox is closed).
  */
-int kpost_setattr(int fd, const struct kpost_setattr *attr);
+static inline int kpost_setattr(int fd, const struct kpost_setattr *attr)
+{
+	return kpost_setattr_sized(fd, attr, sizeof(*attr));
+}
 
 /**
  * kpost_list - go through the mailboxes that have a name, in bytewise order of it
@@ -150,10 +210,21 @@ int kpost_setattr(int fd, const struct kpost_setattr *attr);
  *
  * Mailboxes that come or go meanwhile may be seen or not; none is seen twice.
  *
+ * The thread may be cancelled inside @each, but @each does not leave by longjmp() or an
+ * exception.
+ *
  * Returns 0, or what @each returned if that was not 0, or -errno (-ENOMEM).
  */
-int kpost_list(int (*each)(const struct kpost_stat *st, void *arg), void *arg);
-int kpost_list_at(int device, int (*each)(const struct kpost_stat *st, void *arg), void *arg);
+static inline int kpost_list(int (*each)(const struct kpost_stat *st, void *arg), void *arg)
+{
+	return kpost_list_sized(each, arg, sizeof(struct kpost_stat));
+}
+
+static inline int kpost_list_at(int device, int (*each)(const struct kpost_stat *st, void *arg),
+				void *arg)
+{
+	return kpost_list_at_sized(device, each, arg, sizeof(struct kpost_stat));
+}
 
 /* ---- message.c: sending and receiving --------------------------------- */
 
@@ -166,8 +237,18 @@ int kpost_list_at(int device, int (*each)(const struct kpost_stat *st, void *arg
  * @flags: mask of KPOST_MESSAGE_*
  * @priority: 0 to KPOST_PRIORITY_MAX
  * @pid: the sender's process, 0 if not visible from here
- * @uid: the sender's effective user when it sent
- * @gid: the sender's effective group when it sent
+ * @uid: the real user of the task that sent, when it sent
+ * @gid: likewise its group
+ * @opener_uid: the effective user that opened the endpoint it was sent through, when it
+ *	opened it
+ * @opener_gid: likewise its group
+ *
+ * Ids are as seen in the receiver's user namespace, or the overflow id (65534).
+ *
+ * Trust @uid and @gid for a permission only where KPOST_MESSAGE_MIXED_IDS is not in
+ * @flags: then the sender's real and effective ids and the opener's are all the same.
+ * Where it is set, somebody may have started a privileged program with an endpoint of its
+ * own (then @opener_uid says who), or passed an endpoint on; @uid is good for accounting.
  */
 struct kpost_message {
 	uint64_t size;
@@ -179,7 +260,15 @@ struct kpost_message {
 	pid_t pid;
 	uid_t uid;
 	gid_t gid;
+	uid_t opener_uid;
+	gid_t opener_gid;
 };
+
+ssize_t kpost_recv_sized(int fd, void *buf, size_t len, struct kpost_message *message,
+			 unsigned int flags, uint64_t deadline, size_t size);
+ssize_t kpost_recvv_sized(int fd, const struct iovec *iov, int iovcnt,
+			  struct kpost_message *message, unsigned int flags, uint64_t deadline,
+			  size_t size);
 
 /**
  * kpost_send - send a message
@@ -198,6 +287,15 @@ struct kpost_message {
  */
 int kpost_send(int fd, const void *buf, size_t len, unsigned int priority, unsigned int flags,
 	       uint64_t deadline);
+
+/**
+ * kpost_send_sequence - send a message and learn its number
+ * @sequence: out, with success: its number in the mailbox, from 1 up
+ *
+ * As kpost_send() otherwise.
+ */
+int kpost_send_sequence(int fd, const void *buf, size_t len, unsigned int priority,
+			unsigned int flags, uint64_t deadline, uint64_t *sequence);
 
 /**
  * kpost_sendv - send a message whose payload is in pieces
@@ -222,11 +320,14 @@ int kpost_sendv(int fd, const struct iovec *iov, int iovcnt, unsigned int priori
  * Returns how many bytes were stored; or -EAGAIN, -EBADF (not a receiver's
  * endpoint), -EFAULT (the message stays), -EINTR, -EINVAL, -EMSGSIZE (the message
  * does not fit and stays; @message->size, and nothing else of @message, says how
- * long it is), -ENOMEM, -EPIPE (an anonymous mailbox is empty and its last sender
- * has gone), -ETIMEDOUT.
+ * long it is), -ENOMEM, -EPIPE (a mailbox without a name, because it never had one or
+ * was unlinked, is empty and its last sender has gone), -ETIMEDOUT.
  */
-ssize_t kpost_recv(int fd, void *buf, size_t len, struct kpost_message *message, unsigned int flags,
-		   uint64_t deadline);
+static inline ssize_t kpost_recv(int fd, void *buf, size_t len, struct kpost_message *message,
+				 unsigned int flags, uint64_t deadline)
+{
+	return kpost_recv_sized(fd, buf, len, message, flags, deadline, sizeof(*message));
+}
 
 /**
  * kpost_recvv - receive a message into pieces
@@ -235,10 +336,43 @@ ssize_t kpost_recv(int fd, void *buf, size_t len, struct kpost_message *message,
  *
  * As kpost_recv() otherwise.
  */
-ssize_t kpost_recvv(int fd, const struct iovec *iov, int iovcnt, struct kpost_message *message,
-		    unsigned int flags, uint64_t deadline);
+static inline ssize_t kpost_recvv(int fd, const struct iovec *iov, int iovcnt,
+				  struct kpost_message *message, unsigned int flags,
+				  uint64_t deadline)
+{
+	return kpost_recvv_sized(fd, iov, iovcnt, message, flags, deadline, sizeof(*message));
+}
 
 /* ---- call.c: calls and replies ------------------------------------------ */
+
+/**
+ * struct kpost_answer - what the kernel says of a call
+ * @sequence: the request's number in the mailbox, or 0 if it never got in
+ * @flags: mask of KPOST_MESSAGE_RECEIVED (the request was received) and
+ *	KPOST_MESSAGE_MIXED_IDS (of who replied, as in struct kpost_message)
+ * @pid: the process that replied or gave the call up, 0 if nobody did or if it is not
+ *	visible from here
+ * @uid: its real user, or the overflow user (65534) if nobody did
+ * @gid: likewise its group
+ * @opener_uid: the effective user that opened the endpoint it replied through
+ * @opener_gid: likewise its group
+ */
+struct kpost_answer {
+	uint64_t sequence;
+	unsigned int flags;
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+	uid_t opener_uid;
+	gid_t opener_gid;
+};
+
+ssize_t kpost_callv_sized(int fd, const struct iovec *request, int request_cnt,
+			  const struct iovec *reply, int reply_cnt, unsigned int priority,
+			  uint64_t deadline, struct kpost_answer *answer, size_t size);
+ssize_t kpost_reply_recv_sized(int fd, uint64_t *token, const void *reply, size_t reply_len,
+			       void *buf, size_t len, struct kpost_message *message,
+			       unsigned int flags, uint64_t deadline, size_t size);
 
 /**
  * kpost_call - send a request and wait for its reply
@@ -249,25 +383,44 @@ ssize_t kpost_recvv(int fd, const struct iovec *iov, int iovcnt, struct kpost_me
  * @reply_len: how much fits there; the reply can be no longer
  * @deadline: when to give up on room, receipt or reply
  *
+ * A caller that leaves before its request was received takes it back.  Once it was
+ * received, -EINTR comes even where the signal's handler was installed with SA_RESTART,
+ * and when the process is stopped or traced.
+ *
  * Returns how many bytes the reply has; or -EAGAIN (the endpoint is non-blocking),
- * -EBADF, -ECONNRESET (the receiver closed, died, or gave up the call), -EDQUOT,
- * -EFAULT, -EINTR, -EINVAL, -EMSGSIZE, -ENOBUFS, -ENOMEM, -EPIPE, -ETIMEDOUT.
+ * -EBADF, -ECONNRESET (the receiver closed, died, or gave up the call, after it had
+ * received the request), -EDQUOT, -EFAULT, -EINTR, -EINVAL, -EMSGSIZE, -ENOBUFS,
+ * -ENOMEM, -EPIPE (the mailbox is closed, or closed before the request was received),
+ * -ETIMEDOUT.
+ *
+ * After -EPIPE the request has had no effect, and after -ECONNRESET it may have had one.
+ * For the other errors kpost_callv() can tell.
  */
 ssize_t kpost_call(int fd, const void *request, size_t len, void *reply, size_t reply_len,
 		   uint64_t deadline);
 
 /**
- * kpost_callv - call with request and reply in pieces, and with a priority
+ * kpost_callv - call with request and reply in pieces, a priority, and an answer
  * @request: pieces of the request
  * @request_cnt: how many, at most KPOST_IOVEC_MAX
  * @reply: pieces that the reply fills in order
  * @reply_cnt: how many, at most KPOST_IOVEC_MAX
  * @priority: 0 to KPOST_PRIORITY_MAX
+ * @answer: where goes what became of the call, however it ends, or NULL.  Where the
+ *	arguments were refused, it says that nobody received the request.
+ *
+ * A request without KPOST_MESSAGE_RECEIVED in @answer->flags has had no effect, so doing
+ * the call again is safe.
  *
  * As kpost_call() otherwise.
  */
-ssize_t kpost_callv(int fd, const struct iovec *request, int request_cnt, const struct iovec *reply,
-		    int reply_cnt, unsigned int priority, uint64_t deadline);
+static inline ssize_t kpost_callv(int fd, const struct iovec *request, int request_cnt,
+				  const struct iovec *reply, int reply_cnt, unsigned int priority,
+				  uint64_t deadline, struct kpost_answer *answer)
+{
+	return kpost_callv_sized(fd, request, request_cnt, reply, reply_cnt, priority, deadline,
+				 answer, sizeof(*answer));
+}
 
 /**
  * kpost_reply - answer a call; never waits
@@ -313,12 +466,18 @@ int kpost_drop(int fd, uint64_t token);
  * @flags: as for kpost_recv()
  * @deadline: as for kpost_recv()
  *
+ * *@token is also right in the cleanup handlers of a thread that is cancelled in it.
+ *
  * Returns what kpost_recv() returns.  A failure with *@token not 0 is one of
  * kpost_reply(), and nothing was received.
  */
-ssize_t kpost_reply_recv(int fd, uint64_t *token, const void *reply, size_t reply_len, void *buf,
-			 size_t len, struct kpost_message *message, unsigned int flags,
-			 uint64_t deadline);
+static inline ssize_t kpost_reply_recv(int fd, uint64_t *token, const void *reply, size_t reply_len,
+				       void *buf, size_t len, struct kpost_message *message,
+				       unsigned int flags, uint64_t deadline)
+{
+	return kpost_reply_recv_sized(fd, token, reply, reply_len, buf, len, message, flags,
+				      deadline, sizeof(*message));
+}
 
 /* ---- uring.c: for the caller's own liburing ring ------------------------ */
 
@@ -335,9 +494,9 @@ struct io_uring_sqe;
  * points to stay in place until the completion.  Requests that wait at the same
  * time may pass each other; IOSQE_IO_LINK keeps them in order.
  */
-void kpost_prep_send(struct io_uring_sqe *sqe, int fd, const struct kpost_send *arg);
+void kpost_prep_send(struct io_uring_sqe *sqe, int fd, struct kpost_send *arg);
 void kpost_prep_recv(struct io_uring_sqe *sqe, int fd, struct kpost_recv *arg);
-void kpost_prep_call(struct io_uring_sqe *sqe, int fd, const struct kpost_call *arg);
+void kpost_prep_call(struct io_uring_sqe *sqe, int fd, struct kpost_call *arg);
 void kpost_prep_reply(struct io_uring_sqe *sqe, int fd, const struct kpost_reply *arg);
 void kpost_prep_reply_recv(struct io_uring_sqe *sqe, int fd, const struct kpost_reply_recv *arg);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Mailboxes: opening, naming, and looking at them. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,23 +23,40 @@ int kpost_name_copy(char to[KPOST_NAME_MAX + 1], const char *name)
 	return 0;
 }
 
-static int describe(struct kpost_open *arg, const struct kpost_attr *attr)
+static int describe(struct kpost_open *arg, const struct kpost_attr *given, size_t size)
 {
-	if (attr) {
-		if (attr->message_max > UINT32_MAX)
-			return -EINVAL;
-		arg->mode = attr->mode;
-		arg->messages = attr->messages;
-		arg->bytes = attr->bytes;
-		arg->message_max = (uint32_t)attr->message_max;
+	struct kpost_attr attr = { .mode = 0 };
+	int ret;
+
+	if (given) {
+		ret = kpost_struct_get(&attr, sizeof(attr), given, size);
+		if (ret)
+			return ret;
 	}
-	if (!arg->mode && (arg->flags & (KPOST_OPEN_CREATE | KPOST_OPEN_ANONYMOUS)))
+	if (attr.message_max > UINT32_MAX)
+		return -EINVAL;
+	arg->mode = attr.mode;
+	arg->messages = attr.messages;
+	arg->bytes = attr.bytes;
+	arg->message_max = (uint32_t)attr.message_max;
+	/* Where nothing can be made, the kernel says what it thinks of a mode. */
+	if (!(arg->flags & (KPOST_OPEN_CREATE | KPOST_OPEN_ANONYMOUS)))
+		return 0;
+	if (!arg->mode)
 		arg->mode = DEFAULT_MODE;
+	else if (arg->mode == KPOST_MODE_NONE)
+		arg->mode = 0;
 	return 0;
 }
 
-KPOST_EXPORT int kpost_open_at(int device, const char *name, unsigned int rights,
-			       unsigned int flags, const struct kpost_attr *attr, uint64_t deadline)
+static void undo_device(void *data)
+{
+	kpost_close(*(int *)data);
+}
+
+KPOST_EXPORT int kpost_open_at_sized(int device, const char *name, unsigned int rights,
+				     unsigned int flags, const struct kpost_attr *attr,
+				     uint64_t deadline, size_t size)
 {
 	struct kpost_open arg = {
 		.flags = flags,
@@ -55,26 +73,31 @@ KPOST_EXPORT int kpost_open_at(int device, const char *name, unsigned int rights
 		if (ret)
 			return ret;
 	}
-	ret = describe(&arg, attr);
+	ret = describe(&arg, attr, size);
 	if (ret)
 		return ret;
-	return kpost_operation(device, KPOST_IOC_OPEN, &arg);
+	/* Nobody could close an endpoint that is opened as its thread is cancelled. */
+	if (!(flags & KPOST_OPEN_WAIT))
+		return kpost_operation(device, KPOST_IOC_OPEN, &arg);
+	return kpost_wait(device, KPOST_IOC_OPEN, &arg, 0, kpost_undo_nothing, NULL);
 }
 
-KPOST_EXPORT int kpost_open(const char *name, unsigned int rights, unsigned int flags,
-			    const struct kpost_attr *attr, uint64_t deadline)
+KPOST_EXPORT int kpost_open_sized(const char *name, unsigned int rights, unsigned int flags,
+				  const struct kpost_attr *attr, uint64_t deadline, size_t size)
 {
 	int device = kpost_device();
 	int ret;
 
 	if (device < 0)
 		return device;
-	ret = kpost_open_at(device, name, rights, flags, attr, deadline);
-	kpost_close(device);
+	pthread_cleanup_push(undo_device, &device);
+	ret = kpost_open_at_sized(device, name, rights, flags, attr, deadline, size);
+	pthread_cleanup_pop(1);
 	return ret;
 }
 
-KPOST_EXPORT int kpost_pair(int fds[2], unsigned int flags, const struct kpost_attr *attr)
+KPOST_EXPORT int kpost_pair_sized(int fds[2], unsigned int flags, const struct kpost_attr *attr,
+				  size_t size)
 {
 	struct kpost_open arg = {
 		.flags = flags | KPOST_OPEN_ANONYMOUS | KPOST_OPEN_PAIR,
@@ -82,7 +105,7 @@ KPOST_EXPORT int kpost_pair(int fds[2], unsigned int flags, const struct kpost_a
 	};
 	int device, ret;
 
-	ret = describe(&arg, attr);
+	ret = describe(&arg, attr, size);
 	if (ret)
 		return ret;
 	device = kpost_device();
@@ -120,53 +143,79 @@ KPOST_EXPORT int kpost_unlink(const char *name)
 	return ret;
 }
 
-KPOST_EXPORT int kpost_stat(int fd, struct kpost_stat *st)
+KPOST_EXPORT int kpost_stat_sized(int fd, struct kpost_stat *st, size_t size)
 {
-	return kpost_operation(fd, KPOST_IOC_STAT, st);
+	if (size > KPOST_SIZE_MAX)
+		return -EINVAL;
+	return kpost_operation(fd, kpost_number(KPOST_IOC_STAT, size), st);
 }
 
-KPOST_EXPORT int kpost_setattr(int fd, const struct kpost_setattr *attr)
+KPOST_EXPORT int kpost_setattr_sized(int fd, const struct kpost_setattr *attr, size_t size)
 {
-	return kpost_operation(fd, KPOST_IOC_SETATTR, (void *)(uintptr_t)attr);
+	if (size > KPOST_SIZE_MAX)
+		return -EINVAL;
+	return kpost_operation(fd, kpost_number(KPOST_IOC_SETATTR, size), (void *)(uintptr_t)attr);
 }
 
-KPOST_EXPORT int kpost_list_at(int device, int (*each)(const struct kpost_stat *st, void *arg),
-			       void *arg)
+/* Go through what entries has room for, a step at a time. */
+static int list_all(int device, char *entries, size_t size,
+		    int (*each)(const struct kpost_stat *st, void *arg), void *arg)
 {
 	struct kpost_list list = {
+		.buf = kpost_address(entries),
 		.count = LIST_STEP,
-		.entry_size = sizeof(struct kpost_stat),
+		.entry_size = (uint32_t)size,
 	};
-	struct kpost_stat *entries;
+	const struct kpost_stat *entry = NULL;
 	int count, i, ret = 0;
 
-	entries = malloc(LIST_STEP * sizeof(*entries));
-	if (!entries)
-		return -ENOMEM;
-	list.buf = kpost_address(entries);
 	do {
 		count = kpost_operation(device, KPOST_IOC_LIST, &list);
-		if (count < 0) {
-			ret = count;
-			break;
+		if (count < 0)
+			return count;
+		for (i = 0; i < count && !ret; i++) {
+			entry = (const void *)(entries + (size_t)i * size);
+			ret = each(entry, arg);
 		}
-		for (i = 0; i < count && !ret; i++)
-			ret = each(&entries[i], arg);
-		if (count > 0)
-			memcpy(list.after, entries[count - 1].name, sizeof(list.after));
+		if (entry)
+			memcpy(list.after, entry->name, sizeof(list.after));
 	} while (!ret && count == LIST_STEP);
-	free(entries);
 	return ret;
 }
 
-KPOST_EXPORT int kpost_list(int (*each)(const struct kpost_stat *st, void *arg), void *arg)
+KPOST_EXPORT int kpost_list_at_sized(int device,
+				     int (*each)(const struct kpost_stat *st, void *arg), void *arg,
+				     size_t size)
+{
+	int saved = errno;
+	char *entries;
+	int ret;
+
+	/* The name of the last one is where the next step begins. */
+	if (size > KPOST_SIZE_MAX || size < offsetof(struct kpost_stat, name) + KPOST_NAME_MAX + 1)
+		return -EINVAL;
+	entries = malloc(LIST_STEP * size);
+	if (!entries) {
+		errno = saved;
+		return -ENOMEM;
+	}
+	/* What is called may be cancelled. */
+	pthread_cleanup_push(free, entries);
+	ret = list_all(device, entries, size, each, arg);
+	pthread_cleanup_pop(1);
+	return ret;
+}
+
+KPOST_EXPORT int kpost_list_sized(int (*each)(const struct kpost_stat *st, void *arg), void *arg,
+				  size_t size)
 {
 	int device = kpost_device();
 	int ret;
 
 	if (device < 0)
 		return device;
-	ret = kpost_list_at(device, each, arg);
-	kpost_close(device);
+	pthread_cleanup_push(undo_device, &device);
+	ret = kpost_list_at_sized(device, each, arg, size);
+	pthread_cleanup_pop(1);
 	return ret;
 }

@@ -2,20 +2,37 @@
 /* Messages: sending and receiving them. */
 #include "internal.h"
 
-KPOST_EXPORT int kpost_send(int fd, const void *buf, size_t len, unsigned int priority,
-			    unsigned int flags, uint64_t deadline)
+_Static_assert(offsetof(struct kpost_message, size) == 0, "told alone with -EMSGSIZE");
+
+static void undo_pieces(void *data)
+{
+	kpost_pieces_put(data);
+}
+
+KPOST_EXPORT int kpost_send_sequence(int fd, const void *buf, size_t len, unsigned int priority,
+				     unsigned int flags, uint64_t deadline, uint64_t *sequence)
 {
 	struct kpost_send arg = {
-		.flags = flags,
+		.flags = flags | (sequence ? KPOST_WANT_SEQUENCE : 0),
 		.priority = priority,
 		.deadline = deadline,
 		.buf = kpost_address(buf),
 		.len = len,
 	};
+	int ret;
 
 	if (flags & KPOST_SHAPE_FLAGS)
 		return -EINVAL;
-	return kpost_operation(fd, KPOST_IOC_SEND, &arg);
+	ret = kpost_wait(fd, KPOST_IOC_SEND, &arg, flags, kpost_undo_nothing, NULL);
+	if (!ret && sequence)
+		*sequence = arg.sequence;
+	return ret;
+}
+
+KPOST_EXPORT int kpost_send(int fd, const void *buf, size_t len, unsigned int priority,
+			    unsigned int flags, uint64_t deadline)
+{
+	return kpost_send_sequence(fd, buf, len, priority, flags, deadline, NULL);
 }
 
 KPOST_EXPORT int kpost_sendv(int fd, const struct iovec *iov, int iovcnt, unsigned int priority,
@@ -36,57 +53,83 @@ KPOST_EXPORT int kpost_sendv(int fd, const struct iovec *iov, int iovcnt, unsign
 		return ret;
 	arg.buf = pieces.address;
 	arg.len = pieces.count;
-	ret = kpost_operation(fd, KPOST_IOC_SEND, &arg);
+	ret = kpost_wait(fd, KPOST_IOC_SEND, &arg, flags, undo_pieces, &pieces);
 	kpost_pieces_put(&pieces);
 	return ret;
 }
 
-void kpost_message_set(struct kpost_message *message, const struct kpost_recv *arg, ssize_t ret)
+void kpost_receipt_undo(void *data)
 {
-	if (!message)
-		return;
-	if (ret >= 0) {
-		message->size = arg->size;
-		message->sequence = arg->sequence;
-		message->token = arg->token;
-		message->reply_max = arg->reply_max;
-		message->flags = arg->message_flags;
-		message->priority = arg->priority;
-		message->pid = (pid_t)arg->pid;
-		message->uid = arg->uid;
-		message->gid = arg->gid;
-	} else if (ret == -EMSGSIZE) {
-		message->size = arg->size;
-	}
+	struct kpost_receipt *receipt = data;
+
+	/*
+	 * It came as the thread was cancelled, so nobody has its token, and its caller would
+	 * wait for nothing.
+	 */
+	if (receipt->arg.token)
+		kpost_drop(receipt->fd, receipt->arg.token);
+	if (receipt->pieces)
+		kpost_pieces_put(receipt->pieces);
 }
 
-KPOST_EXPORT ssize_t kpost_recv(int fd, void *buf, size_t len, struct kpost_message *message,
-				unsigned int flags, uint64_t deadline)
+void kpost_receipt_tell(const struct kpost_receipt *receipt, ssize_t ret,
+			struct kpost_message *message, size_t size)
 {
-	struct kpost_recv arg = {
-		.flags = flags,
-		.deadline = deadline,
-		.buf = kpost_address(buf),
-		.len = len,
+	const struct kpost_recv *arg = &receipt->arg;
+	const struct kpost_message known = {
+		.size = arg->size,
+		.sequence = arg->sequence,
+		.token = arg->token,
+		.reply_max = arg->reply_max,
+		.flags = arg->message_flags,
+		.priority = arg->priority,
+		.pid = (pid_t)arg->pid,
+		.uid = arg->uid,
+		.gid = arg->gid,
+		.opener_uid = arg->opener_uid,
+		.opener_gid = arg->opener_gid,
+	};
+
+	if (ret >= 0)
+		kpost_struct_put(message, size, &known, sizeof(known));
+	else if (ret == -EMSGSIZE && message && size >= sizeof(known.size))
+		message->size = known.size;
+}
+
+KPOST_EXPORT ssize_t kpost_recv_sized(int fd, void *buf, size_t len, struct kpost_message *message,
+				      unsigned int flags, uint64_t deadline, size_t size)
+{
+	struct kpost_receipt receipt = {
+		.fd = fd,
+		.arg = {
+			.flags = flags,
+			.deadline = deadline,
+			.buf = kpost_address(buf),
+			.len = len,
+		},
 	};
 	ssize_t ret;
 
 	if (flags & KPOST_SHAPE_FLAGS)
 		return -EINVAL;
-	ret = kpost_operation(fd, KPOST_IOC_RECV, &arg);
-	kpost_message_set(message, &arg, ret);
+	ret = kpost_wait(fd, KPOST_IOC_RECV, &receipt.arg, flags, kpost_receipt_undo, &receipt);
+	kpost_receipt_tell(&receipt, ret, message, size);
 	return ret;
 }
 
-KPOST_EXPORT ssize_t kpost_recvv(int fd, const struct iovec *iov, int iovcnt,
-				 struct kpost_message *message, unsigned int flags,
-				 uint64_t deadline)
+KPOST_EXPORT ssize_t kpost_recvv_sized(int fd, const struct iovec *iov, int iovcnt,
+				       struct kpost_message *message, unsigned int flags,
+				       uint64_t deadline, size_t size)
 {
-	struct kpost_recv arg = {
-		.flags = flags | KPOST_IOVEC,
-		.deadline = deadline,
-	};
 	struct kpost_pieces pieces;
+	struct kpost_receipt receipt = {
+		.fd = fd,
+		.arg = {
+			.flags = flags | KPOST_IOVEC,
+			.deadline = deadline,
+		},
+		.pieces = &pieces,
+	};
 	ssize_t ret;
 
 	if (flags & KPOST_SHAPE_FLAGS)
@@ -94,10 +137,10 @@ KPOST_EXPORT ssize_t kpost_recvv(int fd, const struct iovec *iov, int iovcnt,
 	ret = kpost_pieces_get(&pieces, iov, iovcnt);
 	if (ret)
 		return ret;
-	arg.buf = pieces.address;
-	arg.len = pieces.count;
-	ret = kpost_operation(fd, KPOST_IOC_RECV, &arg);
+	receipt.arg.buf = pieces.address;
+	receipt.arg.len = pieces.count;
+	ret = kpost_wait(fd, KPOST_IOC_RECV, &receipt.arg, flags, kpost_receipt_undo, &receipt);
 	kpost_pieces_put(&pieces);
-	kpost_message_set(message, &arg, ret);
+	kpost_receipt_tell(&receipt, ret, message, size);
 	return ret;
 }

@@ -14,6 +14,7 @@ _Static_assert(sizeof(void *) != 8 ||
 int kpost_pieces_get(struct kpost_pieces *pieces, const struct iovec *iov, int iovcnt)
 {
 	struct kpost_iovec *list = pieces->few;
+	int saved = errno;
 	int i;
 
 	pieces->heap = NULL;
@@ -26,8 +27,10 @@ int kpost_pieces_get(struct kpost_pieces *pieces, const struct iovec *iov, int i
 	}
 	if ((size_t)iovcnt > sizeof(pieces->few) / sizeof(pieces->few[0])) {
 		list = calloc((size_t)iovcnt, sizeof(*list));
-		if (!list)
+		if (!list) {
+			errno = saved;
 			return -ENOMEM;
+		}
 		pieces->heap = list;
 	}
 	for (i = 0; i < iovcnt; i++) {

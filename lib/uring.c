@@ -11,12 +11,15 @@ static void prep(struct io_uring_sqe *sqe, int fd, unsigned int number, const vo
 {
 	const struct kpost_uring cmd = { .arg = kpost_address(arg) };
 
-	io_uring_prep_rw(IORING_OP_URING_CMD, sqe, fd, NULL, 0, 0);
+	/* What io_uring_get_sqe() clears, and what is left to prep, changes with liburing. */
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opcode = IORING_OP_URING_CMD;
+	sqe->fd = fd;
 	sqe->cmd_op = number;
 	memcpy(sqe->cmd, &cmd, sizeof(cmd));
 }
 
-KPOST_EXPORT void kpost_prep_send(struct io_uring_sqe *sqe, int fd, const struct kpost_send *arg)
+KPOST_EXPORT void kpost_prep_send(struct io_uring_sqe *sqe, int fd, struct kpost_send *arg)
 {
 	prep(sqe, fd, KPOST_IOC_SEND, arg);
 }
@@ -26,7 +29,7 @@ KPOST_EXPORT void kpost_prep_recv(struct io_uring_sqe *sqe, int fd, struct kpost
 	prep(sqe, fd, KPOST_IOC_RECV, arg);
 }
 
-KPOST_EXPORT void kpost_prep_call(struct io_uring_sqe *sqe, int fd, const struct kpost_call *arg)
+KPOST_EXPORT void kpost_prep_call(struct io_uring_sqe *sqe, int fd, struct kpost_call *arg)
 {
 	prep(sqe, fd, KPOST_IOC_CALL, arg);
 }

@@ -8,7 +8,7 @@ int pipe_fds[2];
 unsigned int pipe_prepared;
 
 /* In place of the library's. */
-void kpost_prep_send(struct io_uring_sqe *sqe, int fd, const struct kpost_send *arg)
+void kpost_prep_send(struct io_uring_sqe *sqe, int fd, struct kpost_send *arg)
 {
 	const void *buf = (const void *)(uintptr_t)arg->buf;
 

@@ -10,10 +10,15 @@ header=$1 map=$2 library=$3 cc=$4
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# Prototypes of this header only; the preprocessor takes the comments out.
+# Prototypes of this header only; the preprocessor takes the comments out.  What the
+# header defines itself only calls others.
 $cc -E -I../uapi "$header" |
 	awk -v file="$header" '/^# [0-9]+ "/ { ours = index($3, "\"" file "\"") == 1; next } ours' |
-	tr '\n' ' ' | grep -o '\bkpost_[a-z_]* *(' | tr -d ' (' | sort -u >"$work/header"
+	tr '\n' ' ' >"$work/text"
+grep -o 'static inline [^(]*(' "$work/text" | grep -o 'kpost_[a-z_]* *(' | tr -d ' (' |
+	sort >"$work/inline"
+grep -o '\bkpost_[a-z_]* *(' "$work/text" | tr -d ' (' | sort -u |
+	comm -23 - "$work/inline" >"$work/header"
 grep -o '\bkpost_[a-z_]*;' "$map" | tr -d ';' | sort >"$work/map"
 nm -D --defined-only "$library" | sed -n 's/.* T \(kpost_[a-z_]*\)@@.*/\1/p' | sort >"$work/library"
 

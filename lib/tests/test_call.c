@@ -31,7 +31,7 @@ static void callv_passes_all(void **state)
 
 	(void)state;
 	standin_reset(3);
-	assert_int_equal(kpost_callv(ENDPOINT_FD, out, 1, in, 2, 12, 5), 3);
+	assert_int_equal(kpost_callv(ENDPOINT_FD, out, 1, in, 2, 12, 5, NULL), 3);
 	standin_expect(ENDPOINT_FD, KPOST_IOC_CALL);
 	assert_int_equal(asked->flags, KPOST_IOVEC | KPOST_REPLY_IOVEC);
 	assert_int_equal(asked->priority, 12);
@@ -39,9 +39,71 @@ static void callv_passes_all(void **state)
 	assert_int_equal(asked->len, 1);
 	assert_int_equal(asked->reply_len, 2);
 	standin_reset(0);
-	assert_int_equal(kpost_callv(ENDPOINT_FD, out, -1, in, 2, 0, 0), -EINVAL);
-	assert_int_equal(kpost_callv(ENDPOINT_FD, out, 1, in, KPOST_IOVEC_MAX + 1, 0, 0), -EINVAL);
+	assert_int_equal(kpost_callv(ENDPOINT_FD, out, -1, in, 2, 0, 0, NULL), -EINVAL);
+	assert_int_equal(kpost_callv(ENDPOINT_FD, out, 1, in, KPOST_IOVEC_MAX + 1, 0, 0, NULL),
+			 -EINVAL);
 	assert_int_equal(standin.ioctls, 0);
+}
+
+static void answer_call(void *arg)
+{
+	struct kpost_call *call = arg;
+
+	call->sequence = 1ull << 40;
+	call->message_flags = KPOST_MESSAGE_RECEIVED | KPOST_MESSAGE_MIXED_IDS;
+	call->pid = 1;
+	call->uid = 2;
+	call->gid = 3;
+	call->opener_uid = 4;
+	call->opener_gid = 5;
+}
+
+static void callv_tells_what_became_of_it(void **state)
+{
+	/* success, and an end that comes later than the receiver */
+	static const int ends[] = { 3, -ECONNRESET };
+	struct kpost_answer answer;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		memset(&answer, 0x5a, sizeof(answer));
+		standin_reset(ends[i]);
+		standin.answer = answer_call;
+		assert_int_equal(kpost_callv(ENDPOINT_FD, NULL, 0, NULL, 0, 0, 0, &answer),
+				 ends[i]);
+		standin_expect(ENDPOINT_FD, KPOST_IOC_CALL);
+		assert_int_equal(answer.sequence, 1ull << 40);
+		assert_int_equal(answer.flags, KPOST_MESSAGE_RECEIVED | KPOST_MESSAGE_MIXED_IDS);
+		assert_int_equal(answer.pid, 1);
+		assert_int_equal(answer.uid, 2);
+		assert_int_equal(answer.gid, 3);
+		assert_int_equal(answer.opener_uid, 4);
+		assert_int_equal(answer.opener_gid, 5);
+	}
+}
+
+static void refused_call_was_answered_by_nobody(void **state)
+{
+	static const int counts[] = { 0, -1 };
+	struct kpost_answer answer;
+	unsigned int i;
+
+	(void)state;
+	/* by the kernel, and by the library; least of all it was answered by root */
+	for (i = 0; i < 2; i++) {
+		memset(&answer, 0x5a, sizeof(answer));
+		standin_reset(-EINVAL);
+		assert_int_equal(kpost_callv(ENDPOINT_FD, NULL, 0, NULL, counts[i], 0, 0, &answer),
+				 -EINVAL);
+		assert_int_equal(answer.sequence, 0);
+		assert_int_equal(answer.flags, 0);
+		assert_int_equal(answer.pid, 0);
+		assert_int_equal(answer.uid, 65534);
+		assert_int_equal(answer.gid, 65534);
+		assert_int_equal(answer.opener_uid, 65534);
+		assert_int_equal(answer.opener_gid, 65534);
+	}
 }
 
 static void reply_passes_all(void **state)
@@ -162,6 +224,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(call_passes_all, standin_setup),
 		cmocka_unit_test_setup(callv_passes_all, standin_setup),
+		cmocka_unit_test_setup(callv_tells_what_became_of_it, standin_setup),
+		cmocka_unit_test_setup(refused_call_was_answered_by_nobody, standin_setup),
 		cmocka_unit_test_setup(reply_passes_all, standin_setup),
 		cmocka_unit_test_setup(drop_passes_nothing_else, standin_setup),
 		cmocka_unit_test_setup(reply_recv_passes_all, standin_setup),

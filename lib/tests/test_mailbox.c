@@ -49,6 +49,7 @@ static void open_leaves_no_bytes_behind_the_name(void **state)
 static void open_defaults(void **state)
 {
 	const struct kpost_attr attr = { .messages = 3 };
+	const struct kpost_attr none = { .mode = KPOST_MODE_NONE };
 
 	(void)state;
 	/* what exists is described by nothing */
@@ -61,7 +62,11 @@ static void open_defaults(void **state)
 	kpost_open_at(9, "a", KPOST_RIGHT_RECV, KPOST_OPEN_CREATE, &attr, 0);
 	assert_int_equal(asked_open()->mode, 0600);
 	assert_int_equal(asked_open()->messages, 3);
+	kpost_open_at(9, "a", KPOST_RIGHT_RECV, KPOST_OPEN_CREATE, &none, 0);
+	assert_int_equal(asked_open()->mode, 0);
 	/* and if the caller describes it all the same, the kernel says what it thinks */
+	kpost_open_at(9, "a", KPOST_RIGHT_RECV, 0, &none, 0);
+	assert_int_equal(asked_open()->mode, KPOST_MODE_NONE);
 	kpost_open_at(9, "a", KPOST_RIGHT_RECV, 0, &attr, 0);
 	assert_int_equal(asked_open()->messages, 3);
 }

@@ -23,6 +23,32 @@ static void send_passes_all(void **state)
 	assert_int_equal(asked->len, 5);
 }
 
+static void answer_send(void *arg)
+{
+	((struct kpost_send *)arg)->sequence = 1ull << 33;
+}
+
+static void send_tells_the_number(void **state)
+{
+	struct kpost_send *asked = (struct kpost_send *)standin.arg;
+	uint64_t sequence = 5;
+
+	(void)state;
+	standin.answer = answer_send;
+	assert_int_equal(
+		kpost_send_sequence(ENDPOINT_FD, payload, 5, 9, KPOST_SYNC, 1234, &sequence), 0);
+	standin_expect(ENDPOINT_FD, KPOST_IOC_SEND);
+	assert_int_equal(asked->flags, KPOST_SYNC | KPOST_WANT_SEQUENCE);
+	assert_int_equal(asked->priority, 9);
+	assert_int_equal(asked->deadline, 1234);
+	assert_int_equal(asked->len, 5);
+	assert_int_equal(sequence, 1ull << 33);
+	/* what was not sent has none */
+	standin_reset(-EPIPE);
+	assert_int_equal(kpost_send_sequence(ENDPOINT_FD, payload, 5, 0, 0, 0, &sequence), -EPIPE);
+	assert_int_equal(sequence, 1ull << 33);
+}
+
 static void sendv_passes_the_list(void **state)
 {
 	struct kpost_send *asked = (struct kpost_send *)standin.arg;
@@ -55,6 +81,7 @@ static void shape_is_not_the_callers(void **state)
 	(void)state;
 	assert_int_equal(kpost_send(ENDPOINT_FD, payload, 1, 0, KPOST_IOVEC, 0), -EINVAL);
 	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 1, 0, KPOST_IOVEC, 0), -EINVAL);
+	assert_int_equal(kpost_send(ENDPOINT_FD, payload, 1, 0, KPOST_WANT_SEQUENCE, 0), -EINVAL);
 	assert_int_equal(kpost_recv(ENDPOINT_FD, payload, 1, NULL, KPOST_IOVEC, 0), -EINVAL);
 	assert_int_equal(kpost_recvv(ENDPOINT_FD, pieces, 1, NULL, KPOST_REPLY_IOVEC, 0), -EINVAL);
 	assert_int_equal(standin.ioctls, 0);
@@ -95,6 +122,8 @@ static void answer_recv(void *arg)
 	recv->pid = 6;
 	recv->uid = 7;
 	recv->gid = 8;
+	recv->opener_uid = 9;
+	recv->opener_gid = 10;
 }
 
 static void expect_message(const struct kpost_message *message)
@@ -108,6 +137,8 @@ static void expect_message(const struct kpost_message *message)
 	assert_int_equal(message->pid, 6);
 	assert_int_equal(message->uid, 7);
 	assert_int_equal(message->gid, 8);
+	assert_int_equal(message->opener_uid, 9);
+	assert_int_equal(message->opener_gid, 10);
 }
 
 static void recv_passes_and_describes(void **state)
@@ -203,6 +234,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(send_passes_all, standin_setup),
+		cmocka_unit_test_setup(send_tells_the_number, standin_setup),
 		cmocka_unit_test_setup(sendv_passes_the_list, standin_setup),
 		cmocka_unit_test_setup(sendv_counts_at_their_limits, standin_setup),
 		cmocka_unit_test_setup(shape_is_not_the_callers, standin_setup),

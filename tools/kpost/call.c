@@ -97,7 +97,7 @@ int verb_call(int argc, char **argv)
 	if (!reply.iov_base)
 		fail(ENOMEM, NULL, "cannot make room for the reply");
 	ret = kpost_callv(fd, &request, 1, &reply, 1, options.priority,
-			  kpost_deadline(options.timeout));
+			  kpost_deadline(options.timeout), NULL);
 	if (ret < 0)
 		fail((int)ret, options.name, "call to mailbox '%s' failed", shown(options.name));
 	if (options.json) {

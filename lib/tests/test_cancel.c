@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+/* pthread_cancel() in each function of the library that waits. */
+#include "standin.h"
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static sem_t waits;
+static uint64_t token;
+static char payload[8];
+static const struct iovec pieces[1] = { { .iov_base = payload, .iov_len = 8 } };
+
+/* The operation of a thread that waits, in the kernel and not in the C library. */
+static void answer_never(void *arg)
+{
+	(void)arg;
+	sem_post(&waits);
+	for (;;)
+		syscall(SYS_ppoll, NULL, 0, NULL, NULL, 0);
+}
+
+static struct kpost_recv *recv_of(void *arg)
+{
+	if (_IOC_NR(standin.number) == _IOC_NR(KPOST_IOC_REPLY_RECV)) {
+		struct kpost_reply_recv *both = arg;
+
+		((struct kpost_reply *)(uintptr_t)both->reply)->token = 0;
+		return (struct kpost_recv *)(uintptr_t)both->recv;
+	}
+	return arg;
+}
+
+/* A call arrives, and the thread is cancelled before it can know. */
+static void answer_too_late(void *arg)
+{
+	if (standin.number == KPOST_IOC_REPLY)
+		return;
+	recv_of(arg)->token = 99;
+	answer_never(arg);
+}
+
+static void *do_send(void *arg)
+{
+	kpost_send(ENDPOINT_FD, payload, 1, 0, 0, 0);
+	return arg;
+}
+
+static void *do_sendv(void *arg)
+{
+	kpost_sendv(ENDPOINT_FD, pieces, 1, 0, 0, 0);
+	return arg;
+}
+
+static void *do_recv(void *arg)
+{
+	kpost_recv(ENDPOINT_FD, payload, 8, NULL, 0, 0);
+	return arg;
+}
+
+static void *do_recvv(void *arg)
+{
+	kpost_recvv(ENDPOINT_FD, pieces, 1, NULL, 0, 0);
+	return arg;
+}
+
+static void *do_call(void *arg)
+{
+	kpost_call(ENDPOINT_FD, payload, 1, NULL, 0, 0);
+	return arg;
+}
+
+static void *do_callv(void *arg)
+{
+	kpost_callv(ENDPOINT_FD, pieces, 1, pieces, 1, 0, 0, NULL);
+	return arg;
+}
+
+static void *do_reply_recv(void *arg)
+{
+	kpost_reply_recv(ENDPOINT_FD, &token, payload, 1, payload, 8, NULL, 0, 0);
+	return arg;
+}
+
+static void *do_open(void *arg)
+{
+	kpost_open("later", KPOST_RIGHT_SEND, KPOST_OPEN_WAIT, NULL, 0);
+	return arg;
+}
+
+static void expect_cancelled(pthread_t thread)
+{
+	struct timespec soon;
+	void *result;
+
+	clock_gettime(CLOCK_REALTIME, &soon);
+	soon.tv_sec += 10;
+	assert_int_equal(pthread_timedjoin_np(thread, &result, &soon), 0);
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+}
+
+static void cancel_in(void *(*function)(void *))
+{
+	pthread_t thread;
+
+	sem_init(&waits, 0, 0);
+	assert_int_equal(pthread_create(&thread, NULL, function, NULL), 0);
+	sem_wait(&waits);
+	assert_int_equal(pthread_cancel(thread), 0);
+	expect_cancelled(thread);
+}
+
+static void waiting_is_cancelled(void **state)
+{
+	static void *(*const functions[])(void *) = { do_send, do_sendv, do_recv,	do_recvv,
+						      do_call, do_callv, do_reply_recv, do_open };
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
+		standin_reset(0);
+		standin.answer = answer_never;
+		cancel_in(functions[i]);
+		assert_int_equal(standin.ioctls, 1);
+		assert_int_equal(standin.closed, standin.opened);
+	}
+}
+
+static void call_that_nobody_has_is_dropped(void **state)
+{
+	static void *(*const functions[])(void *) = { do_recv, do_recvv, do_reply_recv };
+	const struct kpost_reply *reply = (struct kpost_reply *)standin.arg;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		standin_reset(0);
+		standin.answer = answer_too_late;
+		token = 55;
+		cancel_in(functions[i]);
+		assert_int_equal(standin.ioctls, 2);
+		assert_int_equal(standin.number, KPOST_IOC_REPLY);
+		assert_int_equal(reply->flags, KPOST_DROP);
+		assert_int_equal(reply->token, 99);
+		/* and the reply that was sent need not be dropped by the caller */
+		assert_int_equal(token, functions[i] == do_reply_recv ? 0 : 55);
+	}
+}
+
+/* Cancelled already; the functions that do not wait must not care. */
+static void *do_not_wait(void *arg)
+{
+	struct kpost_stat st = { .flags = 0 };
+	int fds[2];
+
+	pthread_cancel(pthread_self());
+	kpost_open("now", KPOST_RIGHT_SEND, 0, NULL, 0);
+	kpost_pair(fds, 0, NULL);
+	kpost_unlink("now");
+	kpost_stat(ENDPOINT_FD, &st);
+	kpost_reply(ENDPOINT_FD, 5, NULL, 0);
+	*(int *)arg = 1;
+	kpost_recv(ENDPOINT_FD, payload, 8, NULL, KPOST_DONTWAIT, 0);
+	*(int *)arg = 2;
+	return NULL;
+}
+
+static void without_waiting_nothing_is_lost(void **state)
+{
+	pthread_t thread;
+	int came = 0;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, do_not_wait, &came), 0);
+	expect_cancelled(thread);
+	assert_int_equal(came, 1);
+	assert_int_equal(standin.ioctls, 5);
+	assert_int_equal(standin.opened, 3);
+	assert_int_equal(standin.closed, 3);
+}
+
+static void *do_with_cancellation_off(void *arg)
+{
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	pthread_cancel(pthread_self());
+	*(int *)arg = (int)kpost_recv(ENDPOINT_FD, payload, 8, NULL, 0, 0);
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+	pthread_testcancel();
+	return NULL;
+}
+
+static void thread_decides_whether_it_is_cancelled(void **state)
+{
+	pthread_t thread;
+	int result = 0;
+
+	(void)state;
+	standin_reset(4);
+	assert_int_equal(pthread_create(&thread, NULL, do_with_cancellation_off, &result), 0);
+	expect_cancelled(thread);
+	assert_int_equal(result, 4);
+}
+
+static void answer_one_entry(void *arg)
+{
+	memset((void *)(uintptr_t)((struct kpost_list *)arg)->buf, 0, sizeof(struct kpost_stat));
+	standin.ret = 1;
+}
+
+static int each_waits(const struct kpost_stat *st, void *arg)
+{
+	(void)st;
+	(void)arg;
+	sem_post(&waits);
+	return pause();
+}
+
+static void *do_list(void *arg)
+{
+	kpost_list(each_waits, NULL);
+	return arg;
+}
+
+static void list_is_cancelled_in_what_it_calls(void **state)
+{
+	(void)state;
+	standin.answer = answer_one_entry;
+	cancel_in(do_list);
+	standin_expect_device();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(waiting_is_cancelled, standin_setup),
+		cmocka_unit_test_setup(call_that_nobody_has_is_dropped, standin_setup),
+		cmocka_unit_test_setup(without_waiting_nothing_is_lost, standin_setup),
+		cmocka_unit_test_setup(thread_decides_whether_it_is_cancelled, standin_setup),
+		cmocka_unit_test_setup(list_is_cancelled_in_what_it_calls, standin_setup),
+	};
+
+	return cmocka_run_group_tests_name("cancel", tests, NULL, NULL);
+}
