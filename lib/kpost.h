@@ -521,7 +521,14 @@ void kpost_sqe_set_fixed_buffer(struct io_uring_sqe *sqe, unsigned int index);
  * event loop and calls kpost_sender_submit() or kpost_sender_reap() when it is
  * readable.
  *
- * A sender is for one process: it is not used after fork() in the child.
+ * Any thread may use a sender, also when the thread that queued or submitted a message
+ * has ended.  A signal handler may not.  kpost_sender_wait(), _flush() and _submit() are
+ * cancellation points, the others are none; a thread that is cancelled in one leaves the
+ * sender as it has to be for the others.
+ *
+ * A sender is for one process.  A child of fork() does nothing with it but
+ * kpost_sender_forget(); until it does, or executes a program, the child keeps the
+ * endpoint open, and receivers are not told when the parent ends.
  */
 struct kpost_sender;
 
@@ -529,11 +536,15 @@ struct kpost_sender;
  * kpost_sent_fn - told what became of a message
  * @arg: from struct kpost_sender_options
  * @cookie: from kpost_sender_queue()
- * @result: 0 or -errno; -ECANCELED if the sender was freed or stopped before
+ * @result: 0 or -errno; -ECANCELED only if the sender was freed or stopped before;
+ *	-EAGAIN also where io_uring gets no thread to wait in, see RLIMIT_NPROC
  *
- * Called from any of the functions below but _eventfd and _pending, one call at a
- * time.  It may queue and submit; _wait, _flush and _free of the same sender return
- * -EDEADLK in it.
+ * Called from _submit, _reap, _wait, _flush and _free, in the thread that called them,
+ * one call at a time and in the order of the messages.  No lock of the sender is held
+ * meanwhile, so it may take a lock under which threads queue; those that wait for the
+ * message, wait for it.  It may queue and submit; _wait, _flush and _free of the same
+ * sender return -EDEADLK in it.  It returns: it is not left by longjmp(), an exception or
+ * pthread_exit(), nor does it make the thread cancelable.
  */
 typedef void (*kpost_sent_fn)(void *arg, void *cookie, int result);
 
@@ -568,6 +579,11 @@ struct kpost_completion {
 	int result;
 };
 
+int kpost_sender_new_sized(struct kpost_sender **sender, int fd,
+			   const struct kpost_sender_options *options, size_t size);
+int kpost_sender_reap_sized(struct kpost_sender *sender, struct kpost_completion *out,
+			    unsigned int max, size_t size);
+
 /**
  * kpost_sender_new - make a sender
  * @sender: out; free it with kpost_sender_free()
@@ -576,11 +592,16 @@ struct kpost_completion {
  *	-EAGAIN.
  * @options: or NULL for defaults
  *
+ * A sender has three file descriptors, all close-on-exec.
+ *
  * Returns 0; or -EBADF, -EINVAL (options), -EMFILE, -ENFILE, -ENOMEM, or -ENOSYS or
  * -EPERM where io_uring is not to be had.
  */
-int kpost_sender_new(struct kpost_sender **sender, int fd,
-		     const struct kpost_sender_options *options);
+static inline int kpost_sender_new(struct kpost_sender **sender, int fd,
+				   const struct kpost_sender_options *options)
+{
+	return kpost_sender_new_sized(sender, fd, options, sizeof(*options));
+}
 
 /**
  * kpost_sender_queue - copy a message and queue it; never waits
@@ -595,7 +616,8 @@ int kpost_sender_new(struct kpost_sender **sender, int fd,
  * Returns 0; or with nothing queued -EAGAIN (depth messages are under way or not
  * collected: wait, collect, or do something else until the eventfd is readable),
  * -EMSGSIZE (longer than KPOST_PAYLOAD_MAX), -EFAULT (@buf is NULL), -ENOMEM,
- * -ECANCELED (stopped).
+ * -ECANCELED (stopped; the message that failed may have to be reported yet, which
+ * kpost_sender_submit() does).
  */
 int kpost_sender_queue(struct kpost_sender *sender, const void *buf, size_t len,
 		       unsigned int priority, uint64_t deadline, void *cookie);
@@ -604,7 +626,7 @@ int kpost_sender_queue(struct kpost_sender *sender, const void *buf, size_t len,
  * kpost_sender_submit - start all that is queued, batch by batch; never waits
  * @sender: a sender
  *
- * Also reports what is done to the callback.
+ * Also reports what is done to the callback, if no other thread is about it.
  *
  * Returns 0; or -errno of io_uring_submit(), with the messages still queued; or
  * -ECANCELED (stopped).
@@ -619,15 +641,23 @@ int kpost_sender_submit(struct kpost_sender *sender);
  *
  * Returns how many were stored.
  */
-int kpost_sender_reap(struct kpost_sender *sender, struct kpost_completion *out, unsigned int max);
+static inline int kpost_sender_reap(struct kpost_sender *sender, struct kpost_completion *out,
+				    unsigned int max)
+{
+	return kpost_sender_reap_sized(sender, out, max, sizeof(*out));
+}
 
 /**
  * kpost_sender_wait - submit, then wait until one more message is done
  * @sender: a sender
  * @deadline: when to give up
  *
+ * With a callback, a message is done when its callback has returned.  Any number of
+ * threads may wait.
+ *
  * Returns 0, at once if nothing is under way or something can be collected; or
- * -EINTR, -ETIMEDOUT, -EDEADLK (in the callback), or as kpost_sender_submit().
+ * -EINTR, -ETIMEDOUT, -EDEADLK (in the callback), -ECANCELED (another thread frees the
+ * sender), or as kpost_sender_submit().
  */
 int kpost_sender_wait(struct kpost_sender *sender, uint64_t deadline);
 
@@ -644,7 +674,9 @@ int kpost_sender_flush(struct kpost_sender *sender, uint64_t deadline);
  * kpost_sender_eventfd - readable when something is done; for poll() only
  * @sender: a sender
  *
- * The other functions reset it.  It may be readable with nothing done.
+ * The other functions reset it.  It may be readable with nothing done.  While a thread is
+ * in kpost_sender_wait() or kpost_sender_flush(), it may stay unreadable until that
+ * returns.
  *
  * Returns a file descriptor that belongs to the sender.
  */
@@ -654,13 +686,16 @@ int kpost_sender_eventfd(struct kpost_sender *sender);
  * kpost_sender_pending - how many messages are queued or in flight
  * @sender: a sender
  *
- * Returns their number, without those that only wait to be collected.
+ * Returns their number: those whose callback has not been called, or without a callback
+ * those that cannot be collected yet.
  */
 unsigned int kpost_sender_pending(const struct kpost_sender *sender);
 
 /**
  * kpost_sender_free - cancel what is under way and free the sender
- * @sender: a sender that no other thread uses, or NULL
+ * @sender: a sender, or NULL.  No thread begins to use it any more; those that are inside
+ *	one of its functions, or in the callback, are waited for, and waiting ends there
+ *	with -ECANCELED.
  *
  * Every message that was not done is reported to the callback: as sent if the
  * kernel was faster, else with -ECANCELED, and then it was not sent.  What was not
@@ -670,6 +705,16 @@ unsigned int kpost_sender_pending(const struct kpost_sender *sender);
  * -EDEADLK in the callback.
  */
 int kpost_sender_free(struct kpost_sender *sender);
+
+/**
+ * kpost_sender_forget - let go of a parent's sender, in a child of fork()
+ * @sender: a sender that the process got by fork(), or NULL; it is gone afterwards
+ *
+ * Closes the sender's file descriptors and frees its memory.  Sends, cancels and reports
+ * nothing, and takes no lock, so what the parent's threads were doing when it forked does
+ * not matter.  The parent's sender goes on.
+ */
+void kpost_sender_forget(struct kpost_sender *sender);
 
 #ifdef __cplusplus
 }

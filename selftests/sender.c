@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * libkpost's two levels of asynchronous sending, on a real kernel: helpers for
- * the caller's own ring, and the sender that owns one.
+ * libkpost on a real kernel: its two levels of asynchronous sending, which are helpers
+ * for the caller's own ring and the sender that owns one; and threads that are cancelled.
  */
 #include "kpost_test.h"
 
@@ -477,6 +477,141 @@ TEST_F(sender, threads_share_one)
 		EXPECT_EQ(3, count[i]);
 	}
 	EXPECT_EQ(300, seen.total);
+}
+
+/* thread by thread, as a program does that has one for each request */
+static long queue_one(void *arg)
+{
+	FIXTURE_DATA(sender) *self = arg;
+	int i = (int)kpost_sender_pending(self->sender);
+
+	return queue(self, i) ?: kpost_sender_submit(self->sender);
+}
+
+static long flush(void *arg)
+{
+	FIXTURE_DATA(sender) *self = arg;
+
+	return kpost_sender_flush(self->sender, kt_soon());
+}
+
+TEST_F(sender, threads_that_end_fail_no_message)
+{
+	struct kt_job job;
+
+	close(self->fd);
+	self->fd = kt_mailbox(1, 0, 0);
+	ASSERT_EQ(0, kt_post(self->fd, &(int){ 77 }, sizeof(int), 0));
+	ASSERT_EQ(0, sender_open(self, &seen, 128, 0));
+	for (int i = 0; i < 100; i++) {
+		kt_start_fn(&job, queue_one, self);
+		ASSERT_TRUE(kt_join(&job));
+		ASSERT_EQ(0, job.ret);
+	}
+	EXPECT_EQ(77, next_value(self->fd, true));
+	kt_start_fn(&job, flush, self);
+	for (int i = 0; i < 100; i++) {
+		ASSERT_EQ(i, next_value(self->fd, true));
+	}
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(0, job.ret);
+	EXPECT_EQ(100, seen.total);
+	for (int i = 0; i < 100; i++) {
+		EXPECT_EQ(0, seen.result[i]) TH_LOG("message %d", i);
+	}
+}
+
+/* what a child of fork() has of a sender keeps the endpoint open until it is forgotten */
+TEST_F(sender, forgotten_by_a_child_it_ends_with_its_parent)
+{
+	int *forgotten = kt_shared(sizeof(*forgotten));
+	pid_t parent;
+	int pair[2];
+	char buf[8];
+
+	ASSERT_EQ(0, kt_pair(pair, 2, 0));
+	parent = kt_fork();
+	if (parent == 0) {
+		close(self->fd);
+		self->fd = pair[1];
+		close(pair[0]);
+		if (sender_open(self, NULL, 8, 4) || queue(self, 5) ||
+		    kpost_sender_flush(self->sender, kt_soon()))
+			_exit(1);
+		if (fork() == 0) {
+			close(pair[1]);
+			kpost_sender_forget(self->sender);
+			__atomic_store_n(forgotten, 1, __ATOMIC_RELEASE);
+			/* it outlives its parent, but not for ever */
+			sleep(60);
+			_exit(0);
+		}
+		_exit(kt_until(__atomic_load_n(forgotten, __ATOMIC_ACQUIRE)) ? 0 : 2);
+	}
+	close(pair[1]);
+	EXPECT_EQ(0, kt_exit_status(parent));
+	EXPECT_EQ(4, kt_recv(pair[0], NULL, buf, sizeof(buf), 0, kt_soon()));
+	EXPECT_EQ(-EPIPE, kt_recv(pair[0], NULL, buf, sizeof(buf), 0, kt_soon()));
+	close(pair[0]);
+}
+
+/* ---- a thread that waits in the library is cancelled -------------------------------------- */
+
+static long wait_in_recv(void *arg)
+{
+	char buf[8];
+
+	return kpost_recv(*(int *)arg, buf, sizeof(buf), NULL, 0, 0);
+}
+
+static long wait_in_send(void *arg)
+{
+	return kpost_send(*(int *)arg, "late", 4, 0, 0, 0);
+}
+
+static long wait_in_call(void *arg)
+{
+	char buf[8];
+
+	return kpost_call(*(int *)arg, "ask", 3, buf, sizeof(buf), 0);
+}
+
+static bool cancel(struct kt_job *job)
+{
+	struct timespec until;
+	void *result;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += KT_SOON / 1000;
+	pthread_cancel(job->thread);
+	return !pthread_timedjoin_np(job->thread, &result, &until) && result == PTHREAD_CANCELED;
+}
+
+TEST_F(sender, cancelled_thread_leaves_nothing_in_the_mailbox)
+{
+	struct kt_job job;
+	char buf[8];
+
+	close(self->fd);
+	self->fd = kt_mailbox(1, 0, 0);
+	kt_start_fn(&job, wait_in_recv, &self->fd);
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_receivers == 1));
+	ASSERT_TRUE(cancel(&job));
+	EXPECT_EQ(0, kt_stat(self->fd).waiting_receivers);
+
+	/* its request is taken back */
+	kt_start_fn(&job, wait_in_call, &self->fd);
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).queued_messages == 1));
+	ASSERT_TRUE(cancel(&job));
+	EXPECT_EQ(0, kt_stat(self->fd).queued_messages);
+
+	ASSERT_EQ(0, kt_post(self->fd, "one", 3, 0));
+	kt_start_fn(&job, wait_in_send, &self->fd);
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_senders == 1));
+	ASSERT_TRUE(cancel(&job));
+	EXPECT_EQ(0, kt_stat(self->fd).waiting_senders);
+	EXPECT_EQ(3, kt_take(self->fd, NULL, buf, sizeof(buf)));
+	EXPECT_EQ(-EAGAIN, kt_take(self->fd, NULL, buf, sizeof(buf)));
 }
 
 TEST_HARNESS_MAIN

@@ -3,6 +3,9 @@
 
 #include <fcntl.h>
 #include <liburing.h>
+#include <signal.h>
+
+#include "../sender.h"
 
 int pipe_fds[2];
 unsigned int pipe_prepared;
@@ -22,6 +25,8 @@ int pipe_setup(void **state)
 {
 	(void)state;
 	pipe_prepared = 0;
+	/* a test that failed leaves its sender behind */
+	signal(SIGPIPE, SIG_IGN);
 	if (pipe2(pipe_fds, O_DIRECT | O_CLOEXEC))
 		return -1;
 	/* packets take a page each */
@@ -83,4 +88,25 @@ void pipe_expect(unsigned int from, unsigned int to)
 {
 	for (; from < to; from++)
 		assert_int_equal(pipe_take(), from);
+}
+
+bool sender_asleep(struct kpost_sender *sender)
+{
+	return __atomic_load_n(&sender->asleep, __ATOMIC_SEQ_CST);
+}
+
+unsigned int sender_followers(struct kpost_sender *sender)
+{
+	return __atomic_load_n(&sender->followers, __ATOMIC_SEQ_CST);
+}
+
+void pipe_cancel(struct kpost_sender *sender)
+{
+	struct io_uring_sync_cancel_reg all = {
+		.fd = -1,
+		.flags = IORING_ASYNC_CANCEL_ANY,
+		.timeout = { .tv_sec = 1 },
+	};
+
+	assert_return_code(io_uring_register_sync_cancel(&sender->ring, &all), 0);
 }

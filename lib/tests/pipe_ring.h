@@ -49,4 +49,21 @@ void pipe_expect(unsigned int from, unsigned int to);
 /* The number of the next message, or -1 if there is none now. */
 int pipe_take(void);
 
+/* Look until it is so, at most half a minute. */
+#define pipe_until(condition) \
+	do { \
+		unsigned int looks_ = 0; \
+		while (!(condition)) { \
+			assert_in_range(looks_++, 0, 30000); \
+			usleep(1000); \
+		} \
+	} while (0)
+
+/* Cancel what is in flight, as the kernel does to what a thread submitted when it exits. */
+void pipe_cancel(struct kpost_sender *sender);
+
+/* A look inside: whether a thread leads and waits for the event, and how many follow. */
+bool sender_asleep(struct kpost_sender *sender);
+unsigned int sender_followers(struct kpost_sender *sender);
+
 #endif /* PIPE_RING_H */

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 
 #define SECOND 1000
 
@@ -460,6 +461,84 @@ static void large_and_small_share_slots(void **state)
 	kpost_sender_free(sender);
 }
 
+/* "never changes errno", whatever is inside */
+#define untouched(call) \
+	do { \
+		errno = ENOTRECOVERABLE; \
+		(void)(call); \
+		assert_int_equal(errno, ENOTRECOVERABLE); \
+	} while (0)
+
+static void errno_is_left_alone(void **state)
+{
+	struct kpost_completion done[64];
+	struct kpost_sender *sender;
+	struct rlimit none, before;
+	unsigned int i;
+
+	(void)state;
+	kpost_sender_free(pipe_sender(0, 0, NULL, NULL));
+	untouched(kpost_sender_new(&sender, pipe_fds[1], NULL));
+	untouched(kpost_sender_reap(sender, done, 64));
+	untouched(kpost_sender_wait(sender, 0));
+	for (i = 0; i <= PIPE_ROOM; i++)
+		untouched(kpost_sender_queue(sender, &i, sizeof(i), 0, 0, NULL));
+	untouched(kpost_sender_submit(sender));
+	untouched(kpost_sender_reap(sender, done, 64));
+	untouched(kpost_sender_wait(sender, kpost_deadline(10)));
+	untouched(kpost_sender_flush(sender, kpost_deadline(10)));
+	untouched(kpost_sender_pending(sender));
+	untouched(kpost_sender_eventfd(sender));
+	untouched(kpost_sender_free(sender));
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 3;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	untouched(assert_int_equal(kpost_sender_new(&sender, pipe_fds[1], NULL), -EMFILE));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+static void structs_have_sizes(void **state)
+{
+	struct {
+		struct kpost_sender_options known;
+		unsigned char more[8];
+	} options = { .known = { .depth = 8, .batch = 8, .flags = 1u << 31 } };
+	struct {
+		struct kpost_completion known;
+		uint64_t more;
+	} done[4];
+	struct kpost_sender *sender = pipe_sender(0, 0, NULL, NULL);
+	unsigned int i;
+
+	(void)state;
+	kpost_sender_free(sender);
+	/* an older program's options end before the flags that are no good here */
+	assert_int_equal(kpost_sender_new_sized(&sender, pipe_fds[1], &options.known,
+						offsetof(struct kpost_sender_options, flags)),
+			 0);
+	kpost_sender_free(sender);
+	options.known.flags = 0;
+	assert_int_equal(
+		kpost_sender_new_sized(&sender, pipe_fds[1], &options.known, sizeof(options)), 0);
+	memset(done, 0x5a, sizeof(done));
+	for (i = 0; i < 3; i++)
+		pipe_queue(sender, i);
+	assert_int_equal(kpost_sender_flush(sender, 0), 0);
+	assert_int_equal(kpost_sender_reap_sized(sender, &done[0].known, 4, sizeof(done[0])), 3);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(done[i].known.cookie, i);
+		assert_int_equal(done[i].known.result, 0);
+		assert_int_equal(done[i].more, 0);
+	}
+	assert_int_equal(done[3].more, 0x5a5a5a5a5a5a5a5a);
+	kpost_sender_free(sender);
+	options.more[7] = 1;
+	assert_int_equal(kpost_sender_new_sized(&sender, pipe_fds[1], &options.known,
+						sizeof(options)),
+			 -E2BIG);
+}
+
 #define ring_test(f) cmocka_unit_test_setup_teardown(f, pipe_setup, pipe_teardown)
 
 int main(void)
@@ -483,6 +562,8 @@ int main(void)
 		ring_test(nothing_is_queued_while_freeing),
 		ring_test(endpoint_is_the_senders_own),
 		ring_test(large_and_small_share_slots),
+		ring_test(errno_is_left_alone),
+		ring_test(structs_have_sizes),
 	};
 
 	return cmocka_run_group_tests_name("sender", tests, NULL, NULL);

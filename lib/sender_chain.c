@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A sender's messages on their way through the ring.
+ *
+ * Requests that have to wait are done by workers of io_uring's, and requests
+ * that wait at the same time may pass each other.  So that messages keep their
+ * order, a batch is one chain of linked requests, of which the kernel starts each
+ * when the one before it has succeeded, and there is one chain at a time.  When a
+ * request fails, the kernel cancels the rest of its chain: none of it was sent, and
+ * it is started again once the chain is over.
+ */
+#include <stdlib.h>
+
+#include "sender.h"
+
+/* A slot keeps a buffer up to this size for its next message. */
+#define KEEP_BYTES 16384
+/*
+ * A message that is cancelled without our asking is tried again: the kernel does that
+ * to what a thread submitted when the thread exits, which it can do only once, and when
+ * the process is stopped.  If the same thread's are cancelled more often than this within
+ * a second, it means something else, such as that there can be no worker.
+ */
+#define TRIES_MAX 16
+#define TRIES_NS 1000000000u
+
+/* Threads are told apart by a number, as the C library's and the kernel's are used again. */
+static uint64_t thread_number(void)
+{
+	static uint64_t last;
+	static _Thread_local uint64_t number;
+
+	if (!number)
+		number = __atomic_add_fetch(&last, 1, __ATOMIC_RELAXED);
+	return number;
+}
+
+/* Give up a buffer that is too large to keep for nothing. */
+static void slot_release(struct kpost_slot *slot)
+{
+	void *buf = slot->buf;
+
+	if (slot->room <= KEEP_BYTES)
+		return;
+	slot->buf = NULL;
+	slot->room = 0;
+	/* In this order for a child that is forked meanwhile, see kpost_sender_forget(). */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	free(buf);
+}
+
+void kpost_sender_drain(struct kpost_sender *sender)
+{
+	struct io_uring_cqe *cqe;
+	struct kpost_slot *slot;
+
+	while (!io_uring_peek_cqe(&sender->ring, &cqe)) {
+		slot = io_uring_cqe_get_data(cqe);
+		slot->result = cqe->res < 0 ? cqe->res : 0;
+		/* Interrupted is cancelled: nothing was sent, and nobody meant it. */
+		if (slot->result == -EINTR)
+			slot->result = -ECANCELED;
+		slot->returned = true;
+		sender->in_flight--;
+		io_uring_cqe_seen(&sender->ring, cqe);
+	}
+}
+
+/* Whether a message that was cancelled without our asking has been so too often. */
+static bool tried_in_vain(const struct kpost_sender *sender, struct kpost_slot *slot)
+{
+	uint64_t now = kpost_deadline(0);
+
+	if (slot->tried_by != sender->submitter) {
+		slot->tried_by = sender->submitter;
+		return false;
+	}
+	if (!slot->tries || now - slot->tried > TRIES_NS) {
+		slot->tries = 0;
+		slot->tried = now;
+	}
+	return ++slot->tries >= TRIES_MAX;
+}
+
+/* Whether the oldest message is done; if not, it may be made to start again. */
+static bool finished(struct kpost_sender *sender, struct kpost_slot *slot)
+{
+	if (sender->done == sender->sent) {
+		/* It was never started, and is not going to be. */
+		if (!sender->stopping)
+			return false;
+		slot->result = -ECANCELED;
+		sender->sent++;
+		return true;
+	}
+	if (!slot->returned)
+		return false;
+	if (slot->result != -ECANCELED || sender->stopping)
+		return true;
+	/* The first that was cancelled; all of the chain that is behind it was too. */
+	if (sender->in_flight)
+		return false;
+	if (tried_in_vain(sender, slot)) {
+		slot->result = -EAGAIN;
+		return true;
+	}
+	sender->sent = sender->done;
+	return false;
+}
+
+/* Find what is done, in order; when stopping, what was never started as well. */
+static void settle(struct kpost_sender *sender)
+{
+	uint64_t before = sender->done;
+	struct kpost_slot *slot;
+
+	while (sender->done < sender->queued) {
+		slot = kpost_slot_of(sender, sender->done);
+		if (!finished(sender, slot))
+			break;
+		slot_release(slot);
+		sender->done++;
+		sender->cancelled += slot->result == -ECANCELED;
+		if (slot->result && sender->stop_on_error)
+			sender->stopping = true;
+	}
+	if (sender->done == before)
+		return;
+	if (!sender->callback)
+		sender->told = sender->done;
+	kpost_sender_announce(sender);
+}
+
+/* Tell the callback what is done.  Returns whether there was anything. */
+static bool report(struct kpost_sender *sender)
+{
+	uint64_t before = sender->told;
+	struct kpost_slot *slot;
+	void *cookie;
+	int result;
+
+	/* The thread that reports goes on with what comes meanwhile. */
+	if (!sender->callback || sender->reporting)
+		return false;
+	sender->reporting = true;
+	sender->reporter = pthread_self();
+	while (sender->taken < sender->done) {
+		slot = kpost_slot_of(sender, sender->taken);
+		cookie = slot->cookie;
+		result = slot->result;
+		/* The slot is free from here on, so that the callback can queue. */
+		sender->taken++;
+		pthread_mutex_unlock(&sender->lock);
+		sender->callback(sender->callback_arg, cookie, result);
+		pthread_mutex_lock(&sender->lock);
+		sender->told = sender->taken;
+		kpost_sender_announce(sender);
+	}
+	sender->reporting = false;
+	return sender->told != before;
+}
+
+bool kpost_sender_inside(const struct kpost_sender *sender)
+{
+	return sender->reporting && pthread_equal(sender->reporter, pthread_self());
+}
+
+void kpost_ring_rewind(struct io_uring *ring)
+{
+	struct io_uring_sq *sq = &ring->sq;
+	unsigned int head = io_uring_smp_load_acquire(sq->khead);
+
+	io_uring_smp_store_release(sq->ktail, head);
+	sq->sqe_head = head;
+	sq->sqe_tail = head;
+}
+
+/* Start the next batch as one chain, unless one is in flight. */
+static int start(struct kpost_sender *sender)
+{
+	unsigned int count = sender->batch, i;
+	uint64_t waiting = sender->queued - sender->sent;
+	struct io_uring_sqe *sqe;
+	struct kpost_slot *slot;
+	int taken;
+
+	if (sender->sent != sender->done || !waiting || sender->stopping)
+		return 0;
+	if (waiting < count) {
+		if (sender->sent >= sender->wanted)
+			return 0;
+		count = (unsigned int)waiting;
+	}
+	for (i = 0; i < count; i++) {
+		slot = kpost_slot_of(sender, sender->sent + i);
+		slot->returned = false;
+		sqe = io_uring_get_sqe(&sender->ring);
+		kpost_prep_send(sqe, 0, &slot->arg);
+		io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE | (i + 1 < count ? IOSQE_IO_LINK : 0));
+		io_uring_sqe_set_data(sqe, slot);
+	}
+	taken = io_uring_submit(&sender->ring);
+	if (taken < (int)count)
+		kpost_ring_rewind(&sender->ring);
+	if (taken < 0)
+		return taken;
+	sender->submitter = thread_number();
+	sender->sent += (unsigned int)taken;
+	sender->in_flight = (unsigned int)taken;
+	return 0;
+}
+
+int kpost_sender_advance(struct kpost_sender *sender)
+{
+	int ret;
+
+	do {
+		/* Cleared before the look, so that what comes after it is not missed. */
+		kpost_event_clear(sender);
+		sender->cleared = true;
+		kpost_sender_drain(sender);
+		settle(sender);
+		ret = start(sender);
+	} while (!ret && io_uring_cq_ready(&sender->ring));
+	/* Those that wait would do so for nothing. */
+	if (ret)
+		kpost_sender_announce(sender);
+	return ret;
+}
+
+int kpost_sender_run(struct kpost_sender *sender)
+{
+	int ret;
+
+	do {
+		ret = kpost_sender_advance(sender);
+	} while (report(sender));
+	return ret;
+}
