@@ -19,17 +19,20 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 'm':
 		options->attr.mode = parse_mode(state, arg);
+		if (!options->attr.mode)
+			options->attr.mode = KPOST_MODE_NONE;
 		options->mode_given = true;
 		break;
 	case KEY_MESSAGES:
 		options->attr.messages =
-			(unsigned int)parse_size(state, "messages", arg, UINT32_MAX);
+			(unsigned int)parse_positive(state, "messages", arg, MESSAGES_HARD_MAX);
 		break;
 	case KEY_BYTES:
-		options->attr.bytes = parse_size(state, "bytes", arg, INT64_MAX);
+		options->attr.bytes = parse_positive(state, "bytes", arg, BYTES_HARD_MAX);
 		break;
 	case KEY_MESSAGE_MAX:
-		options->attr.message_max = parse_size(state, "message-max", arg, UINT32_MAX);
+		options->attr.message_max =
+			parse_positive(state, "message-max", arg, KPOST_PAYLOAD_MAX);
 		break;
 	case KEY_EXCLUSIVE:
 		options->flags |= KPOST_OPEN_EXCL;
@@ -73,11 +76,8 @@ int verb_create(int argc, char **argv)
 
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
 	/* A mode that was typed is meant as it is, as with mkfifo(1). */
-	if (options.mode_given) {
+	if (options.mode_given)
 		umask(0);
-		if (!options.attr.mode)
-			fail_plain(STATUS_USAGE, "a mailbox of mode 000 could not be used");
-	}
 	close(mailbox_open(options.name, KPOST_RIGHT_ADMIN, options.flags, &options.attr, 0));
 	return STATUS_OK;
 }

@@ -17,23 +17,32 @@ int device_open(void)
 	return device;
 }
 
-/* What to say of a name that no mailbox can have. */
-static void check_name(const char *name)
+const char *name_fault(const char *name)
 {
+	static char too_long[64];
 	const char *c;
 
 	if (!*name)
-		fail_plain(STATUS_USAGE, "the name of a mailbox cannot be empty");
+		return "a name cannot be empty";
+	if (!strcmp(name, ".") || !strcmp(name, ".."))
+		return "a name is not '.' or '..'";
 	for (c = name; *c; c++) {
 		if (*c == '/' || (unsigned char)*c < 0x20 || *c == 0x7f)
-			fail_plain(STATUS_USAGE,
-				   "'%s' cannot be a mailbox: a name has no '/' and no "
-				   "control characters",
-				   shown(name));
+			return "a name has no '/' and no control characters";
 	}
-	if (c - name > KPOST_NAME_MAX)
-		fail_plain(STATUS_USAGE, "the name of a mailbox has at most %d bytes, not %zu",
-			   KPOST_NAME_MAX, (size_t)(c - name));
+	if (c - name <= KPOST_NAME_MAX)
+		return NULL;
+	snprintf(too_long, sizeof(too_long), "a name has at most %d bytes, not %zu", KPOST_NAME_MAX,
+		 (size_t)(c - name));
+	return too_long;
+}
+
+static void check_name(const char *name)
+{
+	const char *fault = name_fault(name);
+
+	if (fault)
+		fail_plain(STATUS_USAGE, "'%s' cannot be a mailbox: %s", shown(name), fault);
 }
 
 int mailbox_open(const char *name, unsigned int rights, unsigned int flags,
@@ -48,8 +57,8 @@ int mailbox_open(const char *name, unsigned int rights, unsigned int flags,
 	if (fd == -EINVAL && attr)
 		fail_plain(STATUS_USAGE,
 			   "cannot make mailbox '%s': these sizes do not go together; a message "
-			   "must fit in --bytes, and none can be longer than %s",
-			   shown(name), human_size(KPOST_PAYLOAD_MAX));
+			   "as long as --message-max must fit in --bytes",
+			   shown(name));
 	if (fd < 0)
 		fail(fd, name, "cannot %s mailbox '%s'",
 		     flags & KPOST_OPEN_CREATE ? "make" : "open", shown(name));

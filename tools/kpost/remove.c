@@ -37,10 +37,17 @@ int verb_remove(int argc, char **argv)
 {
 	struct options options = { 0 };
 	int device, i, ret, status = STATUS_OK;
+	const char *fault;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
 	device = device_open();
 	for (i = 0; i < options.count; i++) {
+		fault = name_fault(options.names[i]);
+		if (fault) {
+			warn_plain("'%s' cannot be a mailbox: %s", shown(options.names[i]), fault);
+			status = STATUS_USAGE;
+			continue;
+		}
 		ret = kpost_unlink_at(device, options.names[i]);
 		if (ret == -ENOENT) {
 			warn_plain("cannot remove mailbox '%s': no such mailbox",

@@ -32,9 +32,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'j':
-		options->jobs = (unsigned int)parse_size(state, "jobs", arg, JOBS_MAX);
-		if (!options->jobs)
-			argp_error(state, "--jobs is at least 1");
+		options->jobs = (unsigned int)parse_positive(state, "jobs", arg, JOBS_MAX);
 		break;
 	case ARGP_KEY_ARG:
 		if (options->name) {

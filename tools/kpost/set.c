@@ -64,11 +64,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		parse_owner(state, attr, arg);
 		break;
 	case KEY_MESSAGES:
-		attr->messages = (uint32_t)parse_size(state, "messages", arg, UINT32_MAX);
+		attr->messages =
+			(uint32_t)parse_positive(state, "messages", arg, MESSAGES_HARD_MAX);
 		attr->valid |= KPOST_SET_MESSAGES;
 		break;
 	case KEY_BYTES:
-		attr->bytes = parse_size(state, "bytes", arg, INT64_MAX);
+		attr->bytes = parse_positive(state, "bytes", arg, BYTES_HARD_MAX);
 		attr->valid |= KPOST_SET_BYTES;
 		break;
 	case ARGP_KEY_ARG:
@@ -107,17 +108,22 @@ static const struct argp argp = {
 int verb_set(int argc, char **argv)
 {
 	struct options options = { 0 };
+	struct kpost_stat st;
 	int fd, ret;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
 	fd = mailbox_open(options.name, KPOST_RIGHT_ADMIN, 0, NULL, 0);
 	ret = kpost_setattr(fd, &options.attr);
+	if (ret == -EINVAL && (options.attr.valid & KPOST_SET_BYTES) && !kpost_stat(fd, &st) &&
+	    options.attr.bytes < st.message_max)
+		fail_plain(STATUS_USAGE,
+			   "cannot change mailbox '%s': --bytes must be at least %u, the longest "
+			   "message that it takes",
+			   shown(options.name), st.message_max);
 	if (ret == -EINVAL)
 		fail_plain(STATUS_USAGE,
-			   "cannot change mailbox '%s': a capacity is not 0, --bytes is no less "
-			   "than the longest message ('kpost stat %s'), and an owner is one "
-			   "that exists in this user namespace",
-			   shown(options.name), shown(options.name));
+			   "cannot change mailbox '%s': this user namespace has no such owner",
+			   shown(options.name));
 	if (ret)
 		fail(ret, options.name, "cannot change mailbox '%s'", shown(options.name));
 	return STATUS_OK;

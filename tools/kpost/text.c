@@ -90,6 +90,17 @@ const char *human_size(uint64_t bytes)
 	return text;
 }
 
+/* " (1 GiB)" for what is easier to read so. */
+static const char *in_units(uint64_t max)
+{
+	static char text[40];
+
+	*text = 0;
+	if (max >= 1 << 20 && !(max & (max - 1)))
+		snprintf(text, sizeof(text), " (%s)", human_size(max));
+	return text;
+}
+
 uint64_t parse_size(struct argp_state *state, const char *option, const char *arg, uint64_t max)
 {
 	unsigned long long value;
@@ -110,8 +121,18 @@ uint64_t parse_size(struct argp_state *state, const char *option, const char *ar
 		argp_error(state, "--%s wants a number, K, M or G for 1024s after it, not '%s'",
 			   option, shown(arg));
 	if (value > max >> shift)
-		argp_error(state, "--%s can be at most %llu", option, (unsigned long long)max);
+		argp_error(state, "--%s can be at most %llu%s", option, (unsigned long long)max,
+			   in_units(max));
 	return (uint64_t)value << shift;
+}
+
+uint64_t parse_positive(struct argp_state *state, const char *option, const char *arg, uint64_t max)
+{
+	uint64_t value = parse_size(state, option, arg, max);
+
+	if (!value)
+		argp_error(state, "--%s is at least 1", option);
+	return value;
 }
 
 unsigned int parse_mode(struct argp_state *state, const char *arg)

@@ -67,10 +67,16 @@ int device_open(void);
 /* An endpoint, or the end. */
 int mailbox_open(const char *name, unsigned int rights, unsigned int flags,
 		 const struct kpost_attr *attr, uint64_t deadline);
+/* Why no mailbox can be called so, or NULL. */
+const char *name_fault(const char *name);
 /* Look at a mailbox without opening it; 0 or -errno. */
 int mailbox_find(const char *name, struct kpost_stat *st);
 
 /* ---- text.c: what people type and read ---------------------------------- */
+
+/* What no mailbox can be made to hold, whoever asks. */
+#define MESSAGES_HARD_MAX 1048576
+#define BYTES_HARD_MAX (1u << 30)
 
 /* A name as a terminal can show it: whatever could steer it is escaped. */
 const char *shown(const char *name); /* valid until the fourth next call */
@@ -81,6 +87,8 @@ unsigned int utf8_length(const unsigned char *bytes, size_t len, uint32_t *code)
 const char *human_size(uint64_t bytes); /* valid until the eighth next call */
 /* Arguments of options; a bad one is a usage error. */
 uint64_t parse_size(struct argp_state *state, const char *option, const char *arg, uint64_t max);
+uint64_t parse_positive(struct argp_state *state, const char *option, const char *arg,
+			uint64_t max);
 unsigned int parse_mode(struct argp_state *state, const char *arg);
 int64_t parse_timeout(struct argp_state *state, const char *arg); /* milliseconds */
 
