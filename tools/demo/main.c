@@ -261,5 +261,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	puts("Every line arrived exactly once, and each worker got its lines in order.");
+	if (fflush(stdout) || ferror(stdout))
+		die("cannot write the output: %s", strerror(errno));
 	return 0;
 }

@@ -49,7 +49,7 @@ static const struct reason *find(int error)
 static void print_what(const char *format, va_list args)
 {
 	/* Whatever waits to be printed belongs before the complaint. */
-	fflush(stdout);
+	output_flush();
 	fputs("kpost: ", stderr);
 	vfprintf(stderr, format, args);
 }
@@ -105,6 +105,14 @@ void fail_plain(int status, const char *format, ...)
 	va_end(args);
 	fputc('\n', stderr);
 	exit(status);
+}
+
+void fail_ended(const char *name)
+{
+	fail_plain(STATUS_GONE,
+		   "mailbox '%s' has come to its end: it was removed and is empty, and nobody can "
+		   "send to it any more",
+		   shown(name));
 }
 
 void warn_plain(const char *format, ...)

@@ -51,24 +51,30 @@ static void print_json(const struct kpost_info *info)
 	json_end_line();
 }
 
+static const char *uring(uint64_t features)
+{
+	if (!(features & KPOST_FEATURE_URING))
+		return "no";
+	if (!(features & KPOST_FEATURE_URING_FIXED))
+		return "yes, without registered buffers";
+	return "yes, also with registered buffers";
+}
+
 static void print_text(const struct kpost_info *info)
 {
-	printf("interface         version %u\n", info->abi_version);
-	printf("io_uring          %s\n",
-	       !(info->features & KPOST_FEATURE_URING)	     ? "no" :
-	       !(info->features & KPOST_FEATURE_URING_FIXED) ? "yes, without registered buffers" :
-							       "yes, also with registered buffers");
-	printf("name              at most %u bytes\n", info->name_max);
-	printf("message           at most %s, priorities 0 to %u\n", human_size(info->payload_max),
-	       info->priority_max);
-	printf("a new mailbox     %u messages, %s\n", info->default_messages,
-	       human_size(info->default_bytes));
-	printf("... at most       %u messages, %s\n", info->max_messages,
-	       human_size(info->max_bytes));
-	printf("one user          %u mailboxes, %s\n", info->user_mailboxes,
-	       human_size(info->user_bytes));
-	printf("all users         %u mailboxes, %s\n", info->office_mailboxes,
-	       human_size(info->office_bytes));
+	output_text("interface         version %u\n", info->abi_version);
+	output_text("io_uring          %s\n", uring(info->features));
+	output_text("name              at most %u bytes\n", info->name_max);
+	output_text("message           at most %s, priorities 0 to %u\n",
+		    human_size(info->payload_max), info->priority_max);
+	output_text("a new mailbox     %u messages, %s\n", info->default_messages,
+		    human_size(info->default_bytes));
+	output_text("... at most       %u messages, %s\n", info->max_messages,
+		    human_size(info->max_bytes));
+	output_text("one user          %u mailboxes, %s\n", info->user_mailboxes,
+		    human_size(info->user_bytes));
+	output_text("all users         %u mailboxes, %s\n", info->office_mailboxes,
+		    human_size(info->office_bytes));
 }
 
 int verb_info(int argc, char **argv)

@@ -8,9 +8,14 @@
 
 #define STEP 65536
 
-static const char *input_name(const struct input *input)
+static _Noreturn void cannot_read(const struct input *input, int error)
 {
-	return input->path ? shown(input->path) : "standard input";
+	const char *why = error == EBADF ? "it is closed, or not open for reading" :
+					   strerror(error);
+
+	if (input->path)
+		fail_plain(STATUS_FAILED, "cannot read '%s': %s", shown(input->path), why);
+	fail_plain(STATUS_FAILED, "cannot read standard input: %s", why);
 }
 
 void input_open(struct input *input, const char *path, size_t limit)
@@ -24,8 +29,7 @@ void input_open(struct input *input, const char *path, size_t limit)
 		input->path = path;
 		input->fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (input->fd < 0)
-			fail_plain(STATUS_FAILED, "cannot read '%s': %s", shown(path),
-				   strerror(errno));
+			cannot_read(input, errno);
 	}
 	if (!fstat(input->fd, &st) && S_ISREG(st.st_mode))
 		input->size = (uint64_t)st.st_size;
@@ -46,13 +50,14 @@ static void make_room(struct input *input)
 	input->room = input->room ? 2 * input->room : 2 * STEP;
 	grown = realloc(input->buf, input->room);
 	if (!grown)
-		fail(ENOMEM, NULL, "cannot read %s", input_name(input));
+		cannot_read(input, ENOMEM);
 	input->buf = grown;
 }
 
 static void fill(struct input *input)
 {
 	ssize_t ret;
+	int error;
 
 	make_room(input);
 	if (input->idle)
@@ -60,8 +65,12 @@ static void fill(struct input *input)
 	do {
 		ret = read(input->fd, input->buf + input->end, STEP);
 	} while (ret < 0 && errno == EINTR);
-	if (ret < 0)
-		fail_plain(STATUS_FAILED, "cannot read %s: %s", input_name(input), strerror(errno));
+	if (ret < 0) {
+		error = errno;
+		if (input->failed)
+			input->failed(input->arg);
+		cannot_read(input, error);
+	}
 	input->end += (size_t)ret;
 	input->ended = !ret;
 }

@@ -64,8 +64,8 @@ static void print_row(const struct kpost_stat *st)
 	snprintf(messages, sizeof(messages), "%u/%u", st->queued_messages, st->messages);
 	snprintf(bytes, sizeof(bytes), "%s/%s", human_size(st->queued_bytes),
 		 human_size(st->bytes));
-	printf("%04o %-10s %13s %17s %7u %9u %5u  %s\n", st->mode, owner(st->uid), messages, bytes,
-	       st->senders, st->receivers, st->open_calls, shown(st->name));
+	output_text("%04o %-10s %13s %17s %7u %9u %5u  %s\n", st->mode, owner(st->uid), messages,
+		    bytes, st->senders, st->receivers, st->open_calls, shown(st->name));
 }
 
 static int print_one(const struct kpost_stat *st, void *arg)
@@ -96,8 +96,8 @@ int verb_list(int argc, char **argv)
 	if (form == JSON)
 		json_open("[");
 	else if (form == TABLE)
-		printf("%-4s %-10s %13s %17s %7s %9s %5s  %s\n", "MODE", "OWNER", "MESSAGES",
-		       "BYTES", "SENDERS", "RECEIVERS", "CALLS", "NAME");
+		output_text("%-4s %-10s %13s %17s %7s %9s %5s  %s\n", "MODE", "OWNER", "MESSAGES",
+			    "BYTES", "SENDERS", "RECEIVERS", "CALLS", "NAME");
 	ret = kpost_list_at(device, print_one, &form);
 	if (ret)
 		fail(ret, NULL, "cannot list the mailboxes");

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The kpost command: which verbs there are, and what they end with. */
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "tool.h"
 
 #ifndef KPOST_VERSION /* the Makefile knows it */
@@ -49,6 +52,21 @@ static void help(FILE *to)
 	      to);
 }
 
+/*
+ * What was closed would become the number of a mailbox, and be read or written as
+ * standard input or output. Reading and writing fail as they would have.
+ */
+static void open_standard(void)
+{
+	static const int modes[] = { O_WRONLY, O_RDONLY, O_WRONLY };
+	int fd;
+
+	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", modes[fd]) != fd)
+			fail_plain(STATUS_FAILED, "cannot open /dev/null: %s", strerror(errno));
+	}
+}
+
 int main(int argc, char **argv)
 {
 	char title[32];
@@ -57,6 +75,8 @@ int main(int argc, char **argv)
 	argp_err_exit_status = STATUS_USAGE;
 	/* A complaint is written in one piece, whoever else writes to the terminal. */
 	setvbuf(stderr, NULL, _IOLBF, 4096);
+	open_standard();
+	output_begin();
 	if (argc < 2) {
 		help(stderr);
 		return STATUS_USAGE;
@@ -74,9 +94,7 @@ int main(int argc, char **argv)
 			continue;
 		snprintf(title, sizeof(title), "kpost %s", verbs[i].name);
 		argv[1] = title;
-		i = (unsigned int)verbs[i].run(argc - 1, argv + 1);
-		output_flush();
-		return (int)i;
+		return verbs[i].run(argc - 1, argv + 1);
 	}
 	fprintf(stderr, "kpost: there is no verb '%s'; 'kpost --help' lists them\n",
 		shown(argv[1]));

@@ -2,6 +2,7 @@
 /* kpost recv: take messages and print them. */
 #include <poll.h>
 #include <signal.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "tool.h"
@@ -16,7 +17,16 @@ struct options {
 	bool json;
 };
 
-static volatile sig_atomic_t caught;
+struct receiver {
+	const struct options *options;
+	int fd;
+	int signals; /* a signalfd */
+	int caught; /* the signal that came, or 0 */
+	bool reader_gone; /* of our output */
+	void *bytes;
+	size_t room;
+	struct progress progress;
+};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -75,23 +85,30 @@ static const struct argp argp = {
 	       "received too, but gets no reply: see 'kpost serve'.",
 };
 
-static void on_signal(int number)
-{
-	caught = number;
-}
-
 /* Signals only come while waiting, so that no message is taken and not printed. */
-static void signals_hold(sigset_t *open)
+static void signals_hold(struct receiver *receiver)
 {
-	struct sigaction action = { .sa_handler = on_signal };
 	sigset_t held;
 
 	sigemptyset(&held);
 	sigaddset(&held, SIGINT);
 	sigaddset(&held, SIGTERM);
-	sigprocmask(SIG_BLOCK, &held, open);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
+	sigprocmask(SIG_BLOCK, &held, NULL);
+	receiver->signals = signalfd(-1, &held, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (receiver->signals < 0)
+		fail_plain(STATUS_FAILED, "cannot take signals: %s", strerror(errno));
+}
+
+/* End as the signal would have ended us. */
+static void end_by(int number)
+{
+	sigset_t it;
+
+	sigemptyset(&it);
+	sigaddset(&it, number);
+	signal(number, SIG_DFL);
+	raise(number);
+	sigprocmask(SIG_UNBLOCK, &it, NULL);
 }
 
 static void print(const struct options *options, const struct kpost_message *message,
@@ -118,99 +135,130 @@ static void print(const struct options *options, const struct kpost_message *mes
 	json_end_line();
 }
 
-struct buffer {
-	void *bytes;
-	size_t room;
-};
-
-/* What is there now, or -EAGAIN; the buffer grows as messages need it. */
-static ssize_t take(int fd, struct buffer *buffer, struct kpost_message *message)
+/*
+ * Until there may be a message, and somebody to read it: -EINTR when told to stop,
+ * -ECANCELED when nobody reads the output any more, or -ETIMEDOUT.
+ */
+static int wait_for_one(struct receiver *receiver, uint64_t deadline)
 {
-	ssize_t ret;
-
-	for (;;) {
-		ret = kpost_recv(fd, buffer->bytes, buffer->room, message, KPOST_DONTWAIT, 0);
-		if (ret != -EMSGSIZE)
-			return ret;
-		free(buffer->bytes);
-		buffer->room = message->size;
-		buffer->bytes = malloc(buffer->room);
-		if (!buffer->bytes)
-			return -ENOMEM;
-	}
-}
-
-/* Until there may be a message; -ETIMEDOUT, or -EINTR when told to stop. */
-static int wait_for_one(int fd, uint64_t deadline, const sigset_t *open)
-{
-	struct pollfd poll = { .fd = fd, .events = POLLIN };
+	enum { MAILBOX, OUTPUT, SIGNALS, POLLED };
+	struct pollfd polled[POLLED] = {
+		[MAILBOX] = { .fd = receiver->fd, .events = POLLIN },
+		[OUTPUT] = { .fd = STDOUT_FILENO }, /* its end, which is always told */
+		[SIGNALS] = { .fd = receiver->signals, .events = POLLIN },
+	};
 	uint64_t now = kpost_deadline(0);
 	uint64_t left = deadline > now ? deadline - now : 0;
 	const struct timespec timeout = {
 		.tv_sec = (time_t)(left / 1000000000u),
 		.tv_nsec = (long)(left % 1000000000u),
 	};
+	struct signalfd_siginfo info;
 	int ret;
 
-	output_flush();
-	ret = ppoll(&poll, 1, deadline ? &timeout : NULL, open);
+	ret = ppoll(polled, POLLED, deadline ? &timeout : NULL, NULL);
 	if (ret < 0)
-		return -errno;
+		return errno == EINTR ? -EAGAIN : -errno;
+	if (polled[SIGNALS].revents &&
+	    read(receiver->signals, &info, sizeof(info)) == sizeof(info)) {
+		receiver->caught = (int)info.ssi_signo;
+		return -EINTR;
+	}
+	if (polled[OUTPUT].revents) {
+		receiver->reader_gone = true;
+		return -ECANCELED;
+	}
 	return ret ? 0 : -ETIMEDOUT;
 }
 
-static int follow(const struct options *options, int fd, const sigset_t *open)
+/* What is there now, or -EAGAIN; the buffer grows as messages need it. */
+static ssize_t take(struct receiver *receiver, struct kpost_message *message)
 {
-	struct buffer buffer = { .bytes = malloc(FIRST_ROOM), .room = FIRST_ROOM };
+	ssize_t ret;
+
+	for (;;) {
+		ret = kpost_recv(receiver->fd, receiver->bytes, receiver->room, message,
+				 KPOST_DONTWAIT, 0);
+		if (ret != -EMSGSIZE)
+			return ret;
+		free(receiver->bytes);
+		receiver->room = message->size;
+		receiver->bytes = malloc(receiver->room);
+		if (!receiver->bytes)
+			return -ENOMEM;
+	}
+}
+
+/* Each message is out before the next one is taken, so no more than one is ever lost. */
+static void deliver(struct receiver *receiver, const struct kpost_message *message, size_t len)
+{
+	print(receiver->options, message, receiver->bytes, len);
+	if (output_flush()) {
+		progress_end(&receiver->progress);
+		output_fail("message %llu of mailbox '%s', %llu bytes, had been taken and is lost",
+			    (unsigned long long)message->sequence, shown(receiver->options->name),
+			    (unsigned long long)message->size);
+	}
+	if (message->token)
+		kpost_drop(receiver->fd, message->token);
+}
+
+static int follow(struct receiver *receiver)
+{
+	const struct options *options = receiver->options;
 	uint64_t deadline = kpost_deadline(options->timeout);
 	struct kpost_message message = { 0 };
-	struct progress progress;
+	struct progress *progress = &receiver->progress;
 	uint64_t taken = 0;
 	ssize_t ret = 0;
 
-	progress_begin(&progress, "received", 0);
+	progress_begin(progress, "received", 0);
 	/* Where the messages are seen themselves, there is no need to count them. */
-	progress.shown = progress.shown && !isatty(STDOUT_FILENO);
+	progress->shown = progress->shown && !isatty(STDOUT_FILENO);
 	while (!options->count || taken < options->count) {
-		ret = take(fd, &buffer, &message);
-		if (ret == -EAGAIN) {
-			ret = wait_for_one(fd, deadline, open);
-			if (ret)
-				break;
+		ret = wait_for_one(receiver, deadline);
+		if (!ret)
+			ret = take(receiver, &message);
+		/* Another receiver may have been faster. */
+		if (ret == -EAGAIN)
 			continue;
-		}
 		if (ret < 0)
 			break;
-		print(options, &message, buffer.bytes, (size_t)ret);
-		if (message.token)
-			kpost_drop(fd, message.token);
-		progress_step(&progress, (size_t)ret);
+		deliver(receiver, &message, (size_t)ret);
+		progress_step(progress, (size_t)ret);
 		taken++;
 		if (options->timeout >= 0)
 			deadline = kpost_deadline(options->timeout);
 	}
-	progress_end(&progress);
-	output_flush();
-	free(buffer.bytes);
+	progress_end(progress);
 	return ret < 0 ? (int)ret : 0;
 }
 
 int verb_recv(int argc, char **argv)
 {
 	struct options options = { .count = 1, .timeout = -1 };
-	sigset_t open;
-	int fd, ret;
+	struct receiver receiver = { .options = &options, .room = FIRST_ROOM };
+	bool pipe_tells;
+	int ret;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
-	fd = mailbox_open(options.name, KPOST_RIGHT_RECV, 0, NULL, 0);
-	signals_hold(&open);
-	ret = follow(&options, fd, &open);
-	if (ret == -EINTR && caught) {
-		/* End as the signal would have ended us. */
-		signal(caught, SIG_DFL);
-		sigprocmask(SIG_SETMASK, &open, NULL);
-		raise(caught);
-	}
+	output_need();
+	receiver.fd = mailbox_open(options.name, KPOST_RIGHT_RECV, 0, NULL, 0);
+	receiver.bytes = malloc(receiver.room);
+	if (!receiver.bytes)
+		fail(ENOMEM, NULL, "cannot make room for a message");
+	signals_hold(&receiver);
+	/* What a write that fails loses is told of. */
+	pipe_tells = signal(SIGPIPE, SIG_IGN) == SIG_DFL;
+	ret = follow(&receiver);
+	if (receiver.caught)
+		end_by(receiver.caught);
+	if (receiver.reader_gone && pipe_tells)
+		end_by(SIGPIPE);
+	if (receiver.reader_gone)
+		fail_plain(STATUS_FAILED, "nobody reads the output any more");
+	if (ret == -EPIPE)
+		fail_ended(options.name);
 	if (ret)
 		fail(ret, options.name, "cannot receive from mailbox '%s'", shown(options.name));
 	return STATUS_OK;

@@ -154,6 +154,15 @@ static void idle(struct input *input, void *arg)
 	} while (!fds[0].revents);
 }
 
+/* What is before a failure is sent all the same. */
+static void settle(void *arg)
+{
+	struct transfer *transfer = arg;
+
+	while (transfer->sender && kpost_sender_pending(transfer->sender))
+		check_ring(transfer, kpost_sender_wait(transfer->sender, 0));
+}
+
 static void send_one(struct transfer *transfer, const char *bytes, size_t len)
 {
 	const struct options *options = transfer->options;
@@ -161,9 +170,7 @@ static void send_one(struct transfer *transfer, const char *bytes, size_t len)
 	int ret;
 
 	if (len > transfer->input.limit) {
-		/* What is before it is sent all the same. */
-		while (transfer->sender && kpost_sender_pending(transfer->sender))
-			check_ring(transfer, kpost_sender_wait(transfer->sender, 0));
+		settle(transfer);
 		transfer->failed = transfer->number;
 		report_failure(transfer, true);
 	}
@@ -176,6 +183,9 @@ static void send_one(struct transfer *transfer, const char *bytes, size_t len)
 		while ((ret = kpost_sender_queue(transfer->sender, bytes, len, options->priority,
 						 transfer->deadline, cookie)) == -EAGAIN)
 			check_ring(transfer, kpost_sender_wait(transfer->sender, 0));
+		/* One has failed, and nothing is sent behind it: be told of that one. */
+		if (ret == -ECANCELED)
+			kpost_sender_submit(transfer->sender);
 		check(transfer);
 		if (ret)
 			fail(ret, NULL, "cannot queue message %llu",
@@ -201,6 +211,7 @@ static void transfer_begin(struct transfer *transfer)
 		fail(ret, options->name, "cannot look at mailbox '%s'", shown(options->name));
 	input_open(&transfer->input, options->path, st.message_max);
 	transfer->input.idle = idle;
+	transfer->input.failed = settle;
 	transfer->input.arg = transfer;
 	transfer->deadline = kpost_deadline(options->timeout);
 	if (options->sync || options->whole)
@@ -229,8 +240,7 @@ int verb_send(int argc, char **argv)
 			send_one(&transfer, bytes, len);
 	}
 	if (transfer.sender) {
-		while (kpost_sender_pending(transfer.sender))
-			check_ring(&transfer, kpost_sender_wait(transfer.sender, 0));
+		settle(&transfer);
 		check(&transfer);
 		kpost_sender_free(transfer.sender);
 	}

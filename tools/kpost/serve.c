@@ -21,6 +21,7 @@ struct server {
 	int signals; /* a signalfd */
 	sigset_t before; /* the mask to give to commands */
 	bool stopping;
+	bool ended; /* nobody can send to the mailbox any more */
 	unsigned int running;
 	struct pollfd *polled;
 	struct job *jobs;
@@ -136,6 +137,11 @@ static void start_jobs(struct server *server)
 		len = take(server, &message, &payload);
 		if (len == -EAGAIN || len == -EINTR)
 			return;
+		/* Commands that run are waited for. */
+		if (len == -EPIPE) {
+			server->ended = server->stopping = true;
+			return;
+		}
 		if (len < 0)
 			fail((int)len, server->options->name, "cannot receive from mailbox '%s'",
 			     shown(server->options->name));
@@ -246,5 +252,7 @@ int verb_serve(int argc, char **argv)
 	server_open(&server, &options);
 	serve(&server);
 	close(server.fd);
+	if (server.ended)
+		fail_ended(options.name);
 	return STATUS_OK;
 }

@@ -47,21 +47,25 @@ static void print_text(const struct kpost_stat *st)
 	const struct passwd *user = getpwuid(st->uid);
 	const struct group *group = getgrgid(st->gid);
 
-	printf("name      %s\n", shown(st->name));
-	printf("owner     %s:%s (%u:%u), mode %04o\n", user ? user->pw_name : "?",
-	       group ? group->gr_name : "?", st->uid, st->gid, st->mode);
-	printf("lasts     %s%s\n",
-	       st->flags & KPOST_STAT_PERSIST ? "until it is removed" : "as long as it is open",
-	       st->flags & KPOST_STAT_CLOSED ? ", closed" : "");
-	printf("capacity  %u messages, %s; one message at most %s\n", st->messages,
-	       human_size(st->bytes), human_size(st->message_max));
-	printf("queued    %u messages, %s\n", st->queued_messages, human_size(st->queued_bytes));
-	printf("senders   %u, of which %u tasks wait for room\n", st->senders, st->waiting_senders);
-	printf("receivers %u, of which %u tasks wait for a message\n", st->receivers,
-	       st->waiting_receivers);
-	printf("calls     %u to be answered\n", st->open_calls);
-	printf("so far    %llu sent, %llu received, %llu dropped\n", (unsigned long long)st->sent,
-	       (unsigned long long)st->received, (unsigned long long)st->dropped);
+	output_text("name      %s\n", shown(st->name));
+	output_text("owner     %s:%s (%u:%u), mode %04o\n", user ? user->pw_name : "?",
+		    group ? group->gr_name : "?", st->uid, st->gid, st->mode);
+	output_text("lasts     %s%s\n",
+		    st->flags & KPOST_STAT_PERSIST ? "until it is removed" :
+						     "as long as it is open",
+		    st->flags & KPOST_STAT_CLOSED ? ", closed" : "");
+	output_text("capacity  %u messages, %s; one message at most %s\n", st->messages,
+		    human_size(st->bytes), human_size(st->message_max));
+	output_text("queued    %u messages, %s\n", st->queued_messages,
+		    human_size(st->queued_bytes));
+	output_text("senders   %u, of which %u tasks wait for room\n", st->senders,
+		    st->waiting_senders);
+	output_text("receivers %u, of which %u tasks wait for a message\n", st->receivers,
+		    st->waiting_receivers);
+	output_text("calls     %u to be answered\n", st->open_calls);
+	output_text("so far    %llu sent, %llu received, %llu dropped\n",
+		    (unsigned long long)st->sent, (unsigned long long)st->received,
+		    (unsigned long long)st->dropped);
 }
 
 int verb_stat(int argc, char **argv)

@@ -59,6 +59,8 @@ _Noreturn void fail(int error, const char *name, const char *format, ...)
 /* For what no errno stands for. */
 _Noreturn void fail_plain(int status, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* EPIPE is this to a receiver. */
+_Noreturn void fail_ended(const char *name);
 void warn_plain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- open.c ------------------------------------------------------------- */
@@ -140,6 +142,8 @@ struct input {
 	bool ended;
 	/* called before a read, which may wait; may be NULL */
 	void (*idle)(struct input *input, void *arg);
+	/* called before the end when a read has failed; may be NULL */
+	void (*failed)(void *arg);
 	void *arg;
 };
 
@@ -154,8 +158,14 @@ void input_whole(struct input *input, const char **bytes, size_t *len);
 
 /* ---- output.c ----------------------------------------------------------- */
 
-void output(const void *bytes, size_t len); /* to stdout, or the end */
-void output_flush(void);
+void output_begin(void); /* from now on, output that was lost is told of at the end */
+/* End now if stdout cannot be written to: what is done next cannot be done again. */
+void output_need(void);
+void output(const void *bytes, size_t len);
+void output_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+int output_flush(void); /* returns the first error there was, or 0 */
+/* After an error: tell of it, and of what comes of it. */
+_Noreturn void output_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- progress.c --------------------------------------------------------- */
 
