@@ -72,9 +72,45 @@ static const struct argp argp = {
 	       "newline. Ends with status 7 at once if the receiver dies or gives it up.",
 };
 
+static const char unreceived[] = "nobody had received the request, so it is safe to call again";
+
+/* What a failure means depends on whether the request was received. */
+static _Noreturn void call_failed(const struct options *options, int error,
+				  const struct kpost_answer *answer)
+{
+	const char *name = shown(options->name);
+
+	if (error == -EPIPE)
+		fail_plain(STATUS_GONE, "call to mailbox '%s' failed: the mailbox is closed; %s",
+			   name, unreceived);
+	if (error == -ETIMEDOUT)
+		fail_plain(STATUS_TIMED_OUT, "call to mailbox '%s' failed: timed out; %s", name,
+			   answer->flags & KPOST_MESSAGE_RECEIVED ?
+				   "the request was received, and may be acted upon" :
+				   unreceived);
+	fail(error, options->name, "call to mailbox '%s' failed", name);
+}
+
+static void print_json(const struct kpost_answer *answer, const void *reply, size_t len)
+{
+	json_open("{");
+	json_number("sequence", answer->sequence);
+	json_number("size", len);
+	json_number("pid", (uint64_t)answer->pid);
+	json_number("uid", answer->uid);
+	json_number("gid", answer->gid);
+	json_number("opener_uid", answer->opener_uid);
+	json_number("opener_gid", answer->opener_gid);
+	json_bool("mixed_ids", answer->flags & KPOST_MESSAGE_MIXED_IDS);
+	json_bytes("reply", reply, len);
+	json_close("}");
+	json_end_line();
+}
+
 int verb_call(int argc, char **argv)
 {
 	struct options options = { .timeout = -1, .reply_max = DEFAULT_REPLY };
+	struct kpost_answer answer = { 0 };
 	struct iovec request, reply;
 	struct input input;
 	const char *bytes;
@@ -83,6 +119,7 @@ int verb_call(int argc, char **argv)
 	int fd;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
+	output_need();
 	fd = mailbox_open(options.name, KPOST_RIGHT_SEND, 0, NULL, 0);
 	if (options.payload) {
 		bytes = options.payload;
@@ -97,19 +134,17 @@ int verb_call(int argc, char **argv)
 	if (!reply.iov_base)
 		fail(ENOMEM, NULL, "cannot make room for the reply");
 	ret = kpost_callv(fd, &request, 1, &reply, 1, options.priority,
-			  kpost_deadline(options.timeout), NULL);
+			  kpost_deadline(options.timeout), &answer);
 	if (ret < 0)
-		fail((int)ret, options.name, "call to mailbox '%s' failed", shown(options.name));
+		call_failed(&options, (int)ret, &answer);
 	if (options.json) {
-		json_open("{");
-		json_number("size", (uint64_t)ret);
-		json_bytes("reply", reply.iov_base, (size_t)ret);
-		json_close("}");
-		json_end_line();
-		return STATUS_OK;
+		print_json(&answer, reply.iov_base, (size_t)ret);
+	} else {
+		output(reply.iov_base, (size_t)ret);
+		if (!options.raw)
+			output("\n", 1);
 	}
-	output(reply.iov_base, (size_t)ret);
-	if (!options.raw)
-		output("\n", 1);
+	if (output_flush())
+		output_fail("the call was answered, and its reply is lost");
 	return STATUS_OK;
 }

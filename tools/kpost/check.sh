@@ -13,6 +13,10 @@ mailbox=check-$$
 count=0
 failed=0
 
+# of a message or an answer, as JSON, where all are root's, and from a set-uid program
+ids='"uid":0,"gid":0,"opener_uid":0,"opener_gid":0,"mixed_ids":false'
+mixed='"uid":65534,"gid":65534,"opener_uid":0,"opener_gid":0,"mixed_ids":true'
+
 cleanup()
 {
 	kpost rm "$mailbox" 2>/dev/null
@@ -101,6 +105,48 @@ basics()
 		 cat $WORK/follow; exit $s'
 }
 
+# What is closed, full, or read by nobody: each is told, and no message is lost for it.
+output_lost()
+{
+	says 'send with stdin closed' 1 'standard input.*closed' sh_in 'kpost send $MAILBOX <&-'
+	says 'call with stdin closed' 1 'standard input.*closed' sh_in 'kpost call $MAILBOX <&-'
+	says 'ls with stdout closed' 1 'output.*closed' sh_in 'kpost ls >&-'
+	says '--version with stdout closed' 1 'output.*closed' sh_in 'kpost --version >&-'
+	says 'recv with stdout closed' 1 'output.*closed' sh_in \
+		'kpost send $MAILBOX <<<kept; kpost recv -t 1 $MAILBOX >&-'
+	says 'recv with stdout open for reading' 1 'output.*not open for writing' sh_in \
+		'kpost recv -t 1 $MAILBOX 1</dev/null'
+	is '... takes nothing' 0 'kept\n' kpost recv -t 0 "$mailbox"
+	is 'call with stdout closed sends nothing' 1 '' sh_in \
+		'kpost stat $MAILBOX >$WORK/before; kpost call -t 0.1 $MAILBOX x >&-; s=$?
+		 kpost stat $MAILBOX | cmp - $WORK/before >&2 || exit 99; exit $s'
+	is 'stdin, stdout and stderr closed' 0 'x\n' sh_in \
+		'kpost send $MAILBOX <<<x; kpost recv -t 1 $MAILBOX <&- >&- 2>&- && exit 99
+		 kpost recv -t 0 $MAILBOX'
+	for line in --version --help 'recv --help' 'recv --usage' ls 'ls --json' info \
+		"stat $mailbox" "stat --json $mailbox"; do
+		says "$line to a full disk" 1 'No space left' sh_in "kpost $line >/dev/full"
+	done
+	says 'recv to a full disk tells what is lost' 1 \
+		'No space left.*message [0-9]* of mailbox.* 4 bytes.* lost' sh_in \
+		'seq 1001 1003 | kpost send $MAILBOX; kpost recv -n 3 $MAILBOX >/dev/full'
+	is '... which is one message' 0 '1002\n1003\n' kpost recv -n 2 -t 0 "$mailbox"
+	is 'recv waits for an output that does not block' 0 '1000001\n' sh_in \
+		'kpost create --message-max 1000000 --bytes 1000000 $MAILBOX-b
+		 head -c 1000000 /dev/zero | kpost send --whole $MAILBOX-b
+		 (dd oflag=nonblock </dev/null 2>/dev/null; exec kpost recv -t 5 $MAILBOX-b) |
+			(sleep 0.3; cat >$WORK/all); s=${PIPESTATUS[0]}
+		 kpost rm $MAILBOX-b; wc -c <$WORK/all; exit $s'
+	is 'recv ends when nobody reads its output' 141 '' sh_in \
+		'timeout 20 kpost recv --follow $MAILBOX | true; exit ${PIPESTATUS[0]}'
+	is '... also before it takes what is there' 141 'x\n' sh_in \
+		'kpost send $MAILBOX <<<x
+		 (sleep 0.5; exec timeout 20 kpost recv $MAILBOX) | true; s=${PIPESTATUS[0]}
+		 kpost recv -t 0 $MAILBOX; exit $s'
+	says '... and says so where SIGPIPE is ignored' 1 'nobody reads' sh_in \
+		'trap "" PIPE; timeout 20 kpost recv --follow $MAILBOX | true; exit ${PIPESTATUS[0]}'
+}
+
 looking()
 {
 	is 'ls --names' 0 "$mailbox\n" sh_in 'kpost ls --names | grep -x $MAILBOX'
@@ -114,6 +160,12 @@ looking()
 	is 'set' 0 '"mode":"0640"\n"messages":5\n' sh_in \
 		'kpost set --messages 5 --mode 640 $MAILBOX
 		 kpost stat --json $MAILBOX | grep -oE "\"(messages|mode)\":[^,]*"'
+	is 'create --mode 0' 0 '"mode":"0000"\n' sh_in \
+		'kpost create --mode 0 $MAILBOX-0 && kpost stat --json $MAILBOX-0 |
+			grep -oE "\"mode\":[^,]*"; kpost rm $MAILBOX-0'
+	is 'set --mode 0' 0 '"mode":"0000"\n' sh_in \
+		'kpost set --mode 0 $MAILBOX; kpost stat --json $MAILBOX | grep -oE "\"mode\":[^,]*"
+		 kpost set --mode 600 $MAILBOX'
 	is 'set --owner' 0 '"uid":65534\n' sh_in \
 		'kpost set --owner nobody $MAILBOX
 		 kpost stat --json $MAILBOX | grep -o "\"uid\":[0-9]*"; kpost set --owner root $MAILBOX'
@@ -128,28 +180,42 @@ looking()
 
 calls()
 {
-	kpost serve --jobs 2 "$mailbox-s" -- sh -c '
+	# As a serve would find them that is run by another one's command.
+	KPOST_UID=0 KPOST_GID=0 kpost serve --jobs 2 "$mailbox-s" -- sh -c '
 		read -r line
 		case $line in
 		fail) exit 3 ;;
 		long) head -c 100000 /dev/zero ;;
 		slow) sleep 0.3; echo done ;;
-		who) echo "$KPOST_UID" ;;
+		who) echo "${KPOST_UID-none} ${KPOST_GID-none}" ;;
 		*) printf "[%s]" "$line" ;;
 		esac' 2>"$work/serve" &
 	server=$!
 	kpost wait -t 10 "$mailbox-s"
 	is 'call and serve' 0 '[hi]\n' kpost call "$mailbox-s" hi
 	is 'call from stdin' 0 '[in]' sh_in 'echo in | kpost call --raw $MAILBOX-s -'
-	is 'call --json' 0 '{"size":4,"reply":"[hi]"}\n' kpost call --json "$mailbox-s" hi
-	is 'the command knows who calls' 0 "$(id -u)\n\n" kpost call "$mailbox-s" who
+	is 'call --json' 0 "{\"sequence\":3,\"size\":4,\"pid\":$server,$ids,\"reply\":\"[hi]\"}\n" \
+		kpost call --json "$mailbox-s" hi
+	is 'the command knows who calls' 0 "$(id -u) $(id -g)\n\n" kpost call "$mailbox-s" who
+	says 'a reply to a full disk' 1 'No space left.*reply is lost' sh_in \
+		'kpost call $MAILBOX-s hi >/dev/full'
+	# As a set-uid program is that somebody else has started.
+	is '... but not where the ids are mixed' 0 'none none\n\n' \
+		setpriv --ruid 65534 --rgid 65534 --clear-groups kpost call "$mailbox-s" who
+	is 'recv --json tells whose ids are mixed' 0 "$mixed\n$ids\n" sh_in \
+		'setpriv --ruid 65534 --rgid 65534 --clear-groups kpost send $MAILBOX <<<a
+		 kpost send $MAILBOX <<<b
+		 kpost recv -n 2 -t 5 --json $MAILBOX | grep -o "\"uid.*mixed_ids\":[a-z]*"'
 	says 'a command that fails gives the call up' 7 'gave the call up' \
 		kpost call "$mailbox-s" fail
 	is 'and the server says so' 0 "1\n" grep -c 'ended with status 3' "$work/serve"
 	says 'a reply that is too long gives the call up' 7 'gave the call up' \
 		kpost call "$mailbox-s" long
 	is 'and the server says so, too' 0 "1\n" grep -c 'longer than' "$work/serve"
-	says 'call --timeout' 4 'timed out' kpost call -t 0.1 "$mailbox-s" slow
+	says 'call --timeout of what was received' 4 'timed out; the request was received' \
+		kpost call -t 0.1 "$mailbox-s" slow
+	says 'call --timeout of what was not' 4 'timed out; nobody had.*safe to call again' \
+		kpost call -t 0.1 "$mailbox" hi
 	is 'jobs run side by side' 0 '[b]\ndone\n\n' sh_in \
 		'kpost call $MAILBOX-s slow >$WORK/slow & kpost call $MAILBOX-s b; wait; cat $WORK/slow'
 	kill -TERM $server
@@ -158,12 +224,46 @@ calls()
 	says 'and its mailbox goes with it' 3 'no such mailbox' kpost call "$mailbox-s" hi
 }
 
+# What becomes of calls and receivers whose other side goes.
+ends()
+{
+	kpost serve "$mailbox-e" -- sh -c 'echo $$ >"$0/begun"; exec sleep 60' "$work" \
+		2>/dev/null &
+	server=$!
+	kpost wait -t 10 "$mailbox-e"
+	kpost call "$mailbox-e" 1 2>"$work/first" &
+	first=$!
+	until [ -s "$work/begun" ]; do sleep 0.05; done
+	kpost call "$mailbox-e" 2 2>"$work/second" &
+	second=$!
+	until kpost stat --json "$mailbox-e" | grep -q '"queued_messages":1,'; do sleep 0.05; done
+	kill -KILL $server "$(cat "$work/begun")"
+	wait $server $first 2>/dev/null
+	is 'the server dies with the request' 0 "7\n1\n" eval \
+		"echo $?; grep -c 'had the request' $work/first"
+	wait $second
+	is '... and without it' 0 "7\n1\n" eval \
+		"echo $?; grep -c 'closed; nobody had.*safe to call again' $work/second"
+	says 'a mailbox that is removed ends recv' 7 'come to its end' sh_in \
+		'kpost create $MAILBOX-r; timeout 20 kpost recv --follow $MAILBOX-r & pid=$!
+		 until kpost stat $MAILBOX-r | grep -q "receivers 1"; do sleep 0.05; done
+		 kpost rm $MAILBOX-r; wait $pid'
+	says '... and serve, once it has answered' 7 'come to its end' sh_in \
+		'timeout 20 kpost serve $MAILBOX-r -- sleep 0.3 & pid=$!
+		 kpost wait -t 10 $MAILBOX-r; kpost send $MAILBOX-r <<<x
+		 kpost rm $MAILBOX-r; wait $pid'
+}
+
 complaints()
 {
 	says 'no such mailbox' 3 "make it with 'kpost create $mailbox-none'" \
 		kpost recv "$mailbox-none"
 	says 'a name with a slash' 2 "no '/'" kpost send a/b
 	says 'a name that would steer the terminal' 2 'x1b' kpost stat $'a\e[31m'
+	for name in . ..; do
+		says "the name '$name'" 2 "not '.' or '..'" kpost create "$name"
+	done
+	says 'rm of such a name' 2 'no control characters' kpost rm a/b
 	says 'a name that is empty' 2 'cannot be empty' kpost create ''
 	says 'a name that is too long' 2 '255' kpost create "$(printf %0256d 0)"
 	says 'no permission' 5 'kpost stat' sh_in \
@@ -178,6 +278,17 @@ complaints()
 	says 'a verb that is none' 2 "no verb 'x'" kpost x
 	says 'an option that is none' 2 'nonsense' kpost recv --nonsense a
 	says 'a number that is none' 2 'not' kpost create --bytes x a
+	says 'more bytes than any mailbox holds' 2 '1 GiB' kpost create --bytes 2G "$mailbox-x"
+	says 'more messages than any mailbox holds' 2 '1048576' \
+		kpost create --messages 1048577 "$mailbox-x"
+	says 'a longer message than any mailbox takes' 2 '16 MiB' \
+		kpost create --message-max 17M "$mailbox-x"
+	says 'set --bytes likewise' 2 '1 GiB' kpost set --bytes 1025M "$mailbox"
+	says 'set --bytes of less than a message' 2 'at least 131072' kpost set --bytes 1K "$mailbox"
+	for option in messages bytes message-max; do
+		says "create --$option 0" 2 'at least 1' kpost create --$option 0 "$mailbox-x"
+	done
+	says 'a directory is no input' 1 "'/tmp'.*directory" kpost send "$mailbox" /tmp
 	says 'sizes that do not go together' 2 'go together' \
 		kpost create --bytes 10 --message-max 20 "$mailbox-x"
 	is 'rm' 0 '' kpost rm "$mailbox"
@@ -186,8 +297,10 @@ complaints()
 
 echo 'TAP version 13'
 basics
+output_lost
 looking
 calls
+ends
 complaints
 echo "1..$count"
 echo "# $((count - failed)) passed, $failed failed"

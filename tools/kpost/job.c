@@ -7,6 +7,11 @@
 
 #define STEP 65536
 
+/* What the command finds of a message; each is set only where it is known. */
+static const char *const words[] = {
+	"KPOST_MAILBOX", "KPOST_SEQUENCE", "KPOST_PRIORITY", "KPOST_PID", "KPOST_UID", "KPOST_GID",
+};
+
 static void set_number(const char *name, uint64_t value)
 {
 	char text[24];
@@ -15,18 +20,32 @@ static void set_number(const char *name, uint64_t value)
 	setenv(name, text, 1);
 }
 
+static void set_environment(const char *mailbox, const struct kpost_message *message)
+{
+	unsigned int i;
+
+	/* A command that serve runs may run serve: what was said of another message goes. */
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		unsetenv(words[i]);
+	setenv("KPOST_MAILBOX", mailbox, 1);
+	set_number("KPOST_SEQUENCE", message->sequence);
+	set_number("KPOST_PRIORITY", message->priority);
+	if (message->pid)
+		set_number("KPOST_PID", (uint64_t)message->pid);
+	/* Where these are set, permissions are given by them. */
+	if (message->flags & KPOST_MESSAGE_MIXED_IDS)
+		return;
+	set_number("KPOST_UID", message->uid);
+	set_number("KPOST_GID", message->gid);
+}
+
 /* In the child: become the command. */
 static _Noreturn void become(char **command, const char *mailbox, const sigset_t *signals,
 			     const struct kpost_message *message, int in, int out)
 {
 	if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0)
 		_exit(126);
-	setenv("KPOST_MAILBOX", mailbox, 1);
-	set_number("KPOST_SEQUENCE", message->sequence);
-	set_number("KPOST_PRIORITY", message->priority);
-	set_number("KPOST_PID", (uint64_t)message->pid);
-	set_number("KPOST_UID", message->uid);
-	set_number("KPOST_GID", message->gid);
+	set_environment(mailbox, message);
 	signal(SIGPIPE, SIG_DFL);
 	sigprocmask(SIG_SETMASK, signals, NULL);
 	execvp(command[0], command);

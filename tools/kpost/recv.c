@@ -127,6 +127,9 @@ static void print(const struct options *options, const struct kpost_message *mes
 	json_number("pid", (uint64_t)message->pid);
 	json_number("uid", message->uid);
 	json_number("gid", message->gid);
+	json_number("opener_uid", message->opener_uid);
+	json_number("opener_gid", message->opener_gid);
+	json_bool("mixed_ids", message->flags & KPOST_MESSAGE_MIXED_IDS);
 	json_bool("call", message->flags & KPOST_MESSAGE_CALL);
 	json_bool("sync", message->flags & KPOST_MESSAGE_SYNC);
 	json_bool("truncated", message->flags & KPOST_MESSAGE_TRUNCATED);
