@@ -140,7 +140,8 @@ void lane_run(void)
 	}
 	if (me->has_ring)
 		ring_close();
-	task_end_kids();
+	/* First who it was, or it may not kill them. */
 	task_restore();
+	task_end_kids();
 	memory_reset_lane();
 }

@@ -21,9 +21,9 @@ static const struct {
 	[OP_OPEN] = { KPOST_IOC_OPEN, true },
 	[OP_UNLINK] = { KPOST_IOC_UNLINK, false },
 	[OP_LIST] = { KPOST_IOC_LIST, false },
-	[OP_SEND] = { KPOST_IOC_SEND, false },
+	[OP_SEND] = { KPOST_IOC_SEND, true },
 	[OP_RECV] = { KPOST_IOC_RECV, true },
-	[OP_CALL] = { KPOST_IOC_CALL, false },
+	[OP_CALL] = { KPOST_IOC_CALL, true },
 	[OP_REPLY] = { KPOST_IOC_REPLY, false },
 	[OP_REPLY_RECV] = { KPOST_IOC_REPLY_RECV, false },
 	[OP_STAT] = { KPOST_IOC_STAT, true },
@@ -57,6 +57,9 @@ static void compose_name(char to[KPOST_NAME_MAX + 1], enum name name)
 		break;
 	case NAME_CONTROL:
 		memcpy(to, "a\n", 2);
+		break;
+	case NAME_DOTS:
+		memcpy(to, "..", 2);
 		break;
 	case NAME_ENDLESS:
 		memset(to, 'e', KPOST_NAME_MAX + 1);
@@ -313,6 +316,8 @@ static bool leaves_struct(const struct operation *op, long ret)
 		return true;
 	if (op->kind == OP_OPEN)
 		return ret < 0 && ret != -EFAULT;
+	if (op->kind == OP_SEND)
+		return ret < 0 || !(op->flags & KPOST_WANT_SEQUENCE);
 	return ret == -EBADF || ret == -EINVAL || ret == -E2BIG;
 }
 

