@@ -2,8 +2,10 @@
 /*
  * call.c.  A call has the number of its caller and of its request.
  *
- * Ghosts: @freed; @filled, the room has a reply; @left, the caller has gone; @used, how
- * often a replier was told that the token is used up; @answered, it was told 0.
+ * Ghosts: @freed; @first and @rest, whose reply is in the room's two halves; @left, the
+ * caller has gone; @used, how often a replier was told that the token is used up;
+ * @answered, it was told 0; @told_received, whether the caller was told that its request
+ * was received.
  */
 typedef Call {
 	byte refs;
@@ -11,12 +13,15 @@ typedef Call {
 	byte caller;
 	bool received;
 	bool claimed;
+	byte filler;	/* the task that claimed last */
 	bool reply;
 	bool freed;
-	bool filled;
+	byte first;
+	byte rest;
 	bool left;
 	byte used;
-	bool answered
+	bool answered;
+	bool told_received
 }
 
 Call call[SENDERS];
@@ -105,6 +110,9 @@ inline call_message(c)
 		waiter_wait(c, false);
 		if
 		:: err == LEFT ->
+#ifdef WEAK_TOLD
+			call[c].told_received = call[c].received;
+#endif
 			yield;
 			lock();
 #ifdef WEAK_LOOK_AGAIN_CALL
@@ -117,6 +125,9 @@ inline call_message(c)
 				err = OK
 			:: else ->
 #endif
+#ifndef WEAK_TOLD
+				call[c].told_received = call[c].received;
+#endif
 				call_abandon(c)
 			fi;
 			mailbox_unlock();
@@ -128,53 +139,90 @@ inline call_message(c)
 			fi
 		:: else
 		fi;
-		waiter_return(c)
+		waiter_return(c);
+		if
+		:: err != LEFT ->
+			call[c].told_received = call[c].received
+		:: else
+		fi
 	fi
 }
 
 /*
- * reply(): call_claim(), the copy, and call_unclaim() or call_answer().  A page may be
- * missing, after which it is done again or not, and it may be KPOST_DROP.
+ * reply(): call_claim(), reply_fill(), and call_unclaim() and reply_bring_in(), or
+ * call_answer().  A page may be missing between the halves, after which the task goes on or
+ * gives up, and it may be KPOST_DROP.
  */
-inline call_reply(c)
+inline call_reply(c, t)
 {
-	lock();
-	if
-#ifdef WEAK_CLAIM
-	:: call[c].in_tree ->
-#else
-	:: call[c].in_tree && !call[c].claimed ->
-#endif
-		call[c].claimed = true;
-		unlock();
-		yield;
-		if
-		:: true ->
-			drop = true
-		:: call[c].reply ->
-			yield;	/* kpost_message_copy_in() */
-			assert(!call[c].freed && call[c].reply);
-			call[c].filled = true
-		:: !call[c].reply
-		fi;
-		yield;
+	do
+	:: true ->
 		lock();
 		if
-		:: true ->
-			call_unclaim(c)
-		:: true ->
-			call_answer(c)
+#ifdef WEAK_CLAIM
+		:: call[c].in_tree ->
+#else
+		:: call[c].in_tree && !call[c].claimed ->
+#endif
+			call[c].claimed = true;
+#ifndef WEAK_AFRESH
+			if
+			:: call[c].filler != t ->
+				half = false
+			:: else
+			fi;
+#endif
+			call[c].filler = t;
+			unlock();
+			yield
+		:: else ->	/* ENOENT or EBUSY */
+			unlock();
+			break
 		fi;
-		drop = false
-	:: else ->	/* ENOENT or EBUSY */
-		unlock()
-	fi
+		if
+		:: !half ->
+			drop = true
+		:: call[c].reply ->
+			assert(!call[c].freed);
+			if
+			:: !half ->
+				call[c].first = t;
+				half = true
+			:: else
+			fi;
+			yield;
+			if
+			:: missing = true
+			:: true ->
+				assert(!call[c].freed && call[c].reply);
+				call[c].rest = t;
+				yield
+			fi
+		:: !call[c].reply
+		fi;
+		lock();
+		if
+		:: missing ->
+			call_unclaim(c);
+			missing = false;
+			yield;
+			if
+			:: true
+			:: true ->
+				break
+			fi
+		:: else ->
+			call_answer(c);
+			break
+		fi
+	od;
+	half = false;
+	drop = false
 }
 
 inline call_unclaim(c)
 {
 	call[c].claimed = false;
-	call[c].filled = false;
 #ifndef WEAK_UNCLAIM
 	if
 	:: call[c].caller == NONE ->

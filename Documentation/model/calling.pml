@@ -14,13 +14,14 @@
 #define UNSET 0
 
 mtype = { PENDING, QUEUED, TAKEN };
-mtype = { OK, WAITS, LEFT, EPIPE, EAGAIN, EMSGSIZE, ECONNRESET, GONE };
+mtype = { OK, WAITS, LEFT, EPIPE, EAGAIN, EMSGSIZE, ECONNRESET, EFAULT, LOOK, LOOK_EMPTY, GONE };
 
 bool shutdown;	/* all threads of the server get a signal */
 byte running = TASKS;
 byte threads = RECEIVERS;
 
 #define small_room(t) false
+#define shaky(t) false
 
 #include "wait.pml"
 #include "room.pml"
@@ -44,7 +45,10 @@ proctype call_task(byte me)
 		fi;
 		d_step {
 			assert((err == OK) == call[me].answered);
-			assert(err != OK || (!call[me].freed && call[me].reply && call[me].filled));
+			assert(err != OK || (!call[me].freed && call[me].reply));
+			assert(err != OK || (call[me].first == call[me].rest && call[me].rest != NONE));
+			assert(err != ECONNRESET || call[me].told_received);
+			assert(err != EPIPE || !call[me].told_received);
 			assert(err == LEFT || !call[me].left);
 			err = OK
 		}
@@ -56,8 +60,8 @@ proctype call_task(byte me)
 /* kpost_recv() and kpost_reply(), as often as it likes; the last thread closes */
 proctype serve_task(byte me)
 {
-	byte got = NONE, gone = NONE, room_for;
-	bool drop;
+	RECEPTION;
+	bool none_came, killed, half, missing, drop;
 	LOCALS;
 
 	atomic {
@@ -70,27 +74,12 @@ proctype serve_task(byte me)
 			:: true ->
 				break
 			:: !shutdown ->
-				call_reply(0)
+				call_reply(0, me)
 			:: !shutdown ->
-				call_reply(1)
+				call_reply(1, me)
 			:: !shutdown ->
-				take_message(me);
-				if
-				:: err == OK ->
-					yield;	/* kpost_message_copy_out() */
-					assert(!message[got].freed);
-					lock();
-					if
-					:: true ->
-						receive_message();
-						request_free(got);
-						got = NONE
-					:: true ->
-						put_back_message()
-					fi
-				:: else
-				fi;
-				err = OK
+				receive(me);
+				killed = false	/* if only its memory had a fault, it goes on */
 			fi
 		od;
 		threads--;
@@ -120,6 +109,9 @@ init {
 			message[i].sender = NONE;
 			message[i].call = true;
 			call[i].caller = NONE;
+			call[i].filler = NONE;
+			call[i].first = NONE;
+			call[i].rest = NONE;
 			call[i].refs = 2;
 			call[i].reply = true;
 			run call_task(i);
@@ -167,6 +159,7 @@ init {
 		:: i < SENDERS ->
 			assert(message[i].freed && message[i].deliveries + message[i].discarded <= 1);
 			assert(call[i].freed && call[i].used <= 1);
+			assert(call[i].told_received == (message[i].deliveries == 1));
 			i++
 		:: else ->
 			break

@@ -2,7 +2,6 @@
 /* mailbox.c: who is attached, closing and emptying. */
 
 bool office_locked;	/* office->lock */
-bool persistent;	/* and so named, until it is unlinked */
 
 inline office_lock()
 {
@@ -44,9 +43,7 @@ inline drain()
 		fi;
 		assert(!message[gone].freed);
 		if
-		:: message[gone].sender != NONE && message[gone].call ->
-			waiter_done(message[gone].sender, ECONNRESET)
-		:: message[gone].sender != NONE && !message[gone].call ->
+		:: message[gone].sender != NONE ->
 			waiter_done(message[gone].sender, EPIPE)
 		:: else
 		fi;
@@ -57,6 +54,16 @@ inline drain()
 	od;
 }
 
+/* mailbox_senders_gone() */
+inline senders_gone()
+{
+	if
+	:: finished ->
+		run_room(FINISH, NONE)
+	:: else
+	fi
+}
+
 /* kpost_mailbox_detach(), an endpoint that can receive */
 inline detach_receiver()
 {
@@ -65,7 +72,7 @@ inline detach_receiver()
 	receivers--;
 	unlock();
 	if
-	:: !closed && !persistent && receivers == 0 ->
+	:: !closed && !named && receivers == 0 ->
 		close();
 		office_locked = false;
 		drain()
@@ -81,30 +88,48 @@ inline detach_sender()
 	office_lock();
 	lock();
 	senders--;
+	gone_for_good = (senders == 0 && !named);
+	unlock();
+	office_locked = false;
 #ifndef WEAK_FINISH
 	if
-	:: finished ->
-		run_room(FINISH, NONE)
+	:: gone_for_good ->
+		yield;
+		lock();
+		senders_gone();
+		mailbox_unlock();
+		gone_for_good = false
 	:: else
-	fi;
+	fi
 #endif
-	mailbox_unlock();
-	office_locked = false
 }
 
 /* kpost_mailbox_unname() and kpost_mailbox_unnamed() */
 inline unlink()
 {
 	office_lock();
-	persistent = false;
+	lock();
+	named = false;
+	unlock();
 	if
 	:: receivers == 0 ->
 		close()
 	:: else
 	fi;
 	office_locked = false;
+	yield;
+	lock();
 	if
-	:: closed ->
+#ifndef WEAK_UNNAME
+	:: !closed && senders == 0 ->
+		senders_gone()
+#endif
+	:: else
+	fi;
+	was_closed = closed;
+	mailbox_unlock();
+	if
+	:: was_closed ->
 		drain()
 	:: else
 	fi

@@ -23,7 +23,8 @@ typedef Message {
 Message message[SENDERS];
 
 bool locked;	/* mailbox->lock */
-bool closed, anonymous;
+bool closed;
+bool named;	/* and persistent, until it is unlinked */
 byte receivers = ENDPOINTS, senders = SENDERS;
 byte messages, bytes;
 byte sent;
@@ -38,7 +39,7 @@ chan waiting = [RECEIVERS] of { byte };	/* task */
 
 #define has_room(m) (messages < MAX_MESSAGES && bytes + message[m].size <= max_bytes)
 #define admits(m) (has_room(m) && len(pending) == 0)
-#define finished (anonymous && senders == 0 && messages == 0)
+#define finished (!named && senders == 0 && messages == 0)
 
 inline lock()
 {
@@ -100,6 +101,16 @@ inline hand_over(m)
 		:: message[m].size > waiter[who].room ->
 			waiter[who].room = message[m].size;
 			waiter_done(who, EMSGSIZE)
+#ifndef WEAK_SURE
+		:: message[m].size <= waiter[who].room && !waiter[who].sure ->
+#ifdef WEAK_TELL
+			waiting!who;
+			waiting_receivers++;
+			break
+#else
+			waiter_done(who, LOOK)
+#endif
+#endif
 		:: else ->
 			assert(is_first(m));
 			message[m].state = TAKEN;
@@ -151,6 +162,14 @@ inline admit(m)
 		sent++;
 		message[m].order = sent
 	}
+	if
+	:: message[m].sender != NONE && !message[m].sync && !message[m].call ->
+		waiter_done(message[m].sender, OK);
+#ifndef WEAK_SENDER
+		message[m].sender = NONE
+#endif
+	:: else
+	fi;
 	place(m);
 	if
 	:: !handed ->
@@ -167,7 +186,7 @@ inline put_back(m)
 	put_in_order(m)
 }
 
-/* kpost_queue_add_ordered(), unless it was handed over */
+/* kpost_queue_return(), unless it was handed over */
 inline put_in_order(m)
 {
 	if
@@ -192,14 +211,6 @@ inline let_in()
 		:: has_room(next) ->
 			pending?next;
 			waiting_senders--;
-			if
-			:: !message[next].sync && !message[next].call ->
-				waiter_done(message[next].sender, OK);
-#ifndef WEAK_SENDER
-				message[next].sender = NONE
-#endif
-			:: else
-			fi;
 			admit(next)
 		:: else ->
 			break
@@ -321,7 +332,7 @@ inline mailbox_unlock()
 	:: more ->
 		more = false;
 		unlock();
-		wakes_flush();
+		wakes_wake();
 		yield;
 		lock();
 		run_room(SETTLE, NONE)
@@ -329,5 +340,5 @@ inline mailbox_unlock()
 		break
 	od;
 	unlock();
-	wakes_flush()
+	wakes_wake()
 }

@@ -16,7 +16,7 @@
 
 mtype = { PENDING, QUEUED, TAKEN };
 #define UNSET 0
-mtype = { OK, WAITS, LEFT, EPIPE, EAGAIN, EMSGSIZE, ECONNRESET, GONE };
+mtype = { OK, WAITS, LEFT, EPIPE, EAGAIN, EMSGSIZE, ECONNRESET, EFAULT, LOOK, LOOK_EMPTY, GONE };
 
 byte max_bytes = LARGE;
 bool shutdown;	/* all receivers get a signal */
@@ -24,6 +24,7 @@ byte running = TASKS;
 
 #define call_received(m) skip
 #define small_room(t) (t == TASKS - 1)
+#define shaky(t) (t == SENDERS)
 #define request_free(m) message_free(m)
 
 #include "wait.pml"
@@ -32,10 +33,10 @@ byte running = TASKS;
 #include "recv.pml"
 #include "mailbox.pml"
 
-/* kpost_send(), once, and then close(2), which matters for an anonymous mailbox only */
+/* kpost_send(), once, and then close(2) */
 proctype send_task(byte me)
 {
-	bool mine;
+	bool mine, gone_for_good;
 	LOCALS;
 
 	atomic {
@@ -59,11 +60,7 @@ proctype send_task(byte me)
 			check_outcome(me)
 		}
 		err = OK;
-		if
-		:: anonymous ->
-			detach_sender()
-		:: else
-		fi;
+		detach_sender();
 		running--
 	}
 }
@@ -71,7 +68,8 @@ proctype send_task(byte me)
 /* kpost_recv(), as often as it likes, and then close(2) */
 proctype recv_task(byte me)
 {
-	byte got = NONE, gone = NONE, room_for;
+	RECEPTION;
+	bool none_came, killed;
 	LOCALS;
 
 	atomic {
@@ -79,47 +77,22 @@ proctype recv_task(byte me)
 		:: true ->
 			yield;
 			if
-			:: !shutdown
+			:: !shutdown && !killed
 			:: true ->
 				break
 			fi;
-again:
-			take_message(me);
-			if
-			:: err == OK ->
-				yield;	/* kpost_message_copy_out() */
-				assert(!message[got].freed);
-				lock();
-				if
-				:: true ->
-					receive_message();
-					message_free(got);
-					got = NONE;
-					if
-					:: err == LEFT ->
-						err = OK;
-						yield;
-						goto again
-					:: else
-					fi
-				:: true ->	/* it faults */
-					put_back_message()
-				:: true ->	/* the task was killed */
-					put_back_message();
-					break
-				fi
-			:: else ->
-				err = OK
-			fi
+			receive(me)
 		od;
 		detach_receiver();
 		running--
 	}
 }
 
+/* Unlinked at first, the mailbox is as one that never had a name. */
 proctype unlink_task()
 {
 	byte gone = NONE;
+	bool was_closed;
 	LOCALS;
 
 	atomic {
@@ -138,23 +111,16 @@ init {
 	byte i;
 
 	atomic {
+		named = true;
+		running++;
+		run unlink_task();
 		if
-		:: anonymous = true
-		:: persistent = true;
-			running++;
-			run unlink_task()
-		fi;
-		if
-		:: wakes_max = 1
-#if SENDERS < 3		/* enough to search */
+#if SENDERS < 3		/* else enough to search */
+		:: wakes_max = 1;
+			max_bytes = LARGE + 1
 		:: wakes_max = 2
 #endif
-		fi;
-		if
-		:: true
-#if SENDERS < 3
-		:: max_bytes = LARGE + 1
-#endif
+		:: wakes_max = 1
 		fi;
 		do
 		:: i < TASKS ->

@@ -9,6 +9,7 @@ typedef Waiter {
 	bool done;
 	mtype result;
 	byte room;
+	bool sure;
 	byte message;
 	bool frame;
 	mtype outcome
@@ -74,6 +75,7 @@ inline waiter_return(t)
 		waiter[t].result = UNSET;
 		waiter[t].message = NONE;
 		waiter[t].room = 0;
+		waiter[t].sure = false;
 		waiter[t].outcome = UNSET;
 		waiter[t].frame = false
 	}
@@ -150,8 +152,8 @@ inline waiter_wait(t, signal)
 #endif
 }
 
-/* kpost_wakes_flush() */
-inline wakes_flush()
+/* kpost_wakes_wake() */
+inline wakes_wake()
 {
 	do
 	:: wakes_count > 0 ->
