@@ -12,22 +12,27 @@
 /* How long it rests after more than one round. */
 #define REST_MS 10
 
-/* From here on telling took long, in nanoseconds: by who has something to tell, ... */
+/*
+ * So long it may take to tell somebody at once.  A processor may also be taken away
+ * meanwhile, so what is more has to add up before it counts.
+ */
 #define LONG_NS (100 * NSEC_PER_USEC)
+#define DEBT_NS (10 * NSEC_PER_MSEC)
 #define LATER_TIMES 64
-/* ... and by the work. */
+#define LATER_MS 10000
+/* So long it may take the work; else it rests, but not for ever. */
 #define LONG_WORK_NS NSEC_PER_MSEC
 #define REST_TIMES 2
-/* No longer than that, whatever it took. */
-#define LATER_MS 10000
 #define REST_MAX_MS 1000
 
 static struct workqueue_struct *workqueue;
 
-/* Is @time to come, which is no more than @most_ms away?  Then that is all it can be. */
-static bool is_ahead(unsigned long time, unsigned int most_ms)
+/* How far ahead @time is, which can be no more than @most_ms; 0 if it has passed. */
+static unsigned long time_left(unsigned long time, unsigned int most_ms)
 {
-	return time - jiffies - 1 < msecs_to_jiffies(most_ms);
+	unsigned long left = time - jiffies;
+
+	return left <= msecs_to_jiffies(most_ms) ? left : 0;
 }
 
 static void patience_extend(unsigned long *time, u64 ns, unsigned int most_ms)
@@ -37,11 +42,20 @@ static void patience_extend(unsigned long *time, u64 ns, unsigned int most_ms)
 	WRITE_ONCE(*time, jiffies + min_t(u64, nsecs_to_jiffies64(ns) + 1, most));
 }
 
-/* It took that long to tell those who poll: the next time it is not done at once. */
+/* It took that long to tell those who poll. */
 static void patience_after_telling(struct kpost_patience *patience, u64 ns)
 {
-	if (unlikely(ns > LONG_NS))
-		patience_extend(&patience->later, ns * LATER_TIMES, LATER_MS);
+	u64 debt = READ_ONCE(patience->debt);
+
+	if (likely(!debt && ns <= LONG_NS))
+		return;
+	debt += ns;
+	debt = debt > LONG_NS ? debt - LONG_NS : 0;
+	if (debt > DEBT_NS) {
+		patience_extend(&patience->later, debt * LATER_TIMES, LATER_MS);
+		debt = 0;
+	}
+	WRITE_ONCE(patience->debt, debt);
 }
 
 static void patience_after_work(struct kpost_patience *patience, u64 ns, bool rounds)
@@ -52,11 +66,11 @@ static void patience_after_work(struct kpost_patience *patience, u64 ns, bool ro
 		rest = max_t(u64, rest, REST_MS * NSEC_PER_MSEC);
 	if (rest)
 		patience_extend(&patience->rest, rest, REST_MAX_MS);
-	patience_after_telling(patience, ns);
 }
 
 void kpost_patience_init(struct kpost_patience *patience)
 {
+	patience->debt = 0;
 	patience->later = jiffies;
 	patience->rest = jiffies;
 }
@@ -105,10 +119,8 @@ static enum kpost_told pollers_walk(struct kpost_pollers *pollers, struct list_h
 
 static void pollers_queue(struct kpost_pollers *pollers)
 {
-	unsigned long rest = READ_ONCE(pollers->patience->rest);
-
 	queue_delayed_work(workqueue, &pollers->work,
-			   is_ahead(rest, REST_MAX_MS) ? rest - jiffies : 0);
+			   time_left(READ_ONCE(pollers->patience->rest), REST_MAX_MS));
 }
 
 static void pollers_work(struct work_struct *work)
@@ -124,7 +136,7 @@ static void pollers_work(struct work_struct *work)
 	__poll_t events;
 
 	/* Others of the same user may have been told meanwhile. */
-	if (is_ahead(READ_ONCE(pollers->patience->rest), REST_MAX_MS)) {
+	if (time_left(READ_ONCE(pollers->patience->rest), REST_MAX_MS)) {
 		pollers_queue(pollers);
 		return;
 	}
@@ -186,7 +198,7 @@ enum kpost_told kpost_pollers_tell(struct kpost_pollers *pollers, __poll_t event
 
 	if (!wq_has_sleeper(&pollers->wait))
 		return KPOST_TOLD_ALL;
-	if (READ_ONCE(pollers->walking) || is_ahead(READ_ONCE(pollers->patience->later), LATER_MS))
+	if (READ_ONCE(pollers->walking) || time_left(READ_ONCE(pollers->patience->later), LATER_MS))
 		return KPOST_TOLD_SOME;
 	begin = local_clock();
 	spin_lock_irqsave(&pollers->wait.lock, flags);

@@ -10,8 +10,8 @@
  * told by one more walk: nobody misses the last one.
  *
  * A few watches can be much work, since an epoll instance can be watched itself.  So the
- * time counts as well: who takes long to tell is left to the work for many times as long,
- * and the work rests.  For those who poll for room that goes by who opened the endpoint,
+ * time counts as well: those who take long to tell, again and again, are left to the work
+ * for many times as long, and the work rests.  For those who poll for room that goes by who opened the endpoint,
  * on all of that user's together.
  */
 #ifndef KPOST_POLLERS_H
@@ -25,10 +25,11 @@
 /* What is told to all, and not only to one of those who asked to be woken exclusively. */
 #define KPOST_POLL_END (EPOLLHUP | EPOLLRDHUP | EPOLLERR)
 
-/* In jiffies; races between those who set them do no harm. */
+/* Races between those who set them do no harm. */
 struct kpost_patience {
-	unsigned long later; /* until then all is left to the work */
-	unsigned long rest; /* which does nothing until then */
+	u64 debt; /* nanoseconds that telling took at once, less what each time may take */
+	unsigned long later; /* in jiffies: until then all is left to the work */
+	unsigned long rest; /* likewise: which does nothing until then */
 };
 
 struct kpost_pollers {
