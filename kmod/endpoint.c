@@ -15,8 +15,11 @@ static const struct file_operations endpoint_fops;
 
 void kpost_endpoint_put(struct kpost_endpoint *endpoint)
 {
-	if (refcount_dec_and_test(&endpoint->refs))
-		kfree(endpoint);
+	if (!refcount_dec_and_test(&endpoint->refs))
+		return;
+	/* Whoever tells its pollers looks at the account's patience; and is in this office. */
+	kpost_account_put(endpoint->account);
+	kfree(endpoint);
 }
 
 static void endpoint_one_told(struct kpost_pollers *room)
@@ -83,6 +86,7 @@ static int endpoint_release(struct inode *inode, struct file *file)
 {
 	struct kpost_endpoint *endpoint = file->private_data;
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	struct net *net = endpoint->net;
 
 	if (mailbox) {
 		trace_kpost_close(mailbox->id, endpoint->rights);
@@ -94,9 +98,8 @@ static int endpoint_release(struct inode *inode, struct file *file)
 		kpost_pollers_exit(&endpoint->room);
 		kpost_mailbox_detach(mailbox, endpoint->rights);
 	}
-	kpost_account_put(endpoint->account);
-	put_net(endpoint->net);
 	kpost_endpoint_put(endpoint);
+	put_net(net);
 	return 0;
 }
 

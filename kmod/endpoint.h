@@ -42,7 +42,7 @@ struct kpost_endpoint {
 	u64 told; /* likewise: the mailbox's count of received messages that they know of */
 	bool released; /* likewise: nothing may be left to the work of @room any more */
 	struct kpost_pollers room; /* who polls for room */
-	refcount_t refs; /* its file's, and of those who tell of room; for its memory only */
+	refcount_t refs; /* its file's, and of those who tell of room; for this and @account */
 };
 
 /* One operation under way. */

@@ -9,6 +9,8 @@
 
 /* How many endpoints are told of room in one go. */
 #define TELL_MAX 16
+/* More refusals of one endpoint are not remembered: nobody saves them up. */
+#define REFUSALS_MAX 4096
 
 /* The message of @queue to be served next, or NULL. */
 struct kpost_message *kpost_mailbox_first(const struct kpost_queue *queue)
@@ -56,8 +58,10 @@ static void mailbox_list_refused(struct kpost_endpoint *endpoint)
 /* There was no room for who came through @endpoint; when there is, it will be told. */
 void kpost_mailbox_refuse(struct kpost_endpoint *endpoint)
 {
-	if (!endpoint->refusals++)
+	if (!endpoint->refusals)
 		endpoint->told = endpoint->mailbox->received;
+	if (endpoint->refusals < REFUSALS_MAX)
+		endpoint->refusals++;
 	mailbox_list_refused(endpoint);
 }
 
