@@ -409,6 +409,7 @@ static int reply_fill(struct kpost_call_state *call, struct replying *replying)
 static int reply_bring_in(struct replying *replying)
 {
 	size_t next = min_t(size_t, iov_iter_count(&replying->from), SZ_128K);
+
 	if (fatal_signal_pending(current))
 		return -EINTR;
 	if (next && fault_in_iov_iter_readable(&replying->from, next) == next)

@@ -22,11 +22,12 @@
  *    other handlers too.
  *  - kpost_send(), kpost_recv() and kpost_call(), their variants, kpost_reply_recv(),
  *    with KPOST_OPEN_WAIT kpost_open(), and three functions of a sender (see there)
- *    are cancellation points, and no other function is one (see pthread_cancel(3)).  A thread that is cancelled in one
- *    leaves nothing allocated.  With KPOST_DONTWAIT it is cancelled before anything
- *    was done.  A message that comes at the very moment in which the waiting thread
- *    is cancelled is lost, as what read(2) reads is with most C libraries; if it is a
- *    call, the call is given up, as by kpost_drop().
+ *    are cancellation points, and no other function is one (see pthread_cancel(3)).
+ *    A thread that is cancelled in one leaves nothing allocated.  With KPOST_DONTWAIT
+ *    it is cancelled before anything was done.  A message that comes at the very
+ *    moment in which the waiting thread is cancelled is lost, as what read(2) reads
+ *    is with most C libraries; if it is a call, the call is given up, as by
+ *    kpost_drop().
  *  - Structs grow at their end.  So that programs and libraries of different age fit,
  *    the functions below that take a struct pass its size to one of the same name
  *    that ends in _sized, which is what the library exports; no program need call

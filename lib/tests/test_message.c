@@ -32,11 +32,12 @@ static void send_tells_the_number(void **state)
 {
 	struct kpost_send *asked = (struct kpost_send *)standin.arg;
 	uint64_t sequence = 5;
+	int ret;
 
 	(void)state;
 	standin.answer = answer_send;
-	assert_int_equal(
-		kpost_send_sequence(ENDPOINT_FD, payload, 5, 9, KPOST_SYNC, 1234, &sequence), 0);
+	ret = kpost_send_sequence(ENDPOINT_FD, payload, 5, 9, KPOST_SYNC, 1234, &sequence);
+	assert_int_equal(ret, 0);
 	standin_expect(ENDPOINT_FD, KPOST_IOC_SEND);
 	assert_int_equal(asked->flags, KPOST_SYNC | KPOST_WANT_SEQUENCE);
 	assert_int_equal(asked->priority, 9);

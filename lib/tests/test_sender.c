@@ -510,6 +510,7 @@ static void structs_have_sizes(void **state)
 	} done[4];
 	struct kpost_sender *sender = pipe_sender(0, 0, NULL, NULL);
 	unsigned int i;
+	int ret;
 
 	(void)state;
 	kpost_sender_free(sender);
@@ -519,8 +520,8 @@ static void structs_have_sizes(void **state)
 			 0);
 	kpost_sender_free(sender);
 	options.known.flags = 0;
-	assert_int_equal(
-		kpost_sender_new_sized(&sender, pipe_fds[1], &options.known, sizeof(options)), 0);
+	ret = kpost_sender_new_sized(&sender, pipe_fds[1], &options.known, sizeof(options));
+	assert_int_equal(ret, 0);
 	memset(done, 0x5a, sizeof(done));
 	for (i = 0; i < 3; i++)
 		pipe_queue(sender, i);

@@ -55,13 +55,16 @@ static void size_has_to_fit_the_number(void **state)
 	assert_int_equal(standin.ioctls, 0);
 }
 
-typedef grown(struct kpost_stat) grown_stat;
+struct grown_stat {
+	struct kpost_stat known;
+	unsigned char more[MORE];
+};
 
 /* As the module does: filled with zero to the size that was asked for. */
 static void answer_list(void *arg)
 {
 	struct kpost_list *list = arg;
-	grown_stat *entries = (grown_stat *)(uintptr_t)list->buf;
+	struct grown_stat *entries = (struct grown_stat *)(uintptr_t)list->buf;
 	unsigned int i, from = (unsigned char)list->after[0];
 
 	assert_int_equal(list->entry_size, sizeof(*entries));
@@ -78,7 +81,7 @@ static int each_in_order(const struct kpost_stat *st, void *arg)
 	int *count = arg;
 
 	assert_int_equal((unsigned char)st->name[0], 1 + *count);
-	assert_int_equal(((const grown_stat *)(const void *)st)->more[0], *count);
+	assert_int_equal(((const struct grown_stat *)(const void *)st)->more[0], *count);
 	++*count;
 	return 0;
 }
@@ -89,7 +92,7 @@ static void list_has_entries_of_the_size(void **state)
 
 	(void)state;
 	standin.answer = answer_list;
-	assert_int_equal(kpost_list_sized(each_in_order, &count, sizeof(grown_stat)), 0);
+	assert_int_equal(kpost_list_sized(each_in_order, &count, sizeof(struct grown_stat)), 0);
 	standin_expect_device();
 	assert_int_equal(count, 70);
 }

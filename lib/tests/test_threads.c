@@ -252,7 +252,7 @@ static void cancelled_thread_leaves_the_sender_whole(void **state)
 		assert_ptr_equal(result, PTHREAD_CANCELED);
 		assert_int_equal(results[i], 1);
 	}
-	pthread_create(&thread, NULL, submit_for_ever, &thread);
+	pthread_create(&thread, NULL, submit_for_ever, results);
 	pthread_cancel(thread);
 	join_soon(thread, &result);
 	assert_ptr_equal(result, PTHREAD_CANCELED);
