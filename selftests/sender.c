@@ -524,8 +524,7 @@ TEST_F(sender, threads_that_end_fail_no_message)
 /* what a child of fork() has of a sender keeps the endpoint open until it is forgotten */
 TEST_F(sender, forgotten_by_a_child_it_ends_with_its_parent)
 {
-	int *forgotten = kt_shared(sizeof(*forgotten));
-	pid_t parent;
+	pid_t *child = kt_shared(sizeof(*child)), parent;
 	int pair[2];
 	char buf[8];
 
@@ -541,18 +540,20 @@ TEST_F(sender, forgotten_by_a_child_it_ends_with_its_parent)
 		if (fork() == 0) {
 			close(pair[1]);
 			kpost_sender_forget(self->sender);
-			__atomic_store_n(forgotten, 1, __ATOMIC_RELEASE);
-			/* it outlives its parent, but not for ever */
-			sleep(60);
-			_exit(0);
+			__atomic_store_n(child, getpid(), __ATOMIC_RELEASE);
+			/* it outlives its parent, until it is killed */
+			for (;;)
+				pause();
 		}
-		_exit(kt_until(__atomic_load_n(forgotten, __ATOMIC_ACQUIRE)) ? 0 : 2);
+		_exit(kt_until(__atomic_load_n(child, __ATOMIC_ACQUIRE)) ? 0 : 2);
 	}
 	close(pair[1]);
 	EXPECT_EQ(0, kt_exit_status(parent));
 	EXPECT_EQ(4, kt_recv(pair[0], NULL, buf, sizeof(buf), 0, kt_soon()));
 	EXPECT_EQ(-EPIPE, kt_recv(pair[0], NULL, buf, sizeof(buf), 0, kt_soon()));
 	close(pair[0]);
+	if (*child)
+		kill(*child, SIGKILL);
 }
 
 /* ---- a thread that waits in the library is cancelled -------------------------------------- */
