@@ -295,6 +295,8 @@ TEST_F(finish, finish_does_not_come_while_the_last_message_is_copied)
 	char *message = calloc(1, SIZE), *buf = calloc(1, SIZE);
 	unsigned int seen = 0;
 
+	/* That of the fixture makes way. */
+	kt_unlink(self->name);
 	for (int round = 0; round < ROUNDS; round++) {
 		struct kpost_open open = kt_open_args(kt_name(self->name), KPOST_RIGHT_RECV,
 						      KPOST_OPEN_CREATE | variant->flags);
