@@ -11,8 +11,8 @@
  *
  * A few watches can be much work, since an epoll instance can be watched itself.  So the
  * time counts as well: those who take long to tell, again and again, are left to the work
- * for many times as long, and the work rests.  For those who poll for room that goes by who opened the endpoint,
- * on all of that user's together.
+ * for many times as long, and the work rests.  For those who poll for room that goes by who
+ * opened the endpoint, on all of that user's together.
  */
 #ifndef KPOST_POLLERS_H
 #define KPOST_POLLERS_H
