@@ -122,11 +122,12 @@ static int send_message(struct kpost_endpoint *endpoint, struct kpost_message *m
 		err = -ETIMEDOUT;
 	else
 		err = kpost_message_commit(endpoint, message, &sender, nowait);
-	*sequence = sender.sequence;
 	if (err < 0)
 		kpost_message_free(message);
-	if (err <= 0)
+	if (err <= 0) {
+		*sequence = sender.sequence;
 		return err;
+	}
 
 	err = kpost_waiter_wait(&sender, deadline);
 	if (err) {
