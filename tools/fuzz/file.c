@@ -72,8 +72,10 @@ static void poll_file(const struct operation *op, int fd)
 	int timeout = op->deadline == AT_SOON ? 0 : op->deadline == AT_NEVER ? -1 : 2;
 
 	poll(&pollfd, 1, timeout);
-	if (pollfd.revents & POLLERR && is_endpoint(fd) && me->slots[op->fd] == fd)
-		machine_found("operation %u polled and saw POLLERR", me->index);
+	/* Who cannot send any more is told of both. */
+	if ((pollfd.revents & (POLLERR | POLLHUP)) == POLLERR && is_endpoint(fd) &&
+	    me->slots[op->fd] == fd)
+		machine_found("operation %u polled and saw POLLERR alone", me->index);
 }
 
 static void epoll_file(const struct operation *op, int fd)

@@ -444,21 +444,6 @@ static void interrupt_lanes(void)
 			syscall(SYS_tkill, world->lanes[i].tid, SIGUSR1);
 }
 
-/* The executor is dead or dying, and all that it has left behind with it. */
-static void bury(void)
-{
-	unsigned int slices = 0;
-
-	while (waitpid(-1, NULL, WNOHANG | __WALL) >= 0 || errno != ECHILD) {
-		wait_for(&world->cleaned, world->cleaned, SLICE);
-		if (++slices < HANGS)
-			continue;
-		machine_found("a process does not die of SIGKILL");
-		break;
-	}
-	executor = 0;
-}
-
 /* Where the lanes are in the kernel. */
 static void show_lanes(void)
 {
@@ -476,6 +461,22 @@ static void show_lanes(void)
 		if (fd >= 0)
 			close(fd);
 	}
+}
+
+/* The executor is dead or dying, and all that it has left behind with it. */
+static void bury(void)
+{
+	unsigned int slices = 0;
+
+	while (waitpid(-1, NULL, WNOHANG | __WALL) >= 0 || errno != ECHILD) {
+		wait_for(&world->cleaned, world->cleaned, SLICE);
+		if (++slices < HANGS)
+			continue;
+		show_lanes();
+		machine_found("a process does not die of SIGKILL");
+		break;
+	}
+	executor = 0;
 }
 
 static void watch(unsigned int round)

@@ -218,7 +218,7 @@ static size_t struct_size(size_t now, enum size size)
 {
 	switch (size) {
 	case SIZE_SMALLER:
-		return now - 8;
+		return now < 8 ? 0 : now - 8;
 	case SIZE_LARGER:
 	case SIZE_LARGER_SET:
 		return now + 24;

@@ -45,6 +45,8 @@ static void change_user(unsigned int which)
 		become(NOBODY, 0, NOBODY);
 		break;
 	}
+	/* Which that has undone. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
 void task_set_office(unsigned int which)
