@@ -21,6 +21,7 @@
 #include "mailbox.h"
 
 struct io_uring_cmd;
+struct kpost_fixed;
 
 struct kpost_endpoint {
 	struct kpost_mailbox *mailbox; /* fixed once the file is known to user space */
@@ -52,7 +53,7 @@ struct kpost_operand {
 	size_t size; /* of it, as the caller knows it */
 	bool nowait; /* -EAGAIN instead of waiting */
 	bool dontwait; /* out: the struct said so too, so that -EAGAIN is final */
-	struct io_uring_cmd *fixed; /* the payload is in this command's registered buffer */
+	const struct kpost_fixed *fixed; /* the payload is in a registered buffer, if given */
 };
 
 /* Sizes of structs in their first version, where more than the table needs them. */

@@ -57,7 +57,7 @@ static ssize_t payload_pieces(struct kpost_payload *payload, u64 list, u64 count
  * of @fixed there.  Returns 0 or -EFAULT, -EINVAL, -ENOMEM; to be released only if 0.
  */
 int kpost_payload_import(struct kpost_payload *payload, u64 buf, u64 len, bool pieces,
-			 unsigned int direction, struct io_uring_cmd *fixed)
+			 unsigned int direction, const struct kpost_fixed *fixed)
 {
 	ssize_t total;
 

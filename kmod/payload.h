@@ -9,7 +9,7 @@
 #include <linux/types.h>
 #include <linux/uio.h>
 
-struct io_uring_cmd;
+struct kpost_fixed;
 
 struct kpost_payload {
 	struct iov_iter iter;
@@ -19,7 +19,7 @@ struct kpost_payload {
 };
 
 int kpost_payload_import(struct kpost_payload *payload, u64 buf, u64 len, bool pieces,
-			 unsigned int direction, struct io_uring_cmd *fixed);
+			 unsigned int direction, const struct kpost_fixed *fixed);
 void kpost_payload_release(struct kpost_payload *payload);
 
 size_t kpost_memory_touch(void __user *at, size_t size);

@@ -24,11 +24,12 @@ int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 		.arg = READ_ONCE(entry->arg),
 		.reserved = READ_ONCE(entry->reserved),
 	};
+	const struct kpost_fixed fixed = { .cmd = cmd, .issue_flags = issue_flags };
 	struct kpost_operand op = {
 		.endpoint = cmd->file->private_data,
 		.arg = u64_to_user_ptr(uring.arg),
 		.nowait = issue_flags & IO_URING_F_NONBLOCK || cmd->file->f_flags & O_NONBLOCK,
-		.fixed = cmd->flags & IORING_URING_CMD_FIXED ? cmd : NULL,
+		.fixed = cmd->flags & IORING_URING_CMD_FIXED ? &fixed : NULL,
 	};
 	long ret;
 
@@ -39,9 +40,8 @@ int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	ret = kpost_operate(&op, cmd->cmd_op);
 	switch (ret) {
 	case -EAGAIN:
-		if (op.dontwait)
+		if (op.dontwait || !kpost_compat_uring_keep(cmd, &uring, sizeof(uring)))
 			break;
-		kpost_compat_uring_keep(cmd, &uring, sizeof(uring));
 		return ret;
 	case -ERESTARTSYS:
 	case -EINTR:
@@ -54,6 +54,6 @@ int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	 * A positive result, returned as such, is an error to some kernels and
 	 * breaks a chain; -EAGAIN would be tried again.
 	 */
-	io_uring_cmd_done(cmd, ret, 0, issue_flags);
+	kpost_compat_uring_done(cmd, ret, issue_flags);
 	return -EIOCBQUEUED;
 }

@@ -18,7 +18,8 @@
 static inline const void *kpost_compat_uring_arg(const struct io_uring_cmd *cmd)
 {
 #ifdef KPOST_HAVE_IO_URING_CMD_H
-	return io_uring_sqe_cmd(cmd->sqe);
+	/* By hand: io_uring_sqe_cmd() does not take the same everywhere. */
+	return cmd->sqe->cmd;
 #else
 	return cmd->cmd;
 #endif
@@ -27,30 +28,65 @@ static inline const void *kpost_compat_uring_arg(const struct io_uring_cmd *cmd)
 /*
  * Have the worker that a command is left to see @arg, as it was read.  Some kernels
  * set a copy of the entry aside and then have the worker read the shared one again,
- * which is another command's by then.
+ * which is another command's by then.  Returns false where that cannot be had: then the
+ * command must not be left to a worker.
  */
-static inline void kpost_compat_uring_keep(struct io_uring_cmd *cmd, const void *arg, size_t size)
+static inline bool kpost_compat_uring_keep(struct io_uring_cmd *cmd, const void *arg, size_t size)
 {
-#ifdef KPOST_HAVE_IO_URING_CMD_H
+#if defined(KPOST_HAVE_REQ_F_SQE_COPIED) || !defined(KPOST_HAVE_IO_URING_CMD_H)
+	/* io_uring sees to it by itself. */
+	return true;
+#else
 	struct io_kiocb *req = cmd_to_io_kiocb(cmd);
 	struct io_ring_ctx *ctx = req->ctx;
 	size_t shared = (size_t)ctx->sq_entries << !!(ctx->flags & IORING_SETUP_SQE128);
+
+	/* Copied before this. */
+	if (cmd->sqe < ctx->sq_sqes || cmd->sqe >= ctx->sq_sqes + shared)
+		return true;
+#ifdef KPOST_HAVE_IO_URING_CMD_GET_ASYNC_DATA
+	/* They copy every entry before this, and keep it where only they know. */
+	return false;
+#else
 	struct io_uring_sqe *copy = req->async_data;
 
 	/* Those that make the copy only after this have the worker read that. */
-	if (!copy || cmd->sqe < ctx->sq_sqes || cmd->sqe >= ctx->sq_sqes + shared)
-		return;
-	memcpy(copy->cmd, arg, size);
+	if (!copy)
+		return true;
+	unsafe_memcpy(copy->cmd, arg, size, "what is behind that in the entry has no name there");
 	cmd->sqe = copy;
+	return true;
+#endif
 #endif
 }
 
+/* The payload is in the registered buffer of @cmd, which was issued with @issue_flags. */
+struct kpost_fixed {
+	struct io_uring_cmd *cmd;
+	unsigned int issue_flags;
+};
+
 static inline int kpost_uring_import_fixed(u64 buf, u64 len, unsigned int direction,
-					   struct iov_iter *iter, struct io_uring_cmd *cmd)
+					   struct iov_iter *iter, const struct kpost_fixed *fixed)
 {
 	if (len > MAX_RW_COUNT)
 		return -EFAULT;
-	return io_uring_cmd_import_fixed(buf, len, direction, iter, cmd);
+#ifdef KPOST_HAVE_IMPORT_FIXED_ISSUE_FLAGS
+	return io_uring_cmd_import_fixed(buf, len, direction, iter, fixed->cmd, fixed->issue_flags);
+#else
+	return io_uring_cmd_import_fixed(buf, len, direction, iter, fixed->cmd);
+#endif
+}
+
+/* Complete @cmd with @ret; the second result of rings with large completions is 0. */
+static inline void kpost_compat_uring_done(struct io_uring_cmd *cmd, long ret,
+					   unsigned int issue_flags)
+{
+#ifdef KPOST_HAVE_IO_URING_CMD_DONE32
+	io_uring_cmd_done(cmd, ret, issue_flags);
+#else
+	io_uring_cmd_done(cmd, ret, 0, issue_flags);
+#endif
 }
 
 /* The pieces of an iterator over user memory, of which the first may be used in part. */

@@ -4,5 +4,5 @@
 const void *probe(struct io_uring_cmd *cmd);
 const void *probe(struct io_uring_cmd *cmd)
 {
-	return io_uring_sqe_cmd(cmd->sqe);
+	return cmd->sqe->cmd;
 }

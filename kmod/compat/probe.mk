@@ -7,6 +7,10 @@ probe = $(call try-run,$(CC) $(NOSTDINC_FLAGS) $(LINUXINCLUDE) $(KBUILD_CPPFLAGS
 	-DKBUILD_MODNAME='"probe"' -DKBUILD_MODFILE='"probe"' -DKBUILD_BASENAME='"probe"' \
 	-c -o "$$TMP" $(src)/compat/$(1).c,-D$(2),)
 
+ccflags-y += $(call probe,import_fixed_issue_flags,KPOST_HAVE_IMPORT_FIXED_ISSUE_FLAGS)
+ccflags-y += $(call probe,io_uring_cmd_done32,KPOST_HAVE_IO_URING_CMD_DONE32)
+ccflags-y += $(call probe,io_uring_cmd_get_async_data,KPOST_HAVE_IO_URING_CMD_GET_ASYNC_DATA)
 ccflags-y += $(call probe,io_uring_cmd_h,KPOST_HAVE_IO_URING_CMD_H)
 ccflags-y += $(call probe,iter_iov,KPOST_HAVE_ITER_IOV)
 ccflags-y += $(call probe,register_net_sysctl_sz,KPOST_HAVE_REGISTER_NET_SYSCTL_SZ)
+ccflags-y += $(call probe,req_f_sqe_copied,KPOST_HAVE_REQ_F_SQE_COPIED)
