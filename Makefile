@@ -4,7 +4,7 @@
 
 VERSION := 0.1.0
 KERNEL  ?= $(shell tools/vm/kernel default)
-KERNELS ?= 6.12 6.1 6.12-rt kasan kcsan
+KERNELS ?= 6.1 6.12 newest newest-rt kasan kcsan
 PREFIX  ?= /usr/local
 CFLAGS  ?= -O2 -g
 BUILD   ?= build
@@ -12,6 +12,24 @@ BUILD   ?= build
 override BUILD := $(abspath $(BUILD))
 export VERSION PREFIX DESTDIR BUILD CFLAGS
 MAKEFLAGS += --no-print-directory
+
+# A kernel of another Debian, SUITE/SERIES, is built for and run in a file system of that one.
+ifneq ($(filter command environment,$(origin KERNEL)),)
+ifneq ($(filter newest newest-rt,$(KERNEL)),)
+override KERNEL := $(shell tools/vm/kernel $(KERNEL))
+endif
+ELSEWHERE := $(if $(findstring /,$(KERNEL)),$(patsubst %/,%,$(dir $(KERNEL))))
+endif
+
+quote = '$(subst ','\'',$(1))'
+
+ifneq ($(ELSEWHERE),)
+
+all module demo test detectors faults fuzz stress vm:
+	@tools/root $(ELSEWHERE) sh tools/setup $@ KERNEL=$(notdir $(KERNEL)) \
+		$(foreach name,INPUT TIME FULL CMD,$(if $($(name)),$(name)=$(call quote,$($(name)))))
+
+else
 
 all: module lib tools ## module, library and tools (the default)
 
@@ -34,10 +52,10 @@ docs: ## the man pages
 demo: module tools ## a file's lines through a mailbox to three workers [INPUT=file]
 	@tools/demo/run --kernel $(KERNEL) $(if $(INPUT),$(call quote,$(INPUT)))
 
-test: lib tools selftests ## every test, on one kernel [KERNEL=6.12|6.1|6.12-rt|kasan|kcsan]
+test: lib tools selftests ## every test, on one kernel [KERNEL=6.1-rt|newest|sid/7.2|kasan|...]
 	@tools/test $(KERNEL)
 
-test-matrix: lib tools selftests ## every test, on every kernel [KERNELS='6.12 6.1 ...']
+test-matrix: lib tools selftests ## every test, on every kernel [KERNELS='6.1 newest-rt ...']
 	@tools/test $(KERNELS)
 
 detectors: ## plant a bug of each class, see it caught
@@ -68,8 +86,8 @@ install: lib tools docs ## library, headers, command, man pages, DKMS source [PR
 uninstall: ## remove what install installs
 	@tools/uninstall
 
-clean: ## remove what was built, keep downloaded kernels
-	rm -rf $(filter-out $(BUILD)/kernel,$(wildcard $(BUILD)/*))
+clean: ## remove what was built, keep downloaded kernels and other Debians
+	rm -rf $(filter-out $(BUILD)/kernel $(BUILD)/root,$(wildcard $(BUILD)/*))
 
 distclean: ## remove downloads too
 	rm -rf $(BUILD)
@@ -77,7 +95,7 @@ distclean: ## remove downloads too
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
-quote = '$(subst ','\'',$(1))'
+endif
 
 .PHONY: all module lib tools selftests docs demo test test-matrix detectors faults fuzz stress \
 	model vm lint install uninstall clean distclean help
