@@ -4,7 +4,7 @@
 
 VERSION := 0.1.0
 KERNEL  ?= $(shell tools/vm/kernel default)
-KERNELS ?= 6.1 6.12 newest newest-rt kasan kcsan
+KERNELS ?= oldest $(KERNEL) newest newest-rt kasan kcsan
 PREFIX  ?= /usr/local
 CFLAGS  ?= -O2 -g
 BUILD   ?= build
@@ -15,7 +15,7 @@ MAKEFLAGS += --no-print-directory
 
 # A kernel of another Debian, SUITE/SERIES, is built for and run in a file system of that one.
 ifneq ($(filter command environment,$(origin KERNEL)),)
-ifneq ($(filter newest newest-rt,$(KERNEL)),)
+ifneq ($(filter newest% oldest%,$(KERNEL)),)
 override KERNEL := $(shell tools/vm/kernel $(KERNEL))
 endif
 ELSEWHERE := $(if $(findstring /,$(KERNEL)),$(patsubst %/,%,$(dir $(KERNEL))))
@@ -58,6 +58,9 @@ test: lib tools selftests ## every test, on one kernel [KERNEL=6.1-rt|newest|sid
 test-matrix: lib tools selftests ## every test, on every kernel [KERNELS='6.1 newest-rt ...']
 	@tools/test $(KERNELS)
 
+kernels: # for tools/setup, which installs their compilers
+	@echo $(KERNELS)
+
 detectors: ## plant a bug of each class, see it caught
 	@tools/vm/check-detectors
 
@@ -97,5 +100,5 @@ help: ## list the targets
 
 endif
 
-.PHONY: all module lib tools selftests docs demo test test-matrix detectors faults fuzz stress \
+.PHONY: all module lib tools selftests docs demo test test-matrix kernels detectors faults fuzz stress \
 	model vm lint install uninstall clean distclean help
