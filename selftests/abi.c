@@ -463,6 +463,11 @@ static long compat_ioctl(int fd, unsigned int op, void *arg)
 	return (int)ret;
 }
 #else
+/* which only x86 has */
+#ifndef MAP_32BIT
+#define MAP_32BIT 0
+#endif
+
 static long compat_ioctl(int fd, unsigned int op, void *arg)
 {
 	return kt_ioctl(fd, op, arg);

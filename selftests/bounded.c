@@ -190,7 +190,7 @@ TEST(bounded_lists_of_pieces_have_a_limit)
 		iov[i] = (struct kpost_iovec){ (uintptr_t)out + i % KPOST_IOVEC_MAX, 1 };
 	EXPECT_REFUSED(EINVAL, fd, kt_send(fd, iov, KPOST_IOVEC_MAX + 1, 0,
 					   KPOST_IOVEC | KPOST_DONTWAIT, 0));
-	EXPECT_REFUSED(EINVAL, fd, kt_send(fd, iov, SIZE_MAX, 0,
+	EXPECT_REFUSED(EINVAL, fd, kt_send(fd, iov, UINT64_MAX, 0,
 					   KPOST_IOVEC | KPOST_DONTWAIT, 0));
 	/* times 16 it is a small number again */
 	EXPECT_REFUSED(EINVAL, fd, kt_send(fd, iov, 1ull << 60 | 1, 0,
@@ -212,7 +212,7 @@ TEST(bounded_lengths_that_wrap_are_refused)
 {
 	struct kpost_iovec iov[3] = {
 		{ (uintptr_t)zeroes, 1 },
-		{ (uintptr_t)zeroes, SIZE_MAX },
+		{ (uintptr_t)zeroes, UINT64_MAX },
 		{ (uintptr_t)zeroes, 1 },
 	};
 	int fd = kt_mailbox(4, 0, 0);

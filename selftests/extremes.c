@@ -68,12 +68,13 @@ static void check_field(struct __test_metadata *_metadata, int fd, unsigned long
 
 	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
 		uint64_t value = ends[i];
+		uint32_t narrow = (uint32_t)value;
 		long ret;
 
 		if (size == sizeof(uint32_t) && value > UINT32_MAX)
 			continue;
 		memcpy(copy, arg, _IOC_SIZE(op));
-		memcpy(copy + at, &value, size);
+		memcpy(copy + at, size == sizeof(narrow) ? (void *)&narrow : &value, size);
 		ret = kt_ioctl(fd, op, copy);
 		EXPECT_TRUE(is_one_of(ret, errors))
 			TH_LOG("op %#lx, field at %zu: %#llx gave %ld", op, at,

@@ -162,7 +162,8 @@ static inline bool kt_poisoned(const void *buf, size_t len)
 	return true;
 }
 
-static inline struct kpost_send kt_send_args(const void *buf, size_t len, unsigned int priority,
+/* Lengths are of 64 bits, as those of the interface are, in a 32-bit program too. */
+static inline struct kpost_send kt_send_args(const void *buf, uint64_t len, unsigned int priority,
 					     unsigned int flags, uint64_t deadline)
 {
 	return (struct kpost_send){
@@ -174,7 +175,7 @@ static inline struct kpost_send kt_send_args(const void *buf, size_t len, unsign
 	};
 }
 
-static inline long kt_send(int fd, const void *buf, size_t len, unsigned int priority,
+static inline long kt_send(int fd, const void *buf, uint64_t len, unsigned int priority,
 			   unsigned int flags, uint64_t deadline)
 {
 	struct kpost_send send = kt_send_args(buf, len, priority, flags, deadline);
@@ -183,13 +184,13 @@ static inline long kt_send(int fd, const void *buf, size_t len, unsigned int pri
 }
 
 /* without waiting, as most tests send */
-static inline long kt_post(int fd, const void *buf, size_t len, unsigned int priority)
+static inline long kt_post(int fd, const void *buf, uint64_t len, unsigned int priority)
 {
 	return kt_send(fd, buf, len, priority, KPOST_DONTWAIT, 0);
 }
 
 /* the arguments of RECV, everything that the kernel should fill in poisoned */
-static inline struct kpost_recv kt_recv_args(void *buf, size_t len, unsigned int flags,
+static inline struct kpost_recv kt_recv_args(void *buf, uint64_t len, unsigned int flags,
 					     uint64_t deadline)
 {
 	struct kpost_recv recv;
@@ -203,7 +204,7 @@ static inline struct kpost_recv kt_recv_args(void *buf, size_t len, unsigned int
 }
 
 /* @recv may be NULL */
-static inline long kt_recv(int fd, struct kpost_recv *recv, void *buf, size_t len,
+static inline long kt_recv(int fd, struct kpost_recv *recv, void *buf, uint64_t len,
 			   unsigned int flags, uint64_t deadline)
 {
 	struct kpost_recv local;
@@ -215,13 +216,13 @@ static inline long kt_recv(int fd, struct kpost_recv *recv, void *buf, size_t le
 }
 
 /* without waiting */
-static inline long kt_take(int fd, struct kpost_recv *recv, void *buf, size_t len)
+static inline long kt_take(int fd, struct kpost_recv *recv, void *buf, uint64_t len)
 {
 	return kt_recv(fd, recv, buf, len, KPOST_DONTWAIT, 0);
 }
 
-static inline struct kpost_call kt_call_args(const void *buf, size_t len, void *reply_buf,
-					     size_t reply_len, uint64_t deadline)
+static inline struct kpost_call kt_call_args(const void *buf, uint64_t len, void *reply_buf,
+					     uint64_t reply_len, uint64_t deadline)
 {
 	return (struct kpost_call){
 		.deadline = deadline,
@@ -232,15 +233,15 @@ static inline struct kpost_call kt_call_args(const void *buf, size_t len, void *
 	};
 }
 
-static inline long kt_call(int fd, const void *buf, size_t len, void *reply_buf,
-			   size_t reply_len, uint64_t deadline)
+static inline long kt_call(int fd, const void *buf, uint64_t len, void *reply_buf,
+			   uint64_t reply_len, uint64_t deadline)
 {
 	struct kpost_call call = kt_call_args(buf, len, reply_buf, reply_len, deadline);
 
 	return kt_ioctl(fd, KPOST_IOC_CALL, &call);
 }
 
-static inline long kt_reply(int fd, uint64_t token, const void *buf, size_t len)
+static inline long kt_reply(int fd, uint64_t token, const void *buf, uint64_t len)
 {
 	struct kpost_reply reply = {
 		.token = token,

@@ -10,7 +10,7 @@
  */
 #include "child_test.h"
 
-#define ALL	(~0ull)
+#define ALL	SIZE_MAX
 #define WHOLE	{ 0, ALL }
 #define FIELD(type, field) { offsetof(struct type, field), sizeof(((struct type *)0)->field) }
 
