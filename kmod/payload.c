@@ -8,10 +8,15 @@
 #include "compat/compat.h"
 #include "payload.h"
 
-/* Numbers that are 64 bits wide everywhere may be of no address here. */
+/*
+ * Numbers that are 64 bits wide everywhere may be of no address here.  And where users have
+ * an address space to themselves, as on s390x, any range passes access_ok(), even one that
+ * wraps: it would only be found out by a copy, which may be as late as the reply's.
+ */
 static bool user_range_ok(u64 base, u64 len)
 {
-	return base <= ULONG_MAX && len <= ULONG_MAX && access_ok(u64_to_user_ptr(base), len);
+	return base <= ULONG_MAX && len <= ULONG_MAX - base &&
+	       access_ok(u64_to_user_ptr(base), len);
 }
 
 /* Read a list of pieces. Returns their sum in bytes, or -EFAULT, -EINVAL, -ENOMEM. */
