@@ -399,6 +399,48 @@ TEST_F(uring_cmd, unknown_command_flag_is_refused_wherever_it_is)
 	free(payload);
 }
 
+/*
+ * _MULTISHOT as those kernels want it, with a group of buffers: some of them would wait for
+ * further completions of a command that is done, for good, and keep the ring and the file.
+ * Kernels that cannot have a command use such a group say so of any command.
+ */
+TEST(multishot_command_is_refused)
+{
+	static const unsigned int ops[] = { KPOST_IOC_SEND, KPOST_IOC_RECV };
+	struct kpost_send send = kt_send_args("x", 1, 0, 0, 0);
+	char buf[8], provided[64];
+	struct kpost_recv recv = kt_recv_args(buf, sizeof(buf), KPOST_DONTWAIT, 0);
+	void *args[] = { &send, &recv };
+	struct io_uring_sqe *sqe;
+	struct io_uring ring;
+	int fds[2], refused;
+
+	ASSERT_EQ(0, kt_pair(fds, 0, 0));
+	ASSERT_EQ(0, uring_init(&ring, 4, 0));
+	io_uring_prep_provide_buffers(io_uring_get_sqe(&ring), provided, 16, 4, 7, 0);
+	ASSERT_LE(0, uring_run(&ring));
+	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
+		int fd = fds[ops[i] == KPOST_IOC_SEND];
+
+		sqe = uring_op(&ring, fd, ops[i], args[i], 1);
+		sqe->flags |= IOSQE_BUFFER_SELECT;
+		sqe->buf_group = 7;
+		refused = uring_run(&ring);
+		EXPECT_TRUE(refused == -EOPNOTSUPP || refused == -EINVAL) TH_LOG("%d", refused);
+		sqe = uring_op(&ring, fd, ops[i], args[i], 1);
+		sqe->rw_flags = URING_CMD_MULTISHOT;
+		sqe->flags |= IOSQE_BUFFER_SELECT;
+		sqe->buf_group = 7;
+		EXPECT_EQ(refused, uring_run(&ring));
+	}
+	EXPECT_EQ(0, kt_stat(fds[0]).sent);
+	io_uring_queue_exit(&ring);
+	/* nothing keeps the sender's end */
+	close(fds[1]);
+	EXPECT_TRUE(kt_until(kt_take(fds[0], NULL, buf, sizeof(buf)) == -EPIPE));
+	close(fds[0]);
+}
+
 TEST_F(uring_cmd, operation_that_is_none_here_is_enotty)
 {
 	struct kpost_send send = kt_send_args("x", 1, 0, 0, 0);

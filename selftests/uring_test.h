@@ -16,6 +16,7 @@
 
 /* What liburing 2.3 does not know yet. */
 #define URING_OP_READ_MULTISHOT 49
+#define URING_CMD_MULTISHOT	2	/* in the flags of a command */
 
 struct uring_result {
 	uint64_t data;
