@@ -25,7 +25,7 @@ quote = '$(subst ','\'',$(1))'
 
 ifneq ($(ELSEWHERE),)
 
-all module demo test detectors faults fuzz stress vm:
+all module demo test test-32 detectors faults fuzz stress vm:
 	@tools/root $(ELSEWHERE) sh tools/setup $@ KERNEL=$(notdir $(KERNEL)) \
 		$(foreach name,INPUT TIME FULL CMD,$(if $($(name)),$(name)=$(call quote,$($(name)))))
 
@@ -60,6 +60,10 @@ test-matrix: lib tools selftests ## every test, on every kernel [KERNELS='6.1 ne
 
 kernels: # for tools/setup, which installs their compilers
 	@echo $(KERNELS)
+
+test-32: ## the tests in the VM, as 32-bit programs on a 64-bit kernel [KERNEL=6.12|newest|...]
+	+@tools/build-32
+	@tools/test --32 $(KERNEL)
 
 detectors: ## plant a bug of each class, see it caught
 	@tools/vm/check-detectors
@@ -96,9 +100,9 @@ distclean: ## remove downloads too
 	rm -rf $(BUILD)
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
 endif
 
-.PHONY: all module lib tools selftests docs demo test test-matrix kernels detectors faults fuzz stress \
+.PHONY: all module lib tools selftests docs demo test test-32 test-matrix kernels detectors faults fuzz stress \
 	model vm lint install uninstall clean distclean help
