@@ -93,7 +93,7 @@ install: lib tools docs ## library, headers, command, man pages, DKMS source [PR
 uninstall: ## remove what install installs
 	@tools/uninstall
 
-clean: ## remove what was built, keep downloaded kernels and other Debians
+clean: ## remove what was built, keep what was downloaded
 	rm -rf $(filter-out $(BUILD)/kernel $(BUILD)/root,$(wildcard $(BUILD)/*))
 
 distclean: ## remove downloads too
