@@ -86,6 +86,15 @@ static void __exit kpost_exit(void)
 module_init(kpost_init);
 module_exit(kpost_exit);
 
+#ifndef KPOST_VERSION /* Kbuild knows it */
+#define KPOST_VERSION "unknown"
+#endif
+
+/*
+ * No alias: opening a device node loads a module by the node's numbers, and the
+ * minor is given out when the module is loaded.
+ */
+MODULE_AUTHOR("The kpost developers");
 MODULE_DESCRIPTION("Kernel-mediated mailboxes");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1.0");
+MODULE_VERSION(KPOST_VERSION);
