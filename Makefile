@@ -13,12 +13,22 @@ override BUILD := $(abspath $(BUILD))
 export VERSION PREFIX DESTDIR BUILD CFLAGS
 MAKEFLAGS += --no-print-directory
 
-# A kernel of another Debian, SUITE/SERIES, is built for and run in a file system of that one.
 ifneq ($(filter command environment,$(origin KERNEL)),)
 ifneq ($(filter newest% oldest%,$(KERNEL)),)
 override KERNEL := $(shell tools/vm/kernel $(KERNEL))
 endif
-ELSEWHERE := $(if $(findstring /,$(KERNEL)),$(patsubst %/,%,$(dir $(KERNEL))))
+endif
+ifneq ($(filter command,$(origin ARCH)),)
+override KERNEL := $(ARCH):$(patsubst $(ARCH):%,%,$(KERNEL))
+endif
+
+# A kernel of another architecture, ARCH:SERIES, has programs of that one, which are built
+# with its libraries. One of another Debian, SUITE/SERIES or ARCH:SUITE/SERIES, is built for
+# and run in a file system of that Debian.
+ifneq ($(filter command environment override,$(origin KERNEL)),)
+FOREIGN := $(if $(findstring :,$(KERNEL)),$(firstword $(subst :, ,$(KERNEL))))
+SERIES := $(patsubst $(FOREIGN):%,%,$(KERNEL))
+ELSEWHERE := $(if $(findstring /,$(SERIES)),$(patsubst %/,%,$(dir $(SERIES))))
 endif
 
 quote = '$(subst ','\'',$(1))'
@@ -26,25 +36,37 @@ quote = '$(subst ','\'',$(1))'
 ifneq ($(ELSEWHERE),)
 
 all module demo test test-32 detectors faults fuzz stress vm:
-	@tools/root $(ELSEWHERE) sh tools/setup $@ KERNEL=$(notdir $(KERNEL)) \
-		$(foreach name,INPUT TIME FULL CMD,$(if $($(name)),$(name)=$(call quote,$($(name)))))
+	@tools/root $(ELSEWHERE) sh tools/setup $@ \
+		KERNEL=$(if $(FOREIGN),$(FOREIGN):)$(notdir $(SERIES)) \
+		$(foreach name,INPUT TIME FULL CMD TESTS,$(if $($(name)),$(name)=$(call quote,$($(name)))))
 
 else
 
+ifneq ($(FOREIGN),)
+SYSROOT := $(BUILD)/root/$(FOREIGN)
+GNU     := $(shell tools/vm/arch $(KERNEL))-linux-gnu
+CROSS   := BUILD=$(BUILD)/$(FOREIGN) CC='$(GNU)-gcc --sysroot=$(SYSROOT)' AR=$(GNU)-ar \
+	KSELFTEST_DIR=$(BUILD)/kernel/source/root/tools/testing/selftests
+endif
+
 all: module lib tools ## module, library and tools (the default)
 
-module: ## the module, for the VM's KERNEL=6.12|6.1|... or for KDIR=/lib/modules/.../build
+module: ## the module, for the VM's KERNEL=6.12|arm64:6.12|... or for KDIR=/lib/modules/.../build
 	+@tools/build-module $(or $(KDIR),$(KERNEL))
 
-lib: ## the library, shared and static
-	@$(MAKE) -C lib
+lib: $(SYSROOT) ## the library, shared and static
+	@$(MAKE) -C lib $(CROSS)
 
 tools: lib ## the kpost command and the demo's programs
-	@$(MAKE) -C tools/kpost
-	@$(MAKE) -C tools/demo
+	@$(MAKE) -C tools/kpost $(CROSS)
+	@$(MAKE) -C tools/demo $(CROSS)
 
 selftests: lib ## the test programs
-	@$(MAKE) -C selftests
+	@$(if $(FOREIGN),tools/vm/kernel source >/dev/null)
+	@$(MAKE) -C selftests $(CROSS)
+
+$(SYSROOT): tools/vm/root
+	@tools/vm/root $(FOREIGN) >/dev/null
 
 docs: ## the man pages
 	@$(MAKE) -C Documentation
@@ -52,7 +74,7 @@ docs: ## the man pages
 demo: module tools ## a file's lines through a mailbox to three workers [INPUT=file]
 	@tools/demo/run --kernel $(KERNEL) $(if $(INPUT),$(call quote,$(INPUT)))
 
-test: lib tools selftests ## every test, on one kernel [KERNEL=6.1-rt|newest|sid/7.2|kasan|...]
+test: lib tools selftests ## every test, on one kernel [KERNEL=6.1-rt|newest|sid/7.2|kasan|...] [ARCH=arm64]
 	@tools/test $(KERNEL)
 
 test-matrix: lib tools selftests ## every test, on every kernel [KERNELS='6.1 newest-rt ...']
