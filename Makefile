@@ -103,6 +103,9 @@ stress: module lib ## everything at once, each message accounted for [TIME=2m] [
 model: ## check the model of the protocol, and that it fails when weakened
 	@Documentation/model/check
 
+dkms: ## kpost by DKMS through a kernel update, in a Debian of its own
+	@tools/root --clean trixie-backports tools/dkms-test
+
 vm: module tools ## a shell in the VM with kpost loaded, or CMD='...'
 	@tools/vm/run --kernel $(KERNEL) $(if $(CMD),-- bash -c $(call quote,$(CMD)))
 
@@ -112,7 +115,10 @@ lint: lib tools selftests ## every static check
 install: lib tools docs ## library, headers, command, man pages, DKMS source [PREFIX= DESTDIR=]
 	@for dir in lib tools/kpost Documentation kmod; do $(MAKE) -C $$dir install || exit; done
 
-uninstall: ## remove what install installs
+install-dkms: install ## and have DKMS build the module for this kernel and those to come
+	@tools/dkms add
+
+uninstall: ## remove what install and install-dkms install
 	@tools/uninstall
 
 clean: ## remove what was built, keep what was downloaded
@@ -127,4 +133,4 @@ help: ## list the targets
 endif
 
 .PHONY: all module lib tools selftests docs demo test test-32 test-matrix kernels detectors faults fuzz stress \
-	model vm lint install uninstall clean distclean help
+	model dkms vm lint install install-dkms uninstall clean distclean help
