@@ -340,6 +340,7 @@ TEST_F(uring_rw, multishot_read_takes_each_message_once_and_none_without_a_buffe
 	io_uring_buf_ring_advance(buffers, BUFFERS);
 
 	sqe = io_uring_get_sqe(&self->ring);
+	ASSERT_NE(NULL, sqe);
 	memset(sqe, 0, sizeof(*sqe));
 	sqe->opcode = URING_OP_READ_MULTISHOT;
 	sqe->fd = self->fd;
