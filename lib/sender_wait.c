@@ -192,12 +192,16 @@ static int sleep_until(struct waiting *waiting, uint32_t progress)
 
 	pthread_mutex_unlock(&sender->lock);
 	pthread_cleanup_push(abandon, waiting);
-	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+	/*
+	 * In this order: glibc up to 2.36 at least ends a thread that was cancelled before
+	 * with NULL, not PTHREAD_CANCELED, if it is the state that lets it be.
+	 */
 	pthread_setcancelstate(waiting->visit->cancel_state, NULL);
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
 	waiting->result = waiting->leads ? await_event(sender) :
 					   await_progress(sender, progress, waiting->deadline);
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	pthread_setcanceltype(type, NULL);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	pthread_cleanup_pop(0);
 	wake_up(waiting);
 	return waiting->result;

@@ -270,6 +270,53 @@ static void cancelled_thread_leaves_the_sender_whole(void **state)
 	assert_int_equal(kpost_sender_free(shared), 0);
 }
 
+enum { OUTSIDE, INSIDE, CANCELLED };
+
+/* In a callback nobody is cancelled. */
+static void be_cancelled(void *arg, void *cookie, int result)
+{
+	int *where = arg;
+
+	(void)cookie;
+	(void)result;
+	if (*where == OUTSIDE)
+		__atomic_store_n(where, INSIDE, __ATOMIC_SEQ_CST);
+	pipe_until(__atomic_load_n(where, __ATOMIC_SEQ_CST) == CANCELLED);
+}
+
+static void *end_with(void *arg)
+{
+	return arg;
+}
+
+/* Then it is where it next waits, and ends as cancelled. */
+static void cancelled_before_it_waits_is_cancelled_there(void **state)
+{
+	int ret = 1, where = OUTSIDE;
+	pthread_t thread;
+	unsigned int i;
+	void *result;
+
+	(void)state;
+	shared = pipe_sender(64, 64, be_cancelled, &where);
+	for (i = 0; i <= PIPE_ROOM; i++)
+		pipe_queue(shared, i);
+	/* The C library uses a thread again, with the result that it had. */
+	pthread_create(&thread, NULL, end_with, &ret);
+	join_soon(thread, &result);
+	pthread_create(&thread, NULL, flush_all, &ret);
+	pipe_until(__atomic_load_n(&where, __ATOMIC_SEQ_CST) == INSIDE);
+	pthread_cancel(thread);
+	__atomic_store_n(&where, CANCELLED, __ATOMIC_SEQ_CST);
+	join_soon(thread, &result);
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+	assert_int_equal(ret, 1);
+	pipe_expect(0, 1);
+	assert_int_equal(kpost_sender_flush(shared, kpost_deadline(20 * SECOND)), 0);
+	pipe_expect(1, PIPE_ROOM + 1);
+	assert_int_equal(kpost_sender_free(shared), 0);
+}
+
 static void note_nothing(void *arg, void *cookie, int result)
 {
 	(void)arg;
@@ -489,6 +536,7 @@ int main(void)
 		ring_test(threads_that_end_fail_no_message),
 		ring_test(what_one_thread_tries_in_vain_is_given_up),
 		ring_test(cancelled_thread_leaves_the_sender_whole),
+		ring_test(cancelled_before_it_waits_is_cancelled_there),
 		ring_test(wakeup_is_not_taken_away),
 		ring_test(deadline_is_not_taken_away),
 		ring_test(callback_holds_no_lock),
