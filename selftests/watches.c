@@ -702,13 +702,18 @@ static unsigned int rate(struct __test_metadata *_metadata, enum how how)
 /* in the best of some rounds, since the machine has other things to do */
 static void expect_half_the_rate(struct __test_metadata *_metadata, enum how how)
 {
-	unsigned int blocking = 0, events = 0;
+	unsigned int blocking = ~0u, events = 0;
 
-	for (int round = 0; round < 20 && (!round || 2 * events < blocking); round++) {
-		blocking = rate(_metadata, BLOCKING);
-		events = rate(_metadata, how);
+	for (int round = 0; round < 20 && 2ull * events < blocking; round++) {
+		unsigned int now = rate(_metadata, BLOCKING);
+
+		if (blocking > now)
+			blocking = now;
+		now = rate(_metadata, how);
+		if (events < now)
+			events = now;
 	}
-	EXPECT_GE(2 * events, blocking);
+	EXPECT_GE(2ull * events, blocking);
 	fprintf(stderr, "# blocking %u, by events %u\n", blocking, events);
 }
 
