@@ -4,7 +4,7 @@
 
 VERSION := 0.1.0
 KERNEL  ?= $(shell tools/vm/kernel default)
-KERNELS ?= oldest $(KERNEL) newest newest-rt kasan kcsan
+KERNELS ?= oldest $(KERNEL) newest newest-rt kasan kcsan newest-kasan newest-kcsan
 PREFIX  ?= /usr/local
 CFLAGS  ?= -O2 -g
 BUILD   ?= build
@@ -87,14 +87,17 @@ test-32: ## the tests in the VM, as 32-bit programs on a 64-bit kernel [KERNEL=6
 	+@tools/build-32
 	@tools/test --32 $(KERNEL)
 
-detectors: ## plant a bug of each class, see it caught
-	@tools/vm/check-detectors
+# These need detectors: that kernel of KERNEL's series is taken.
+WITH_DETECTORS = $(addprefix --series ,$(filter-out kasan kcsan,$(firstword $(subst -, ,$(KERNEL)))))
 
-faults: lib ## fail each allocation and user copy of each operation in turn
-	@tools/faults/run
+detectors: ## plant a bug of each class, see it caught [KERNEL=]
+	@tools/vm/check-detectors $(WITH_DETECTORS)
 
-fuzz: lib ## look for what no test does, guided by coverage [TIME=5m]
-	@tools/fuzz/run $(if $(TIME),--time $(TIME))
+faults: lib ## fail each allocation and user copy of each operation in turn [KERNEL=]
+	@tools/faults/run $(WITH_DETECTORS)
+
+fuzz: lib ## look for what no test does, guided by coverage [TIME=5m] [KERNEL=]
+	@tools/fuzz/run $(WITH_DETECTORS) $(if $(TIME),--time $(TIME))
 
 stress: module lib ## everything at once, each message accounted for [TIME=2m] [KERNEL=] [FULL=1]
 	@$(MAKE) -C tools/stress
@@ -103,8 +106,11 @@ stress: module lib ## everything at once, each message accounted for [TIME=2m] [
 model: ## check the model of the protocol, and that it fails when weakened
 	@Documentation/model/check
 
-dkms: ## kpost by DKMS through a kernel update, in a Debian of its own
-	@tools/root --clean trixie-backports tools/dkms-test
+dkms: ## kpost by DKMS through a kernel update, in a Debian of its own [SUITE=trixie]
+	@tools/root --clean $(or $(SUITE),trixie)-backports tools/dkms-test
+
+newcomer: ## both commands of the README in a clean Debian, each twice [SUITE=trixie]
+	@tools/newcomer $(or $(SUITE),trixie)
 
 vm: module tools ## a shell in the VM with kpost loaded, or CMD='...'
 	@tools/vm/run --kernel $(KERNEL) $(if $(CMD),-- bash -c $(call quote,$(CMD)))
@@ -133,4 +139,4 @@ help: ## list the targets
 endif
 
 .PHONY: all module lib tools selftests docs demo test test-32 test-matrix kernels detectors faults fuzz stress \
-	model dkms vm lint install install-dkms uninstall clean distclean help
+	model dkms newcomer vm lint install install-dkms uninstall clean distclean help
