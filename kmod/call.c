@@ -28,35 +28,28 @@ void kpost_call_put(struct kpost_call_state *call)
 /* A call with @room bytes for its reply, or -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR. */
 static struct kpost_call_state *call_alloc(struct kpost_endpoint *endpoint, size_t room)
 {
-	struct kpost_account *payer;
 	struct kpost_message *reply;
 	struct kpost_call_state *call;
-	int err = -ENOMEM;
+	int err;
 
 	call = kzalloc(sizeof(*call), GFP_KERNEL_ACCOUNT);
 	if (!call)
 		return ERR_PTR(-ENOMEM);
 	refcount_set(&call->refs, 1);
 
-	payer = kpost_endpoint_payer(endpoint);
-	if (!payer)
-		goto err_call;
 	/* For as long as the receiver keeps it, even when the caller has left. */
-	err = kpost_charge(&call->charge, payer, sizeof(*call), endpoint->privileged);
+	err = kpost_endpoint_charge(endpoint, &call->charge, sizeof(*call));
 	if (err)
-		goto err_payer;
-	reply = kpost_message_alloc(payer, room, endpoint->privileged);
+		goto err_call;
+	reply = kpost_message_alloc(endpoint, room);
 	err = PTR_ERR_OR_ZERO(reply);
 	if (err)
-		goto err_payer;
-	kpost_account_put(payer);
+		goto err_call;
 	call->reply = reply;
 	call->room = room;
 	call->token = atomic64_inc_return(&last_token);
 	return call;
 
-err_payer:
-	kpost_account_put(payer);
 err_call:
 	kpost_call_put(call);
 	return ERR_PTR(err);
@@ -185,15 +178,15 @@ static int call_message(struct kpost_endpoint *endpoint, struct kpost_call_state
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_message *trash = NULL;
 	struct kpost_wakes wakes = {};
-	struct kpost_waiter caller;
+	struct kpost_waiter caller __uninitialized;
 	bool left = false;
+	u64 sequence;
 	int err;
 
-	kpost_waiter_init(&caller);
 	if (kpost_deadline_passed(arg->deadline))
 		err = -ETIMEDOUT;
 	else
-		err = kpost_message_commit(endpoint, request, &caller, false);
+		err = kpost_message_commit(endpoint, request, &caller, false, &sequence);
 	if (err < 0) {
 		kpost_message_free(request);
 		return err;
@@ -229,13 +222,13 @@ static long call_and_store(const struct kpost_operand *op, struct kpost_call *ar
 	struct kpost_endpoint *endpoint = op->endpoint;
 	struct kpost_message *message;
 	struct kpost_call_state *call;
-	size_t done = 0;
+	struct kpost_place place __uninitialized;
 	long ret;
 
-	call = call_alloc(endpoint, iov_iter_count(&room->iter));
+	call = call_alloc(endpoint, room->size);
 	if (IS_ERR(call))
 		return PTR_ERR(call);
-	message = kpost_message_build(endpoint, &request->iter, arg->priority);
+	message = kpost_message_build(endpoint, request, arg->priority);
 	ret = PTR_ERR_OR_ZERO(message);
 	if (ret)
 		goto out;
@@ -245,10 +238,11 @@ static long call_and_store(const struct kpost_operand *op, struct kpost_call *ar
 	trace_kpost_call(endpoint->mailbox->id, call->token, message->size);
 	describe_nobody(arg);
 	ret = call_message(endpoint, call, message, arg);
-	if (!ret)
-		ret = kpost_message_copy_out(call->reply, &done, &room->iter, call->reply->size);
-	if (!ret)
-		ret = call->reply->size;
+	if (!ret) {
+		kpost_place_init(&place, room);
+		ret = kpost_message_copy_out(call->reply, room, &place, call->reply->size) ?:
+			      call->reply->size;
+	}
 	/* If that fails now, it is what is told that is lost, and nothing else. */
 	(void)kpost_struct_put(op, arg, sizeof(*arg));
 out:
@@ -258,14 +252,13 @@ out:
 
 long kpost_call(struct kpost_operand *op)
 {
-	struct kpost_payload request, room;
-	struct kpost_call arg;
-	size_t room_size;
+	struct kpost_payload request __uninitialized, room __uninitialized;
+	struct kpost_call arg __uninitialized;
 	long ret;
 
 	if (!(op->endpoint->rights & KPOST_RIGHT_SEND))
 		return -EBADF;
-	ret = kpost_struct_get(op, &arg, sizeof(arg));
+	ret = kpost_struct_get_back(op, &arg, sizeof(arg));
 	if (ret)
 		return ret;
 	if (arg.flags & ~(KPOST_IOVEC | KPOST_REPLY_IOVEC) || arg.priority > KPOST_PRIORITY_MAX ||
@@ -283,13 +276,11 @@ long kpost_call(struct kpost_operand *op)
 	if (ret)
 		goto out_request;
 	ret = -EMSGSIZE;
-	room_size = iov_iter_count(&room.iter);
-	if (room_size > KPOST_PAYLOAD_MAX)
+	if (room.size > KPOST_PAYLOAD_MAX)
 		goto out_room;
 	/* Better now than when the request has had its effect. */
 	ret = -EFAULT;
-	if (kpost_iter_touch(&room.iter, room_size) == room_size &&
-	    kpost_memory_touch(op->arg, op->size) == op->size)
+	if (kpost_payload_touch(&room, room.size) == room.size)
 		ret = call_and_store(op, &arg, &request, &room);
 out_room:
 	kpost_payload_release(&room);
@@ -377,8 +368,8 @@ static int call_answer(struct kpost_endpoint *endpoint, struct kpost_call_state 
 
 /* A reply under way: what is to be copied, and how far that is. */
 struct replying {
-	struct iov_iter from; /* what is left of it */
-	size_t size, done;
+	const struct kpost_payload *from;
+	struct kpost_place place;
 	u64 __user *used; /* the user's token, to be cleared, if given */
 };
 
@@ -393,8 +384,8 @@ static int reply_fill(struct kpost_call_state *call, struct replying *replying)
 
 	pagefault_disable();
 	if (call->reply) {
-		call->reply->size = replying->size;
-		err = kpost_message_copy_in(call->reply, &replying->done, &replying->from);
+		call->reply->size = replying->from->size;
+		err = kpost_message_copy_in(call->reply, replying->from, &replying->place);
 	}
 	if (!err && replying->used && put_user(0, replying->used))
 		err = -EFAULT;
@@ -408,11 +399,11 @@ static int reply_fill(struct kpost_call_state *call, struct replying *replying)
  */
 static int reply_bring_in(struct replying *replying)
 {
-	size_t next = min_t(size_t, iov_iter_count(&replying->from), SZ_128K);
+	size_t next = min_t(size_t, replying->from->size - replying->place.done, SZ_128K);
 
 	if (fatal_signal_pending(current))
 		return -EINTR;
-	if (next && fault_in_iov_iter_readable(&replying->from, next) == next)
+	if (next && !kpost_place_bring_in(replying->from, &replying->place, next))
 		return -EFAULT;
 	if (!next && replying->used &&
 	    kpost_memory_touch(replying->used, sizeof(u64)) != sizeof(u64))
@@ -429,8 +420,8 @@ static long reply(struct kpost_operand *op, const struct kpost_reply *arg, u64 _
 {
 	struct kpost_endpoint *endpoint = op->endpoint;
 	bool drop = arg->flags & KPOST_DROP, afresh;
-	struct replying replying;
-	struct kpost_payload payload;
+	struct kpost_payload payload __uninitialized;
+	struct replying replying __uninitialized;
 	struct kpost_call_state *call;
 	long err;
 
@@ -441,21 +432,16 @@ static long reply(struct kpost_operand *op, const struct kpost_reply *arg, u64 _
 				   ITER_SOURCE, drop ? NULL : op->fixed);
 	if (err)
 		return err;
-	replying = (struct replying){
-		.from = payload.iter,
-		.size = iov_iter_count(&payload.iter),
-		.used = used,
-	};
+	replying.from = &payload;
+	replying.used = used;
 
 	do {
-		call = call_claim(endpoint, arg->token, replying.size, &replying, &afresh);
+		call = call_claim(endpoint, arg->token, payload.size, &replying, &afresh);
 		err = PTR_ERR_OR_ZERO(call);
 		if (err)
 			break;
-		if (afresh) {
-			replying.from = payload.iter;
-			replying.done = 0;
-		}
+		if (afresh)
+			kpost_place_init(&replying.place, &payload);
 		if (likely(!reply_fill(call, &replying))) {
 			if (call->reply)
 				kpost_message_identify(call->reply, endpoint);
@@ -471,7 +457,7 @@ static long reply(struct kpost_operand *op, const struct kpost_reply *arg, u64 _
 
 long kpost_reply(struct kpost_operand *op)
 {
-	struct kpost_reply arg;
+	struct kpost_reply arg __uninitialized;
 	int err;
 
 	if (!(op->endpoint->rights & KPOST_RIGHT_RECV))
@@ -482,9 +468,9 @@ long kpost_reply(struct kpost_operand *op)
 
 long kpost_reply_recv(struct kpost_operand *op)
 {
-	struct kpost_reply_recv arg;
+	struct kpost_reply replied __uninitialized;
+	struct kpost_reply_recv arg __uninitialized;
 	struct kpost_operand half = *op;
-	struct kpost_reply replied;
 	long err;
 
 	if (!(op->endpoint->rights & KPOST_RIGHT_RECV))

@@ -70,16 +70,24 @@ struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock)
 	return file;
 }
 
-/* Whom to charge for what the task does, held; NULL if there is no memory. */
-struct kpost_account *kpost_endpoint_payer(struct kpost_endpoint *endpoint)
+/*
+ * Charge @bytes to the user of the task for what it does through @endpoint.  Returns 0,
+ * -ENOBUFS, -EDQUOT or -ENOMEM.
+ */
+int kpost_endpoint_charge(struct kpost_endpoint *endpoint, struct kpost_charge *charge,
+			  size_t bytes)
 {
 	struct kpost_account *account = endpoint->account;
+	int err;
 
-	if (likely(uid_eq(account->uid, kpost_account_user()))) {
-		refcount_inc(&account->refs);
-		return account;
-	}
-	return kpost_account_get(account->office);
+	if (likely(uid_eq(account->uid, kpost_account_user())))
+		return kpost_charge(charge, account, bytes, endpoint->privileged);
+	account = kpost_account_get(account->office);
+	if (!account)
+		return -ENOMEM;
+	err = kpost_charge(charge, account, bytes, endpoint->privileged);
+	kpost_account_put(account);
+	return err;
 }
 
 static int endpoint_release(struct inode *inode, struct file *file)

@@ -19,13 +19,16 @@
 
 #include "../uapi/linux/kpost.h"
 #include "mailbox.h"
+#include "payload.h"
+#include "usercopy.h"
 
 struct io_uring_cmd;
 struct kpost_fixed;
+struct kpost_payload;
 
 struct kpost_endpoint {
 	struct kpost_mailbox *mailbox; /* fixed once the file is known to user space */
-	struct kpost_account *account; /* the opener's, a cache for kpost_endpoint_payer() */
+	struct kpost_account *account; /* the opener's, see kpost_endpoint_charge() */
 	struct net *net;
 	u32 rights; /* fixed */
 	kuid_t uid; /* the opener's effective one, fixed, as is the next */
@@ -65,20 +68,56 @@ struct kpost_operand {
 
 /* operation.c */
 long kpost_operate(struct kpost_operand *op, unsigned int cmd);
-int kpost_struct_get(const struct kpost_operand *op, void *to, size_t size);
-int kpost_struct_put(const struct kpost_operand *op, const void *from, size_t size);
+int kpost_struct_get_other(const struct kpost_operand *op, void *to, size_t size);
+int kpost_struct_put_other(const struct kpost_operand *op, const void *from, size_t size);
 int kpost_struct_answer(const struct kpost_operand *op, const void *from, size_t size);
+
+/*
+ * Read the operation's struct into @to, which is @size bytes as this module knows
+ * it.  What an older program's lacks is zero, what a newer one's has on top must be.
+ * Returns 0, -EFAULT or -E2BIG.
+ */
+static __always_inline int kpost_struct_get(const struct kpost_operand *op, void *to, size_t size)
+{
+	if (likely(op->size == size && kpost_words_fit(op->arg, size)))
+		return kpost_words_get(to, op->arg, size) ? 0 : -EFAULT;
+	return kpost_struct_get_other(op, to, size);
+}
+
+/* The same, for a struct that is to be written to in the end: that this can be is made sure of. */
+static __always_inline int kpost_struct_get_back(const struct kpost_operand *op, void *to,
+						 size_t size)
+{
+	int err;
+
+	if (likely(op->size == size && kpost_words_fit(op->arg, size)))
+		return kpost_words_get_back(to, op->arg, size) ? 0 : -EFAULT;
+	err = kpost_struct_get_other(op, to, size);
+	if (!err && kpost_memory_touch(op->arg, op->size) != op->size)
+		err = -EFAULT;
+	return err;
+}
+
+/* Write it back. Returns 0 or -EFAULT. */
+static __always_inline int kpost_struct_put(const struct kpost_operand *op, const void *from,
+					    size_t size)
+{
+	if (likely(op->size == size && kpost_words_fit(op->arg, size)))
+		return kpost_words_put(op->arg, from, size) ? 0 : -EFAULT;
+	return kpost_struct_put_other(op, from, size);
+}
 
 /* endpoint.c */
 struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock);
-struct kpost_account *kpost_endpoint_payer(struct kpost_endpoint *endpoint);
+int kpost_endpoint_charge(struct kpost_endpoint *endpoint, struct kpost_charge *charge,
+			  size_t bytes);
 void kpost_endpoint_put(struct kpost_endpoint *endpoint);
 
 /* send.c */
-struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint, struct iov_iter *from,
-					  u32 priority);
+struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint,
+					  const struct kpost_payload *from, u32 priority);
 int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *message,
-			 struct kpost_waiter *sender, bool nowait);
+			 struct kpost_waiter *sender, bool nowait, u64 *sequence);
 void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			    struct kpost_wakes *wakes);
 long kpost_send(struct kpost_operand *op);

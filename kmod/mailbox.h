@@ -122,8 +122,19 @@ void kpost_mailbox_give_back(struct kpost_mailbox *mailbox, struct kpost_message
 			     struct kpost_wakes *wakes);
 void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes);
 void kpost_mailbox_finish(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes);
-void kpost_mailbox_unlock(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
+void kpost_mailbox_unlock_and_wake(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 	__releases(&mailbox->lock);
+
+/* Drop the lock, and wake those that are to be woken for what was done under it. */
+static inline void kpost_mailbox_unlock(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
+	__releases(&mailbox->lock)
+{
+	if (likely(kpost_wakes_none(wakes)))
+		spin_unlock(&mailbox->lock);
+	else
+		kpost_mailbox_unlock_and_wake(mailbox, wakes);
+}
+
 struct kpost_message *kpost_mailbox_first(const struct kpost_queue *queue);
 
 /* Without. */

@@ -3,21 +3,20 @@
 #include <linux/pid_namespace.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/uio.h>
 
 #include "call.h"
 #include "endpoint.h"
 #include "message.h"
+#include "payload.h"
 
 #define FIRST_PIECE (PAGE_SIZE - sizeof(struct kpost_message))
 #define NEXT_PIECE (PAGE_SIZE - sizeof(struct kpost_piece))
 
 /*
- * Room for a payload of @size bytes, charged to @account, @privileged as for that.
+ * Room for a payload of @size bytes, charged for what the task does through @endpoint.
  * Returns the message or -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR.
  */
-struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t size,
-					  bool privileged)
+struct kpost_message *kpost_message_alloc(struct kpost_endpoint *endpoint, size_t size)
 {
 	size_t done = min_t(size_t, size, FIRST_PIECE);
 	struct kpost_charge charge;
@@ -25,7 +24,7 @@ struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t 
 	struct kpost_piece **link;
 	int err;
 
-	err = kpost_charge(&charge, account, sizeof(*message) + size, privileged);
+	err = kpost_endpoint_charge(endpoint, &charge, sizeof(*message) + size);
 	if (err)
 		return ERR_PTR(err);
 
@@ -34,9 +33,17 @@ struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t 
 		kpost_uncharge(&charge);
 		return ERR_PTR(-ENOMEM);
 	}
-	memset(message, 0, sizeof(*message));
-	message->charge = charge;
+	/* All but what kpost_message_identify() and a commit fill in. */
+	message->node.order = 0;
+	message->withdrawn = false;
+	message->sender = NULL;
+	message->call = NULL;
+	message->sync = false;
 	message->size = size;
+	message->room = size;
+	message->pid = NULL;
+	message->charge = charge;
+	message->pieces = NULL;
 
 	for (link = &message->pieces; done < size; link = &(*link)->next) {
 		size_t n = min_t(size_t, size - done, NEXT_PIECE);
@@ -94,6 +101,14 @@ void kpost_message_tell_ids(const struct kpost_message *message, struct kpost_id
 	struct user_namespace *ns = current_user_ns();
 
 	ids->pid = pid_nr_ns(message->pid, task_active_pid_ns(current));
+	if (likely(ns == &init_user_ns)) {
+		/* Ids there are what they are. */
+		ids->uid = __kuid_val(message->uid);
+		ids->gid = __kgid_val(message->gid);
+		ids->opener_uid = __kuid_val(message->opener_uid);
+		ids->opener_gid = __kgid_val(message->opener_gid);
+		return;
+	}
 	ids->uid = from_kuid_munged(ns, message->uid);
 	ids->gid = from_kgid_munged(ns, message->gid);
 	ids->opener_uid = ids->uid;
@@ -105,24 +120,31 @@ void kpost_message_tell_ids(const struct kpost_message *message, struct kpost_id
 }
 
 /*
- * Copy what is behind the first *@done bytes of the payload, up to @size, from or to
- * @iter, as far as its memory goes, and advance both.  Returns 0 if that was all, or
- * -EFAULT.
+ * Copy what is behind the first place->done bytes of the message, up to @size, from or to
+ * @payload, as far as its memory goes.  Returns 0 if that was all, or -EFAULT.
  */
-static __always_inline int message_copy(struct kpost_message *message, size_t *done,
-					struct iov_iter *iter, size_t size,
-					size_t (*copy)(void *data, size_t n, struct iov_iter *iter))
+static __always_inline int message_copy(struct kpost_message *message,
+					const struct kpost_payload *payload,
+					struct kpost_place *place, size_t size, bool in)
 {
 	struct kpost_piece *piece = message->pieces;
 	size_t begin = 0, room = FIRST_PIECE;
 	u8 *data = message->data;
 
+	/* No more than the memory that the pieces were made for. */
+	if (WARN_ON_ONCE(size > message->room))
+		return -EFAULT;
 	for (;;) {
-		size_t end = min(size, begin + room);
+		size_t end = min(size, begin + room), done = place->done;
 
-		if (*done < end) {
-			*done += copy(data + (*done - begin), end - *done, iter);
-			if (*done < end)
+		if (done < end) {
+			u8 *at = data + (done - begin);
+
+			if (in)
+				kpost_payload_read(payload, place, at, end - done);
+			else
+				kpost_payload_write(payload, place, at, end - done);
+			if (place->done < end)
 				return -EFAULT;
 		}
 		if (end == size)
@@ -134,25 +156,16 @@ static __always_inline int message_copy(struct kpost_message *message, size_t *d
 	}
 }
 
-static size_t copy_in(void *data, size_t n, struct iov_iter *from)
+/* Fill the message from @from, see message_copy(). */
+int kpost_message_copy_in(struct kpost_message *message, const struct kpost_payload *from,
+			  struct kpost_place *place)
 {
-	return copy_from_iter(data, n, from);
+	return message_copy(message, from, place, message->size, true);
 }
 
-static size_t copy_out(void *data, size_t n, struct iov_iter *to)
+/* Copy the message's first @size bytes to @to, see message_copy(). */
+int kpost_message_copy_out(struct kpost_message *message, const struct kpost_payload *to,
+			   struct kpost_place *place, size_t size)
 {
-	return copy_to_iter(data, n, to);
-}
-
-/* Fill the payload from @from, see message_copy(). */
-int kpost_message_copy_in(struct kpost_message *message, size_t *done, struct iov_iter *from)
-{
-	return message_copy(message, done, from, message->size, copy_in);
-}
-
-/* Copy the payload's first @size bytes to @to, see message_copy(). */
-int kpost_message_copy_out(struct kpost_message *message, size_t *done, struct iov_iter *to,
-			   size_t size)
-{
-	return message_copy(message, done, to, size, copy_out);
+	return message_copy(message, to, place, size, false);
 }

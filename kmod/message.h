@@ -24,9 +24,10 @@
 #include "account.h"
 #include "queue.h"
 
-struct iov_iter;
 struct kpost_call_state;
 struct kpost_endpoint;
+struct kpost_payload;
+struct kpost_place;
 struct kpost_waiter;
 
 enum kpost_message_state {
@@ -58,7 +59,8 @@ struct kpost_message {
 
 	/* fixed once committed */
 	bool sync; /* the sender waits for receipt */
-	size_t size; /* of the payload */
+	u32 size; /* of the payload */
+	u32 room; /* bytes that there is memory for, no less than that */
 	struct pid *pid; /* the sender's process, held */
 	kuid_t uid; /* the sender's real one */
 	kgid_t gid;
@@ -71,13 +73,13 @@ struct kpost_message {
 	u8 data[];
 };
 
-struct kpost_message *kpost_message_alloc(struct kpost_account *account, size_t size,
-					  bool privileged);
+struct kpost_message *kpost_message_alloc(struct kpost_endpoint *endpoint, size_t size);
 void kpost_message_free(struct kpost_message *message);
 void kpost_message_identify(struct kpost_message *message, const struct kpost_endpoint *endpoint);
 void kpost_message_tell_ids(const struct kpost_message *message, struct kpost_ids *ids);
-int kpost_message_copy_in(struct kpost_message *message, size_t *done, struct iov_iter *from);
-int kpost_message_copy_out(struct kpost_message *message, size_t *done, struct iov_iter *to,
-			   size_t size);
+int kpost_message_copy_in(struct kpost_message *message, const struct kpost_payload *from,
+			  struct kpost_place *place);
+int kpost_message_copy_out(struct kpost_message *message, const struct kpost_payload *to,
+			   struct kpost_place *place, size_t size);
 
 #endif /* KPOST_MESSAGE_H */

@@ -78,18 +78,13 @@ long kpost_operate(struct kpost_operand *op, unsigned int cmd)
 	return -ENOTTY;
 }
 
-/*
- * Read the operation's struct into @to, which is @size bytes as this module knows
- * it.  What an older program's lacks is zero, what a newer one's has on top must be.
- * Returns 0, -EFAULT or -E2BIG.
- */
-int kpost_struct_get(const struct kpost_operand *op, void *to, size_t size)
+/* For a program of another version than this module. */
+int kpost_struct_get_other(const struct kpost_operand *op, void *to, size_t size)
 {
 	return copy_struct_from_user(to, size, op->arg, op->size);
 }
 
-/* Write it back. Returns 0 or -EFAULT. */
-int kpost_struct_put(const struct kpost_operand *op, const void *from, size_t size)
+int kpost_struct_put_other(const struct kpost_operand *op, const void *from, size_t size)
 {
 	return copy_to_user(op->arg, from, min(size, op->size)) ? -EFAULT : 0;
 }

@@ -1,28 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/fs.h>
+#include <linux/pagemap.h>
 #include <linux/sched.h>
-#include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include "../uapi/linux/kpost.h"
 #include "compat/compat.h"
 #include "payload.h"
+#include "usercopy.h"
 
-/*
- * Numbers that are 64 bits wide everywhere may be of no address here.  And where users have
- * an address space to themselves, as on s390x, any range passes access_ok(), even one that
- * wraps: it would only be found out by a copy, which may be as late as the reply's.
- */
-static bool user_range_ok(u64 base, u64 len)
-{
-	return base <= ULONG_MAX && len <= ULONG_MAX - base &&
-	       access_ok(u64_to_user_ptr(base), len);
-}
-
-/* Read a list of pieces. Returns their sum in bytes, or -EFAULT, -EINVAL, -ENOMEM. */
-static ssize_t payload_pieces(struct kpost_payload *payload, u64 list, u64 count)
+/* Make an iterator over a list of pieces. Returns 0 or -EFAULT, -EINVAL, -ENOMEM. */
+static int payload_pieces(struct kpost_payload *payload, u64 list, u64 count,
+			  unsigned int direction)
 {
 	const struct kpost_iovec __user *from = u64_to_user_ptr(list);
+	struct iovec *pieces = payload->few;
 	size_t total = 0;
 	bool bad = false;
 	unsigned int i;
@@ -32,10 +24,10 @@ static ssize_t payload_pieces(struct kpost_payload *payload, u64 list, u64 count
 	if (list > ULONG_MAX)
 		return -EFAULT;
 	if (count > ARRAY_SIZE(payload->few)) {
-		payload->pieces =
-			kmalloc_array(count, sizeof(*payload->pieces), GFP_KERNEL_ACCOUNT);
-		if (!payload->pieces)
+		pieces = kmalloc_array(count, sizeof(*pieces), GFP_KERNEL_ACCOUNT);
+		if (!pieces)
 			return -ENOMEM;
+		payload->pieces = pieces;
 	}
 	for (i = 0; i < count; i++) {
 		struct kpost_iovec piece;
@@ -45,56 +37,94 @@ static ssize_t payload_pieces(struct kpost_payload *payload, u64 list, u64 count
 		if (piece.len > SSIZE_MAX - total)
 			return -EINVAL;
 		/* Left for the end: too long a list is EINVAL, wherever its pieces are. */
-		bad |= !user_range_ok(piece.base, piece.len);
-		payload->pieces[i].iov_base = u64_to_user_ptr(piece.base);
-		payload->pieces[i].iov_len = piece.len;
+		bad |= !kpost_range_ok(piece.base, piece.len);
+		pieces[i].iov_base = u64_to_user_ptr(piece.base);
+		pieces[i].iov_len = piece.len;
 		total += piece.len;
 	}
 	if (bad)
 		return -EFAULT;
-	payload->count = count;
-	return total;
-}
-
-/*
- * Make @payload->iter, an ITER_SOURCE or ITER_DEST as @direction says, of @len bytes
- * at @buf, or of a list of @len @pieces there, or of what is in the registered buffer
- * of @fixed there.  Returns 0 or -EFAULT, -EINVAL, -ENOMEM; to be released only if 0.
- */
-int kpost_payload_import(struct kpost_payload *payload, u64 buf, u64 len, bool pieces,
-			 unsigned int direction, const struct kpost_fixed *fixed)
-{
-	ssize_t total;
-
-	payload->pieces = payload->few;
-	payload->count = 0;
-
-	if (fixed && pieces)
-		return -EINVAL;
-	if (fixed)
-		return kpost_uring_import_fixed(buf, len, direction, &payload->iter, fixed);
-	if (pieces) {
-		total = payload_pieces(payload, buf, len);
-		if (total < 0) {
-			kpost_payload_release(payload);
-			return total;
-		}
-	} else {
-		if (!user_range_ok(buf, len))
-			return -EFAULT;
-		total = len;
-		payload->few[0].iov_base = u64_to_user_ptr(buf);
-		payload->few[0].iov_len = len;
-		payload->count = 1;
-	}
-	iov_iter_init(&payload->iter, direction, payload->pieces, payload->count, total);
+	iov_iter_init(&payload->iter, direction, pieces, count, total);
+	payload->size = total;
 	return 0;
 }
 
-void kpost_payload_release(struct kpost_payload *payload)
+/* The same where it is a list, or lies in a registered buffer. */
+int kpost_payload_import_other(struct kpost_payload *payload, u64 buf, u64 len, bool pieces,
+			       unsigned int direction, const struct kpost_fixed *fixed)
 {
-	if (payload->pieces != payload->few)
-		kfree(payload->pieces);
+	int err;
+
+	payload->whole = false;
+	payload->pieces = NULL;
+	if (fixed && pieces)
+		return -EINVAL;
+	if (fixed) {
+		payload->size = len;
+		return kpost_uring_import_fixed(buf, len, direction, &payload->iter, fixed);
+	}
+	err = payload_pieces(payload, buf, len, direction);
+	if (err)
+		kpost_payload_release(payload);
+	return err;
+}
+
+/* Describe what read(2) and write(2) were given; not to be released. */
+void kpost_payload_of_iter(struct kpost_payload *payload, const struct iov_iter *iter)
+{
+	payload->size = iov_iter_count(iter);
+	if (likely(iter_is_ubuf(iter))) {
+		payload->buf = iter->ubuf + iter->iov_offset;
+		/* Whoever made it has looked at that; but a copy will not. */
+		payload->whole = access_ok(payload->buf, payload->size);
+	} else {
+		payload->whole = false;
+	}
+	if (unlikely(!payload->whole))
+		payload->iter = *iter;
+}
+
+size_t kpost_payload_read(const struct kpost_payload *payload, struct kpost_place *place, void *to,
+			  size_t n)
+{
+	size_t copied;
+
+	if (likely(payload->whole))
+		copied = kpost_copy_in(to, payload->buf + place->done, n);
+	else
+		copied = copy_from_iter(to, n, &place->rest);
+	place->done += copied;
+	return copied;
+}
+
+size_t kpost_payload_write(const struct kpost_payload *payload, struct kpost_place *place,
+			   const void *from, size_t n)
+{
+	size_t copied;
+
+	if (likely(payload->whole))
+		copied = kpost_copy_out(payload->buf + place->done, from, n);
+	else
+		copied = copy_to_iter(from, n, &place->rest);
+	place->done += copied;
+	return copied;
+}
+
+/* Read a byte and write it back as it is. */
+static bool byte_touch(u8 __user *at)
+{
+	u8 byte;
+
+	if (!user_access_begin(at, 1))
+		return false;
+	unsafe_get_user(byte, at, fault);
+	unsafe_put_user(byte, at, fault);
+	user_access_end();
+	return true;
+
+fault:
+	user_access_end();
+	return false;
 }
 
 /*
@@ -108,10 +138,10 @@ size_t kpost_memory_touch(void __user *at, size_t size)
 {
 	u8 __user *bytes = at;
 	size_t done = 0;
-	u8 byte;
 
+	might_fault();
 	while (done < size) {
-		if (get_user(byte, bytes + done) || put_user(byte, bytes + done))
+		if (!byte_touch(bytes + done))
 			return done;
 		done = min_t(size_t, size, done + PAGE_SIZE - offset_in_page(bytes + done));
 		if (done < size)
@@ -120,8 +150,8 @@ size_t kpost_memory_touch(void __user *at, size_t size)
 	return size;
 }
 
-/* The same for the first @size bytes of @to; what is not a user's memory is there. */
-size_t kpost_iter_touch(const struct iov_iter *to, size_t size)
+/* The same for the next @size bytes of an iterator; what is not a user's memory is there. */
+static size_t iter_touch(const struct iov_iter *to, size_t size)
 {
 	const struct iovec *pieces;
 	size_t skip, total = 0;
@@ -140,4 +170,28 @@ size_t kpost_iter_touch(const struct iov_iter *to, size_t size)
 			break;
 	}
 	return total;
+}
+
+/* ... of the first @size bytes of @payload */
+size_t kpost_payload_touch(const struct kpost_payload *payload, size_t size)
+{
+	return likely(payload->whole) ? kpost_memory_touch(payload->buf, size) :
+					iter_touch(&payload->iter, size);
+}
+
+/* ... of the next @size bytes behind @place */
+size_t kpost_place_touch(const struct kpost_payload *payload, const struct kpost_place *place,
+			 size_t size)
+{
+	return payload->whole ? kpost_memory_touch(payload->buf + place->done, size) :
+				iter_touch(&place->rest, size);
+}
+
+/* Bring in the next @size bytes, to be read. Returns false if not even the first is there. */
+bool kpost_place_bring_in(const struct kpost_payload *payload, const struct kpost_place *place,
+			  size_t size)
+{
+	if (payload->whole)
+		return fault_in_readable(payload->buf + place->done, size) < size;
+	return fault_in_iov_iter_readable(&place->rest, size) < size;
 }

@@ -38,7 +38,7 @@ struct reception {
 	bool truncate;
 	bool nowait;
 	u64 deadline;
-	const struct iov_iter *to;
+	const struct kpost_payload *to;
 	size_t sure; /* bytes of @to that were there when they were looked at */
 	bool looked; /* at all of it that may be needed, before it waits */
 	bool empty; /* there was no message */
@@ -46,14 +46,29 @@ struct reception {
 
 	/* The message that was copied last, and how much of it was. */
 	u64 sequence;
-	size_t done;
-	struct iov_iter rest; /* of @to, behind that */
+	struct kpost_place place;
 };
+
+static void reception_init(struct reception *recv, const struct kpost_operand *op,
+			   struct kpost_recv *arg, const struct kpost_payload *to, bool nowait)
+{
+	recv->op = op;
+	recv->arg = arg;
+	recv->truncate = false;
+	recv->nowait = nowait;
+	recv->deadline = 0;
+	recv->to = to;
+	recv->sure = 0;
+	recv->looked = false;
+	recv->empty = false;
+	recv->size = 0;
+	recv->sequence = 0;
+}
 
 /* The largest message that there is memory for, as far as is known. */
 static size_t sure_for(const struct reception *recv)
 {
-	return recv->sure == iov_iter_count(recv->to) ? SIZE_MAX : recv->sure;
+	return recv->sure == recv->to->size ? SIZE_MAX : recv->sure;
 }
 
 /*
@@ -159,9 +174,10 @@ static void put_back_message(struct kpost_mailbox *mailbox, struct kpost_message
 static bool receive_message(struct kpost_endpoint *endpoint, struct kpost_message *message)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
-	struct kpost_wakes wakes = {};
+	struct kpost_wakes wakes __uninitialized;
 	bool received;
 
+	kpost_wakes_init(&wakes);
 	spin_lock(&mailbox->lock);
 	received = !message->withdrawn;
 	if (likely(received)) {
@@ -210,9 +226,9 @@ static void describe_message(const struct kpost_message *message, struct kpost_r
  */
 static int reception_look(struct reception *recv)
 {
-	size_t need = min(recv->size, iov_iter_count(recv->to));
+	size_t need = min(recv->size, recv->to->size);
 
-	recv->sure = max(recv->sure, kpost_iter_touch(recv->to, need));
+	recv->sure = max(recv->sure, kpost_payload_touch(recv->to, need));
 	return recv->sure >= need || recv->empty ? 0 : -EFAULT;
 }
 
@@ -226,11 +242,10 @@ static int reception_fill(struct reception *recv, struct kpost_message *message,
 
 	if (message->node.order != recv->sequence) {
 		recv->sequence = message->node.order;
-		recv->done = 0;
-		recv->rest = *recv->to;
+		kpost_place_init(&recv->place, recv->to);
 	}
 	pagefault_disable();
-	err = kpost_message_copy_out(message, &recv->done, &recv->rest, stored);
+	err = kpost_message_copy_out(message, recv->to, &recv->place, stored);
 	/* Somebody else may yet use what a killed task cannot. */
 	if (!err && fatal_signal_pending(current))
 		err = -EINTR;
@@ -246,10 +261,10 @@ static int reception_fill(struct reception *recv, struct kpost_message *message,
 /* Bring in what the copy stopped at, which may take for ever. Returns 0 or -EFAULT. */
 static int reception_bring_in(struct reception *recv, size_t stored)
 {
-	size_t need = min_t(size_t, stored - recv->done, BRING_IN);
+	size_t need = min_t(size_t, stored - recv->place.done, BRING_IN);
 
 	if (need)
-		return kpost_iter_touch(&recv->rest, need) ? 0 : -EFAULT;
+		return kpost_place_touch(recv->to, &recv->place, need) ? 0 : -EFAULT;
 	return kpost_memory_touch(recv->op->arg, recv->op->size) == recv->op->size ? 0 : -EFAULT;
 }
 
@@ -259,14 +274,14 @@ static int reception_bring_in(struct reception *recv, size_t stored)
 static ssize_t receive(struct kpost_endpoint *endpoint, struct reception *recv)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
-	size_t count = iov_iter_count(recv->to);
+	size_t count = recv->to->size;
 	size_t room = recv->truncate ? SIZE_MAX : count;
 	struct kpost_message *message;
 	size_t stored;
 	int err;
 
 	pagefault_disable();
-	recv->sure = kpost_iter_touch(recv->to, min_t(size_t, count, SURE_FIRST));
+	recv->sure = kpost_payload_touch(recv->to, min_t(size_t, count, SURE_FIRST));
 	pagefault_enable();
 	for (;;) {
 		message = take_message(mailbox, recv, room);
@@ -278,7 +293,7 @@ static ssize_t receive(struct kpost_endpoint *endpoint, struct reception *recv)
 				return err;
 			continue;
 		}
-		stored = min(message->size, count);
+		stored = min_t(size_t, message->size, count);
 		err = reception_fill(recv, message, stored);
 		if (likely(!err)) {
 			if (likely(receive_message(endpoint, message)))
@@ -296,15 +311,15 @@ static ssize_t receive(struct kpost_endpoint *endpoint, struct reception *recv)
 
 long kpost_recv(struct kpost_operand *op)
 {
-	struct kpost_payload payload;
-	struct reception recv;
-	struct kpost_recv arg;
+	struct kpost_payload payload __uninitialized;
+	struct reception recv __uninitialized;
+	struct kpost_recv arg __uninitialized;
 	ssize_t ret;
 	int err;
 
 	if (!(op->endpoint->rights & KPOST_RIGHT_RECV))
 		return -EBADF;
-	err = kpost_struct_get(op, &arg, sizeof(arg));
+	err = kpost_struct_get_back(op, &arg, sizeof(arg));
 	if (err)
 		return err;
 	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE) || arg.deadline > S64_MAX)
@@ -315,19 +330,10 @@ long kpost_recv(struct kpost_operand *op)
 		return err;
 
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
-	recv = (struct reception){
-		.op = op,
-		.arg = &arg,
-		.truncate = arg.flags & KPOST_TRUNCATE,
-		.nowait = op->nowait || op->dontwait,
-		.deadline = arg.deadline,
-		.to = &payload.iter,
-	};
-	ret = -EFAULT;
-	if (kpost_memory_touch(op->arg, op->size) != op->size)
-		goto out;
+	reception_init(&recv, op, &arg, &payload, op->nowait || op->dontwait);
+	recv.truncate = arg.flags & KPOST_TRUNCATE;
+	recv.deadline = arg.deadline;
 	ret = receive(op->endpoint, &recv);
-out:
 	kpost_payload_release(&payload);
 
 	if (ret == -EMSGSIZE) {
@@ -343,14 +349,15 @@ out:
 ssize_t kpost_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct kpost_endpoint *endpoint = iocb->ki_filp->private_data;
-	struct reception recv = {
-		.nowait = iocb->ki_filp->f_flags & O_NONBLOCK || iocb->ki_flags & IOCB_NOWAIT,
-		.to = to,
-	};
+	bool nowait = iocb->ki_filp->f_flags & O_NONBLOCK || iocb->ki_flags & IOCB_NOWAIT;
+	struct kpost_payload payload __uninitialized;
+	struct reception recv __uninitialized;
 	ssize_t ret;
 
 	if (!(endpoint->rights & KPOST_RIGHT_RECV))
 		return -EBADF;
+	kpost_payload_of_iter(&payload, to);
+	reception_init(&recv, NULL, NULL, &payload, nowait);
 	ret = receive(endpoint, &recv);
 	return ret == -EPIPE ? 0 : ret;
 }

@@ -126,6 +126,20 @@ void kpost_mailbox_room_work(struct work_struct *work)
 	spin_unlock(&mailbox->lock);
 }
 
+/* @message is to be queued, and those who poll are told, if there are any. */
+static void mailbox_tell_of(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			    struct kpost_wakes *wakes)
+{
+	lockdep_assert_held(&mailbox->lock);
+	message->state = KPOST_QUEUED;
+	/*
+	 * No barrier: who begins to poll is in that queue before it takes the lock and looks
+	 * for messages, so it is seen here or sees this one.
+	 */
+	if (unlikely(waitqueue_active(&mailbox->in.wait)))
+		wakes->events |= EPOLLIN;
+}
+
 /*
  * Hand @message, which is the next, to the first waiting receiver that has room for it,
  * if any.  One that may have no memory for it is sent to look for itself: it would only
@@ -154,8 +168,7 @@ static bool mailbox_hand_over(struct kpost_mailbox *mailbox, struct kpost_messag
 		kpost_waiter_done(receiver, 0, wakes);
 		return true;
 	}
-	message->state = KPOST_QUEUED;
-	wakes->events |= EPOLLIN;
+	mailbox_tell_of(mailbox, message, wakes);
 	return false;
 }
 
@@ -165,8 +178,7 @@ static bool mailbox_place(struct kpost_mailbox *mailbox, struct kpost_message *m
 {
 	if (likely(kpost_queue_empty(&mailbox->queue)))
 		return mailbox_hand_over(mailbox, message, wakes);
-	message->state = KPOST_QUEUED;
-	wakes->events |= EPOLLIN;
+	mailbox_tell_of(mailbox, message, wakes);
 	if (!list_empty(&mailbox->waiting))
 		wakes->more = true;
 	return false;
@@ -337,10 +349,10 @@ static void mailbox_unlock_and_wake(struct kpost_mailbox *mailbox, struct kpost_
 }
 
 /*
- * Drop the lock and wake whom the holder has found to be woken; as often as it
- * takes, so that no holder does more than a little.
+ * Wake whom the holder has found to be woken; as often as it takes, so that no holder does
+ * more than a little.
  */
-void kpost_mailbox_unlock(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
+void kpost_mailbox_unlock_and_wake(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 	__releases(&mailbox->lock)
 {
 	while (unlikely(wakes->more)) {

@@ -19,23 +19,19 @@
  * A message with the payload @from, ready to be committed.  Returns it or
  * -EMSGSIZE, -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR, -EFAULT.
  */
-struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint, struct iov_iter *from,
-					  u32 priority)
+struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint,
+					  const struct kpost_payload *from, u32 priority)
 {
-	size_t size = iov_iter_count(from), done = 0;
-	struct kpost_account *payer;
 	struct kpost_message *message;
+	struct kpost_place place __uninitialized;
 
-	if (size > endpoint->mailbox->message_max)
+	if (from->size > endpoint->mailbox->message_max)
 		return ERR_PTR(-EMSGSIZE);
-	payer = kpost_endpoint_payer(endpoint);
-	if (!payer)
-		return ERR_PTR(-ENOMEM);
-	message = kpost_message_alloc(payer, size, endpoint->privileged);
-	kpost_account_put(payer);
+	message = kpost_message_alloc(endpoint, from->size);
 	if (IS_ERR(message))
 		return message;
-	if (kpost_message_copy_in(message, &done, from)) {
+	kpost_place_init(&place, from);
+	if (kpost_message_copy_in(message, from, &place)) {
 		kpost_message_free(message);
 		return ERR_PTR(-EFAULT);
 	}
@@ -71,33 +67,39 @@ void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message 
 	}
 }
 
+static void message_await(struct kpost_message *message, struct kpost_waiter *sender)
+{
+	kpost_waiter_init(sender);
+	message->sender = sender;
+}
+
 /*
  * Commit @message.  Returns 0 if it is in the mailbox and there is nothing to
  * wait for, 1 if @sender has to wait, for room or because the message asks for it,
  * or -EPIPE, -EAGAIN, after which the message is still the caller's.  Once it is in,
- * sender->sequence is its number.
+ * *@sequence is its number; sender->sequence if it waits.
  */
 int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *message,
-			 struct kpost_waiter *sender, bool nowait)
+			 struct kpost_waiter *sender, bool nowait, u64 *sequence)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
-	bool waits = message->sync || message->call;
-	struct kpost_wakes wakes = {};
-	int err = waits;
+	struct kpost_wakes wakes __uninitialized;
+	int err = message->sync || message->call;
 
+	kpost_wakes_init(&wakes);
+	if (err)
+		message_await(message, sender);
 	spin_lock(&mailbox->lock);
 	if (unlikely(mailbox->closed)) {
 		err = -EPIPE;
 	} else if (likely(kpost_mailbox_admits(mailbox, message->size, message->node.priority))) {
-		if (waits)
-			message->sender = sender;
 		kpost_mailbox_admit(mailbox, message, &wakes);
-		sender->sequence = mailbox->sent;
+		*sequence = mailbox->sent;
 	} else if (nowait) {
 		kpost_mailbox_refuse(endpoint);
 		err = -EAGAIN;
 	} else {
-		message->sender = sender;
+		message_await(message, sender);
 		message->state = KPOST_PENDING;
 		kpost_queue_add(&mailbox->pending, &message->node);
 		mailbox->waiting_senders++;
@@ -112,25 +114,23 @@ static int send_message(struct kpost_endpoint *endpoint, struct kpost_message *m
 			u64 deadline, bool nowait, u64 *sequence)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
-	struct kpost_waiter sender;
-	struct kpost_wakes wakes = {};
+	struct kpost_waiter sender __uninitialized;
+	struct kpost_wakes wakes __uninitialized;
 	bool mine = false;
 	int err;
 
-	kpost_waiter_init(&sender);
 	if (message->sync && kpost_deadline_passed(deadline))
 		err = -ETIMEDOUT;
 	else
-		err = kpost_message_commit(endpoint, message, &sender, nowait);
+		err = kpost_message_commit(endpoint, message, &sender, nowait, sequence);
 	if (err < 0)
 		kpost_message_free(message);
-	if (err <= 0) {
-		*sequence = sender.sequence;
+	if (err <= 0)
 		return err;
-	}
 
 	err = kpost_waiter_wait(&sender, deadline);
 	if (err) {
+		kpost_wakes_init(&wakes);
 		spin_lock(&mailbox->lock);
 		if (!sender.done) {
 			mine = message->state != KPOST_TAKEN;
@@ -151,8 +151,8 @@ long kpost_send(struct kpost_operand *op)
 	struct kpost_endpoint *endpoint = op->endpoint;
 	struct kpost_message *message;
 	struct kpost_send __user *to = op->arg;
-	struct kpost_payload payload;
-	struct kpost_send arg;
+	struct kpost_payload payload __uninitialized;
+	struct kpost_send arg __uninitialized;
 	u64 sequence;
 	int err;
 
@@ -178,7 +178,7 @@ long kpost_send(struct kpost_operand *op)
 				   op->fixed);
 	if (err)
 		return err;
-	message = kpost_message_build(endpoint, &payload.iter, arg.priority);
+	message = kpost_message_build(endpoint, &payload, arg.priority);
 	kpost_payload_release(&payload);
 	if (IS_ERR(message))
 		return PTR_ERR(message);
@@ -194,16 +194,17 @@ ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct kpost_endpoint *endpoint = iocb->ki_filp->private_data;
 	bool nowait = iocb->ki_filp->f_flags & O_NONBLOCK || iocb->ki_flags & IOCB_NOWAIT;
-	size_t size = iov_iter_count(from);
+	struct kpost_payload payload __uninitialized;
 	struct kpost_message *message;
 	u64 sequence;
 	int err;
 
 	if (!(endpoint->rights & KPOST_RIGHT_SEND))
 		return -EBADF;
-	message = kpost_message_build(endpoint, from, 0);
+	kpost_payload_of_iter(&payload, from);
+	message = kpost_message_build(endpoint, &payload, 0);
 	if (IS_ERR(message))
 		return PTR_ERR(message);
 	err = send_message(endpoint, message, 0, nowait, &sequence);
-	return err ?: size;
+	return err ?: payload.size;
 }

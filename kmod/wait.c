@@ -48,7 +48,7 @@ bool kpost_deadline_passed(u64 deadline)
  */
 int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline)
 {
-	ktime_t expires = deadline_on_host(deadline);
+	ktime_t expires = deadline ? deadline_on_host(deadline) : 0;
 	int err = 0;
 
 	trace_kpost_block(deadline);
@@ -65,8 +65,10 @@ int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline)
 			err = -ERESTARTSYS;
 			break;
 		}
-		if (!schedule_hrtimeout_range(deadline ? &expires : NULL, current->timer_slack_ns,
-					      HRTIMER_MODE_ABS)) {
+		if (!deadline) {
+			schedule();
+		} else if (!schedule_hrtimeout_range(&expires, current->timer_slack_ns,
+						     HRTIMER_MODE_ABS)) {
 			err = -ETIMEDOUT;
 			break;
 		}
@@ -90,5 +92,5 @@ void kpost_wakes_put(struct kpost_wakes *wakes)
 
 	for (i = 0; i < wakes->count; i++)
 		put_task_struct(wakes->tasks[i]);
-	*wakes = (struct kpost_wakes){};
+	kpost_wakes_init(wakes);
 }

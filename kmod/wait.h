@@ -44,6 +44,15 @@ struct kpost_wakes {
 	struct task_struct *tasks[8];
 };
 
+static inline void kpost_wakes_init(struct kpost_wakes *wakes)
+{
+	wakes->events = 0;
+	wakes->more = false;
+	wakes->count = 0;
+	wakes->woken = 0;
+	wakes->refused = NULL;
+}
+
 /* Room for one more?  Else note that there is more to do. */
 static inline bool kpost_wakes_full(struct kpost_wakes *wakes)
 {
@@ -51,6 +60,12 @@ static inline bool kpost_wakes_full(struct kpost_wakes *wakes)
 		return false;
 	wakes->more = true;
 	return true;
+}
+
+/* Is there nobody to wake or to tell? */
+static inline bool kpost_wakes_none(const struct kpost_wakes *wakes)
+{
+	return !wakes->count && !wakes->events && !wakes->refused && !wakes->more;
 }
 
 static inline void kpost_waiter_init(struct kpost_waiter *waiter)

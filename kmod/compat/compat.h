@@ -11,6 +11,7 @@
 #else
 #include <linux/io_uring.h>
 #endif
+#include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <net/net_namespace.h>
 
@@ -88,6 +89,17 @@ static inline void kpost_compat_uring_done(struct io_uring_cmd *cmd, long ret,
 	io_uring_cmd_done(cmd, ret, 0, issue_flags);
 #endif
 }
+
+/* A user's address that cannot be one of the kernel's even where the processor guesses. */
+#ifndef can_do_masked_user_access
+#define can_do_masked_user_access() 0
+#define mask_user_address(address) (address)
+#endif
+
+/* Not to be filled with zero where the compiler does so: it is large, and little of it used. */
+#ifndef __uninitialized
+#define __uninitialized __attribute__((__uninitialized__))
+#endif
 
 /* The pieces of an iterator over user memory, of which the first may be used in part. */
 static inline const struct iovec *kpost_compat_iter_pieces(const struct iov_iter *iter)
