@@ -109,8 +109,8 @@ model: ## check the model of the protocol, and that it fails when weakened
 dkms: ## kpost by DKMS through a kernel update, in a Debian of its own [SUITE=trixie]
 	@tools/root --clean $(or $(SUITE),trixie)-backports tools/dkms-test
 
-newcomer: ## both commands of the README in a clean Debian, each twice [SUITE=trixie]
-	@tools/newcomer $(or $(SUITE),trixie)
+newcomer: ## both commands of the README in a clean Debian, each twice [SUITE=trixie] [ONCE=1]
+	@tools/newcomer $(or $(SUITE),trixie) $(if $(ONCE),--once)
 
 vm: module tools ## a shell in the VM with kpost loaded, or CMD='...'
 	@tools/vm/run --kernel $(KERNEL) $(if $(CMD),-- bash -c $(call quote,$(CMD)))
