@@ -14,7 +14,8 @@
  *	send.c, recv.c	the hot path
  *	call.c		calls, replies, tokens
  *	uring.c		operations as io_uring commands
- *	message.c	messages and their memory; payload.c where it comes from
+ *	message.c	messages and their memory; payload.c where it comes from;
+ *			usercopy.h how a user's memory is read and written
  *	queue.c		order by priority; wait.c sleeping and waking
  *	pollers.c	telling those who poll
  *	account.c	who pays
