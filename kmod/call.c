@@ -240,8 +240,9 @@ static long call_and_store(const struct kpost_operand *op, struct kpost_call *ar
 	ret = call_message(endpoint, call, message, arg);
 	if (!ret) {
 		kpost_place_init(&place, room);
-		ret = kpost_message_copy_out(call->reply, room, &place, call->reply->size) ?:
-			      call->reply->size;
+		ret = kpost_message_copy_out(call->reply, room, &place, call->reply->size);
+		if (!ret)
+			ret = call->reply->size;
 	}
 	/* If that fails now, it is what is told that is lost, and nothing else. */
 	(void)kpost_struct_put(op, arg, sizeof(*arg));
@@ -386,6 +387,9 @@ static int reply_fill(struct kpost_call_state *call, struct replying *replying)
 	if (call->reply) {
 		call->reply->size = replying->from->size;
 		err = kpost_message_copy_in(call->reply, replying->from, &replying->place);
+	} else {
+		/* The caller has left, and nothing is copied any more. */
+		replying->place.done = replying->from->size;
 	}
 	if (!err && replying->used && put_user(0, replying->used))
 		err = -EFAULT;
@@ -421,7 +425,7 @@ static long reply(struct kpost_operand *op, const struct kpost_reply *arg, u64 _
 	struct kpost_endpoint *endpoint = op->endpoint;
 	bool drop = arg->flags & KPOST_DROP, afresh;
 	struct kpost_payload payload __uninitialized;
-	struct replying replying __uninitialized;
+	struct replying replying;
 	struct kpost_call_state *call;
 	long err;
 
@@ -434,6 +438,7 @@ static long reply(struct kpost_operand *op, const struct kpost_reply *arg, u64 _
 		return err;
 	replying.from = &payload;
 	replying.used = used;
+	kpost_place_init(&replying.place, &payload);
 
 	do {
 		call = call_claim(endpoint, arg->token, payload.size, &replying, &afresh);

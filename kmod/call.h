@@ -39,7 +39,12 @@ struct kpost_call_state {
 	struct kpost_waiter *caller; /* once received; NULL if it has left */
 	bool received;
 	bool claimed; /* a replier copies into the room */
-	const void *filler; /* the last that did, on the stack of its task; not to be followed */
+	/*
+	 * The last that did, on the stack of its task; not to be followed.  A later reply may
+	 * be at the same place, and then finds the room as if it had left it: harmless, since
+	 * each begins with the first byte.
+	 */
+	const void *filler;
 	struct kpost_message *reply; /* the room, then the reply; NULL if given up */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * How user memory is read and written, and nobody else does it by hand.
+ * How messages and the structs of operations are copied from and to user memory.
  *
  * kpost_copy_in() and kpost_copy_out() are what moves payloads.  They check what
  * copy_from_user() and copy_to_user() check, but each thing once and by who knows it: that a
@@ -84,7 +84,10 @@ fault:
 	return false;
 }
 
-/* The first and the last word are written back as they are: it is two pages at the most. */
+/*
+ * The first and the last word are written back as they are, each as soon as it was read: it is
+ * two pages at the most.
+ */
 static __always_inline bool kpost_words_get_back(void *to, void __user *from, size_t n)
 {
 	unsigned long __user *user = from;
@@ -94,8 +97,9 @@ static __always_inline bool kpost_words_get_back(void *to, void __user *from, si
 	might_fault();
 	if (should_fail_usercopy() || !user_access_begin(user, n))
 		return false;
-	kpost_each_word(unsafe_get_user, words, user, n, fault);
+	unsafe_get_user(words[0], &user[0], fault);
 	unsafe_put_user(words[0], &user[0], fault);
+	kpost_each_word(unsafe_get_user, words, user, n, fault);
 	unsafe_put_user(words[last], &user[last], fault);
 	user_access_end();
 	return true;

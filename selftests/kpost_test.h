@@ -111,12 +111,13 @@ static inline void kt_pause(void)
 
 /*
  * What waited until just before kt_soon() was not woken: it looked once more because its
- * time was over, and found what had been there all along.  That is no success.
+ * time was over, and found what had been there all along.  That is no success.  The C
+ * library would cut the kernel's answer to an int.
  */
 static inline long kt_ioctl(int fd, unsigned long op, void *arg)
 {
 	uint64_t late = kt_in(KT_SOON - 2000);
-	long ret = ioctl(fd, op, arg);
+	long ret = syscall(SYS_ioctl, fd, op, arg);
 
 	if (ret >= 0 && kt_now() > late)
 		return -ETIME;

@@ -270,6 +270,35 @@ TEST_F(loop, reply_recv_needs_to_be_able_to_zero_the_token)
 	expect_answer(6);
 }
 
+/* ... also when there is nobody to reply to, and without trying for ever */
+TEST_F(loop, reply_recv_to_who_has_left_needs_to_be_able_to_zero_the_token)
+{
+	char *page = kt_edge(PROT_READ | PROT_WRITE);
+	struct kpost_reply *reply = (void *)page;
+	pid_t child;
+
+	self->args.deadline = kt_in(50);
+	start_received_call();
+	expect_answer(-ETIMEDOUT);
+	*reply = self->reply;
+	ASSERT_EQ(0, mprotect(page, kt_page_size(), PROT_READ));
+	EXPECT_REFUSED(EFAULT, self->fd, kt_reply_recv(self->fd, reply, &self->recv));
+
+	/* a page that has to be copied first, since a child has it too */
+	ASSERT_EQ(0, mprotect(page, kt_page_size(), PROT_READ | PROT_WRITE));
+	*reply = self->reply;
+	child = fork();
+	if (!child) {
+		pause();
+		_exit(0);
+	}
+	ASSERT_LT(0, child);
+	EXPECT_EQ(-ECANCELED, kt_reply_recv(self->fd, reply, &self->recv));
+	EXPECT_EQ(0, reply->token);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
 /* of what it is given, the token is all that the replying half writes to */
 TEST_F(loop, reply_recv_needs_no_more_than_that)
 {

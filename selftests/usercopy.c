@@ -152,6 +152,46 @@ TEST_F(usercopy, usercopy_of_payloads_of_any_length_at_any_address)
 	EXPECT_EQ(0, kt_stat(self->fd).queued_messages);
 }
 
+#define ROUNDS 700
+
+/* calls, each of which has to be answered with bytes of one kind */
+static long call_often(void *arg)
+{
+	const int *fd = arg;
+	char answer[64];
+
+	for (int i = 0; i < ROUNDS; i++) {
+		long ret = kt_call(*fd, "ask", 3, answer, sizeof(answer), kt_soon());
+
+		if (ret != sizeof(answer))
+			return ret < 0 ? ret : -EBADMSG;
+		for (size_t at = 0; at < sizeof(answer); at++) {
+			if (answer[at] != 'b')
+				return -EIO;
+		}
+	}
+	return 0;
+}
+
+/* a reply that stopped half way leaves nothing for the one that follows on the same stack */
+TEST_F(usercopy, usercopy_of_a_reply_that_faulted_is_not_gone_on_with_by_the_next)
+{
+	char *edge = kt_edge(PROT_NONE), request[8], good[64];
+	struct kpost_recv recv;
+	struct kt_job job;
+
+	memset(edge - 32, 'a', 32);
+	memset(good, 'b', sizeof(good));
+	kt_start_fn(&job, call_often, &self->fd);
+	for (int i = 0; i < ROUNDS; i++) {
+		ASSERT_EQ(3, kt_recv(self->fd, &recv, request, sizeof(request), 0, kt_soon()));
+		ASSERT_EQ(-EFAULT, kt_reply(self->fd, recv.token, edge - 32, 64));
+		ASSERT_EQ(0, kt_reply(self->fd, recv.token, good, sizeof(good)));
+	}
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(0, job.ret);
+}
+
 /* what is the kernel's, or nobody's, is refused, whichever way it is named */
 TEST_F(usercopy, usercopy_never_reaches_the_kernel)
 {
