@@ -5,6 +5,7 @@
  */
 #include <sys/uio.h>
 #include "kpost_test.h"
+#include "uring_test.h"
 
 #define LARGE 20000
 /* how far from a place that matters */
@@ -173,23 +174,61 @@ static long call_often(void *arg)
 	return 0;
 }
 
+/* by a worker of the ring's, whose stack begins at the same place each time */
+static int reply_by_worker(struct io_uring *ring, int fd, uint64_t token, const void *buf)
+{
+	struct kpost_reply reply = { .token = token, .buf = (uintptr_t)buf, .len = 64 };
+
+	uring_op(ring, fd, KPOST_IOC_REPLY, &reply, 1)->flags |= IOSQE_ASYNC;
+	return uring_run(ring);
+}
+
 /* a reply that stopped half way leaves nothing for the one that follows on the same stack */
 TEST_F(usercopy, usercopy_of_a_reply_that_faulted_is_not_gone_on_with_by_the_next)
 {
 	char *edge = kt_edge(PROT_NONE), request[8], good[64];
 	struct kpost_recv recv;
+	struct io_uring ring;
 	struct kt_job job;
 
 	memset(edge - 32, 'a', 32);
 	memset(good, 'b', sizeof(good));
+	ASSERT_EQ(0, uring_init(&ring, 4, 0));
 	kt_start_fn(&job, call_often, &self->fd);
 	for (int i = 0; i < ROUNDS; i++) {
 		ASSERT_EQ(3, kt_recv(self->fd, &recv, request, sizeof(request), 0, kt_soon()));
-		ASSERT_EQ(-EFAULT, kt_reply(self->fd, recv.token, edge - 32, 64));
-		ASSERT_EQ(0, kt_reply(self->fd, recv.token, good, sizeof(good)));
+		ASSERT_EQ(-EFAULT, reply_by_worker(&ring, self->fd, recv.token, edge - 32));
+		ASSERT_EQ(0, reply_by_worker(&ring, self->fd, recv.token, good));
 	}
 	ASSERT_TRUE(kt_join(&job));
 	EXPECT_EQ(0, job.ret);
+	io_uring_queue_exit(&ring);
+}
+
+/* what could not be told to the caller is a failure, and what hangs on it is not done */
+TEST_F(usercopy, usercopy_of_a_reply_that_is_lost_breaks_a_chain_of_commands)
+{
+	char *page = kt_edge(PROT_READ | PROT_WRITE), request[8];
+	struct kpost_call call = kt_call_args("ask", 3, page, 8, kt_soon());
+	struct uring_result result;
+	struct io_uring_sqe *sqe;
+	struct kpost_recv recv;
+	struct io_uring ring;
+
+	ASSERT_EQ(0, uring_init(&ring, 4, 0));
+	uring_op(&ring, self->fd, KPOST_IOC_CALL, &call, 1)->flags |= IOSQE_IO_LINK;
+	sqe = io_uring_get_sqe(&ring);
+	io_uring_prep_nop(sqe);
+	sqe->user_data = 2;
+	ASSERT_EQ(2, io_uring_submit(&ring));
+	ASSERT_EQ(3, kt_recv(self->fd, &recv, request, sizeof(request), 0, kt_soon()));
+	ASSERT_EQ(0, mprotect(page, kt_page_size(), PROT_NONE));
+	ASSERT_EQ(0, kt_reply(self->fd, recv.token, "lost", 4));
+	for (int i = 0; i < 2; i++) {
+		ASSERT_EQ(0, uring_wait(&ring, &result));
+		EXPECT_EQ(result.data == 1 ? -EFAULT : -ECANCELED, result.res);
+	}
+	io_uring_queue_exit(&ring);
 }
 
 /* what is the kernel's, or nobody's, is refused, whichever way it is named */
