@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* kpost: by its operations, by the library, and as a file. */
+#include "bench.h"
+
+#include <sys/ioctl.h>
+
+int open_mailbox(struct line *line, const struct load *load)
+{
+	unsigned long room = room_of(load), size = load->size ? load->size : 1;
+	const struct kpost_attr attr = {
+		.messages = (unsigned int)room,
+		.bytes = room * size > 1 << 20 ? room * size : 1 << 20,
+		.message_max = size,
+	};
+
+	line->in = kpost_open(NULL, KPOST_RIGHT_SEND | KPOST_RIGHT_RECV, KPOST_OPEN_ANONYMOUS,
+			      &attr, 0);
+	line->out = line->in;
+	return line->in < 0 ? line->in : 0;
+}
+
+static int open_server(struct line *line, const struct load *load)
+{
+	line->state = calloc(1, sizeof(uint64_t)); /* the token to reply to */
+	return open_mailbox(line, load);
+}
+
+/* Of a mailbox that the first of them makes. */
+static int open_another(void)
+{
+	return kpost_open("kpost-bench", KPOST_RIGHT_SEND, KPOST_OPEN_CREATE, NULL, 0);
+}
+
+void close_mailbox(struct line *line)
+{
+	close(line->in);
+	free(line->state);
+}
+
+static void send_priority(struct line *line, void *buf, size_t len, unsigned int priority)
+{
+	struct kpost_send send = { .priority = priority, .buf = (uintptr_t)buf, .len = len };
+
+	if (ioctl(line->out, KPOST_IOC_SEND, &send))
+		die("send: %s", strerror(errno));
+}
+
+static void send_one(struct line *line, void *buf, size_t len)
+{
+	send_priority(line, buf, len, 0);
+}
+
+static void receive(struct line *line, void *buf, size_t len)
+{
+	struct kpost_recv recv = { .buf = (uintptr_t)buf, .len = len };
+
+	if (ioctl(line->in, KPOST_IOC_RECV, &recv) < 0)
+		die("receive: %s", strerror(errno));
+}
+
+static void call(struct line *line, void *buf, size_t len)
+{
+	struct kpost_call call = {
+		.buf = (uintptr_t)buf,
+		.len = len,
+		.reply_buf = (uintptr_t)buf,
+		.reply_len = len,
+	};
+
+	if (ioctl(line->out, KPOST_IOC_CALL, &call) < 0)
+		die("call: %s", strerror(errno));
+}
+
+static void serve(struct line *line, void *buf, size_t len)
+{
+	uint64_t *token = line->state;
+	struct kpost_reply reply = { .token = *token, .buf = (uintptr_t)buf, .len = len };
+	struct kpost_recv recv = { .buf = (uintptr_t)buf, .len = len };
+	struct kpost_reply_recv both = {
+		.reply = (uintptr_t)&reply,
+		.recv = (uintptr_t)&recv,
+		.reply_size = sizeof(reply),
+		.recv_size = sizeof(recv),
+	};
+
+	if (!*token)
+		reply.buf = reply.len = 0;
+	if (ioctl(line->in, KPOST_IOC_REPLY_RECV, &both) < 0)
+		die("reply and receive: %s", strerror(errno));
+	*token = recv.token;
+}
+
+const struct transport kpost_ioctl = {
+	.name = "kpost",
+	.what = "by its operations, with ioctl(2)",
+	.traits = OURS,
+	.open = open_server,
+	.close = close_mailbox,
+	.send = send_one,
+	.receive = receive,
+	.send_priority = send_priority,
+	.call = call,
+	.serve = serve,
+	.another = open_another,
+};
+
+static void library_send(struct line *line, void *buf, size_t len)
+{
+	int ret = kpost_send(line->out, buf, len, 0, 0, 0);
+
+	if (ret)
+		die("kpost_send: %s", strerror(-ret));
+}
+
+static void library_receive(struct line *line, void *buf, size_t len)
+{
+	struct kpost_message message;
+	ssize_t ret = kpost_recv(line->in, buf, len, &message, 0, 0);
+
+	if (ret < 0)
+		die("kpost_recv: %s", strerror((int)-ret));
+}
+
+static void library_call(struct line *line, void *buf, size_t len)
+{
+	ssize_t ret = kpost_call(line->out, buf, len, buf, len, 0);
+
+	if (ret < 0)
+		die("kpost_call: %s", strerror((int)-ret));
+}
+
+static void library_serve(struct line *line, void *buf, size_t len)
+{
+	uint64_t *token = line->state;
+	struct kpost_message message;
+	ssize_t ret = kpost_reply_recv(line->in, token, buf, len, buf, len, &message, 0, 0);
+
+	if (ret < 0)
+		die("kpost_reply_recv: %s", strerror((int)-ret));
+	*token = message.token;
+}
+
+const struct transport kpost_library = {
+	.name = "libkpost",
+	.what = "by the library's functions",
+	.traits = OURS,
+	.open = open_server,
+	.close = close_mailbox,
+	.send = library_send,
+	.receive = library_receive,
+	.call = library_call,
+	.serve = library_serve,
+};
+
+const struct transport kpost_rw = {
+	.name = "kpost-rw",
+	.what = "by read(2) and write(2)",
+	.traits = OURS,
+	.min = 1,
+	.open = open_mailbox,
+	.close = close_mailbox,
+	.send = write_all,
+	.receive = read_all,
+};

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What is measured: the fields of a load, and the sets of cases. */
+#include "bench.h"
+
+#include <stddef.h>
+
+const struct field fields[] = {
+	{ "size", offsetof(struct load, size), 64, "Bytes of a message" },
+	{ "depth", offsetof(struct load, depth), 0, "Messages that lie in the queue" },
+	{ "priorities", offsetof(struct load, priorities), 0, "Priorities with a message each" },
+	{ "boxes", offsetof(struct load, boxes), 1, "Mailboxes under one epoll" },
+	{ "peers", offsetof(struct load, peers), 1, "Senders, receivers or callers" },
+	{ "batch", offsetof(struct load, batch), 1, "Messages of one system call" },
+	{ "cgroups", offsetof(struct load, cgroups), 0,
+	  "Memory cgroups: 1 for all processes, 2: the others are in another" },
+};
+
+const size_t field_count = sizeof(fields) / sizeof(fields[0]);
+
+#define SIZES \
+	{ \
+		0, 64, 256, 1024, 4096, 16384, 65536, 1048576 \
+	}
+#define PLAIN "kpost,kpost-rw,pipe,stream,seqpacket,mq,sysv,eventfd"
+
+const struct plan plans[] = {
+	{ "standard charts wall", "self", "size", SIZES, 8, { 0 }, NULL },
+	{ "standard wall", "pingpong", "size", { 64, 16384 }, 2, { 0 }, NULL },
+	{ "standard wall", "call", "size", { 64, 16384 }, 2, { 0 }, PLAIN ",libkpost" },
+	{ "standard", "batch", "batch", { 32 }, 1, { 0 }, NULL },
+	{ "wall batches", "batch", "batch", { 8, 32, 128, 1024 }, 4, { 0 }, NULL },
+	{ "standard", "self", "cgroups", { 0, 1 }, 2, { 0 }, PLAIN },
+	{ "standard", "pingpong", "cgroups", { 1, 2 }, 2, { 0 }, PLAIN },
+	{ "standard charts",
+	  "self",
+	  "depth",
+	  { 1, 1000, 100000 },
+	  3,
+	  { 0 },
+	  "kpost,kpost-rw,seqpacket,mq,sysv" },
+	{ "standard", "priorities", "priorities", { 1, 1000, 32768 }, 3, { 0 }, NULL },
+	{ "standard", "boxes", "boxes", { 1, 10000 }, 2, { 0 }, "kpost,pipe,seqpacket,mq,eventfd" },
+	{ "wall many", "stream", "size", { 64, 4096, 65536 }, 3, { 0 }, NULL },
+	{ "wall many", "async", "size", { 64, 4096 }, 2, { 0 }, NULL },
+	{ "charts many", "fan-in", "peers", { 1, 2, 4, 8, 16 }, 5, { 0 }, NULL },
+	{ "charts many", "callers", "peers", { 1, 2, 4, 8, 16 }, 5, { 0 }, NULL },
+	{ "many", "fan-out", "peers", { 1, 2, 4, 8, 16 }, 5, { 0 }, NULL },
+	{ "wall", "fan-in", "peers", { 1, 4 }, 2, { 0 }, NULL },
+	{ "wall", "fan-out", "peers", { 1, 4 }, 2, { 0 }, NULL },
+	{ "wall", "callers", "peers", { 1, 4 }, 2, { 0 }, NULL },
+	{ "standard memory", "memory-line", "size", { 64 }, 1, { 0 }, NULL },
+	{ "standard memory", "memory-endpoint", "size", { 64 }, 1, { 0 }, NULL },
+	{ "standard memory",
+	  "memory-message",
+	  "size",
+	  { 64 },
+	  1,
+	  { .depth = 60000 },
+	  "kpost,seqpacket,mq,sysv" },
+	{ "standard memory",
+	  "memory-message",
+	  "size",
+	  { 4096 },
+	  1,
+	  { .depth = 4000 },
+	  "kpost,seqpacket,mq,sysv" },
+};
+
+const size_t plan_count = sizeof(plans) / sizeof(plans[0]);
+
+const struct field *field_find(const char *name)
+{
+	for (size_t i = 0; i < field_count; i++)
+		if (!strcmp(fields[i].name, name))
+			return &fields[i];
+	return NULL;
+}
+
+struct load plan_load(const struct plan *plan, unsigned long value)
+{
+	struct load load = plan->load;
+
+	for (size_t i = 0; i < field_count; i++) {
+		unsigned long *field = field_of(&load, &fields[i]);
+
+		if (!strcmp(fields[i].name, plan->vary))
+			*field = value;
+		else if (!*field)
+			*field = fields[i].usual;
+	}
+	return load;
+}
+
+bool has_word(const char *words, const char *word)
+{
+	size_t len;
+
+	for (; *words; words += len) {
+		words += strspn(words, ", ");
+		len = strcspn(words, ", ");
+		if (len == strlen(word) && !strncmp(words, word, len))
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The processes of a case: how they start and end, and where they are. */
+#include "bench.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define CGROUPS "/sys/fs/cgroup"
+#define PEERS_MOST 1024
+
+static pid_t peers[PEERS_MOST];
+static unsigned int peer_count;
+static cpu_set_t where[2]; /* the case's process, and the others */
+static bool pinned;
+
+static void say(const char *format, va_list args)
+{
+	char text[256];
+
+	vsnprintf(text, sizeof(text), format, args);
+	fprintf(stderr, "kpost-bench: %s\n", text);
+}
+
+void die(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+	_exit(1);
+}
+
+void skip(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+	_exit(STATUS_SKIP);
+}
+
+void *shared(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		die("no memory");
+	return memory;
+}
+
+pid_t process_start(void)
+{
+	pid_t parent = getpid(), pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0)
+		die("cannot start a process: %s", strerror(errno));
+	if (!pid) {
+		if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
+			_exit(1);
+		ring_forget();
+		peer_count = 0;
+	}
+	return pid;
+}
+
+/* Two processors, the first two that we may use: the case's, and that of all others. */
+void processes_pin(const char *cpus)
+{
+	cpu_set_t allowed;
+	long first = -1, second = -1;
+	char *end;
+	int cpu;
+
+	if (sched_getaffinity(0, sizeof(allowed), &allowed))
+		return;
+	if (cpus) {
+		first = second = strtol(cpus, &end, 10);
+		if (*end == ',')
+			second = strtol(end + 1, &end, 10);
+		if (*end || first < 0 || second < 0 || first >= CPU_SETSIZE ||
+		    second >= CPU_SETSIZE)
+			die("--cpus takes one number or two, as in 0,1");
+	}
+	for (cpu = 0; cpu < CPU_SETSIZE && second < 0; cpu++) {
+		if (!CPU_ISSET(cpu, &allowed))
+			continue;
+		if (first < 0)
+			first = cpu;
+		else
+			second = cpu;
+	}
+	CPU_ZERO(&where[0]);
+	CPU_ZERO(&where[1]);
+	CPU_SET((size_t)first, &where[0]);
+	CPU_SET((size_t)(second < 0 ? first : second), &where[1]);
+	pinned = true;
+}
+
+static bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+static const char *const groups[] = { CGROUPS "/kpost-bench-1", CGROUPS "/kpost-bench-2" };
+
+static void enter(const char *group)
+{
+	char path[64];
+
+	mkdir(group, 0755);
+	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+	if (!write_file(CGROUPS "/cgroup.subtree_control", "+memory") || !write_file(path, "0"))
+		skip("cannot make a memory cgroup: %s", strerror(errno));
+}
+
+void cgroups_remove(void)
+{
+	rmdir(groups[0]);
+	rmdir(groups[1]);
+}
+
+void process_settle(const struct load *load, bool peer)
+{
+	if (load->cgroups && !(peer && load->cgroups == 1))
+		enter(groups[peer]);
+	if (pinned && sched_setaffinity(0, sizeof(where[0]), &where[peer]))
+		die("cannot use that processor: %s", strerror(errno));
+}
+
+pid_t peer_start(const struct run *run, void (*each)(struct run *run, unsigned int number),
+		 unsigned int number)
+{
+	struct run own = *run;
+	pid_t pid = process_start();
+
+	if (!pid) {
+		process_settle(&own.load, true);
+		each(&own, number);
+		_exit(0);
+	}
+	if (peer_count == PEERS_MOST)
+		die("too many processes");
+	peers[peer_count++] = pid;
+	return pid;
+}
+
+void peers_end(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < peer_count; i++)
+		kill(peers[i], SIGKILL);
+	for (i = 0; i < peer_count; i++)
+		waitpid(peers[i], NULL, 0);
+	peer_count = 0;
+}
