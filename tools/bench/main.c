@@ -45,8 +45,6 @@ static void open_lines(struct run *run)
 			skip("%s of %lu bytes: %s", run->transport->name, run->load.size,
 			     strerror(-ret));
 	}
-	/* Those that are one with their process end with it. */
-	run->load.boxes = run->load.boxes ? run->load.boxes : 1;
 }
 
 static void run_case(const struct workload *workload, struct run *run)
@@ -100,6 +98,12 @@ static bool wanted(const char *words, const struct transport *transport)
 	       (transport->traits & OURS && has_word(words, "ours"));
 }
 
+/* What carries nothing costs the same at all sizes. */
+static unsigned int count_for(const struct plan *plan, const struct transport *transport)
+{
+	return transport->traits & NO_DATA && !strcmp(plan->vary, "size") ? 1 : plan->count;
+}
+
 static void do_plan(const struct plan *plan, const struct workload *workload, struct figure *figure)
 {
 	const struct transport *const *transport;
@@ -112,7 +116,7 @@ static void do_plan(const struct plan *plan, const struct workload *workload, st
 		/* Who names a transport wants it. */
 		if (!options.transports && !wanted(plan->only, *transport))
 			continue;
-		for (unsigned int i = 0; i < plan->count; i++)
+		for (unsigned int i = 0; i < count_for(plan, *transport); i++)
 			do_case(plan, workload, *transport, plan->values[i], figure);
 	}
 }
@@ -146,7 +150,7 @@ static void list(void)
 	puts("\ntransports:");
 	for (const struct transport *const *t = transports; *t; t++)
 		printf("  %-16s %s\n", (*t)->name, (*t)->what);
-	puts("\nsets: standard, memory, batches, many, charts, wall");
+	puts("\nsets: standard, wall, charts, batches, many, memory, cgroups");
 }
 
 static void parse_field(const struct field *field, char *text, struct argp_state *state)
@@ -254,7 +258,7 @@ static const struct argp argp = {
 /* Limits are not what is measured, and those of the kernel's queues are the namespace's. */
 static void lift_limits(void)
 {
-	const struct rlimit files = { 65536, 65536 }, bytes = { RLIM_INFINITY, RLIM_INFINITY };
+	const struct rlimit files = { 262144, 262144 }, bytes = { RLIM_INFINITY, RLIM_INFINITY };
 	FILE *file;
 
 	setrlimit(RLIMIT_NOFILE, &files);
