@@ -35,10 +35,10 @@ quote = '$(subst ','\'',$(1))'
 
 ifneq ($(ELSEWHERE),)
 
-all module demo test test-32 detectors faults fuzz stress vm:
+all module demo test test-32 detectors faults fuzz stress bench vm:
 	@tools/root $(ELSEWHERE) sh tools/setup $@ \
 		KERNEL=$(if $(FOREIGN),$(FOREIGN):)$(notdir $(SERIES)) \
-		$(foreach name,INPUT TIME FULL CMD TESTS,$(if $($(name)),$(name)=$(call quote,$($(name)))))
+		$(foreach name,INPUT TIME FULL CMD TESTS ARGS,$(if $($(name)),$(name)=$(call quote,$($(name)))))
 
 else
 
@@ -103,6 +103,28 @@ stress: module lib ## everything at once, each message accounted for [TIME=2m] [
 	@$(MAKE) -C tools/stress
 	@tools/stress/run --kernel $(KERNEL) $(if $(TIME),--time $(TIME)) $(if $(FULL),--full)
 
+bench: bench-program ## what a message costs here and by others' means, in instructions [KERNEL=] [ARGS=]
+	@tools/bench/run --kernel $(KERNEL) $(ARGS)
+
+bench-wall: bench-program ## the same in time, on two processors [KERNEL=] [ARGS=]
+	@tools/bench/run --kernel $(KERNEL) --wall $(ARGS)
+
+bench-charts: bench-program ## draw cost against size, depth and processes in build/bench [KERNEL=] [ARGS=]
+	@tools/bench/run --kernel $(KERNEL) --charts $(BUILD)/bench $(or $(ARGS),--set=charts)
+
+bench-profile: bench-program ## which functions a message's instructions are in [KERNEL=] [ARGS='-w call']
+	@tools/bench/profile --kernel $(KERNEL) $(ARGS)
+
+bench-check: bench-program ## does anything of kpost's cost 2 % more than it did? [KERNEL=]
+	@tools/bench/check --kernel $(KERNEL)
+
+bench-baseline: bench-program ## take the costs of now as those to compare with [KERNEL=]
+	@tools/bench/check --kernel $(KERNEL) --write
+
+bench-program: module lib
+	@$(MAKE) -C tools/bench
+	@$(MAKE) -C tools/bench/plugin
+
 model: ## check the model of the protocol, and that it fails when weakened
 	@Documentation/model/check
 
@@ -139,4 +161,5 @@ help: ## list the targets
 endif
 
 .PHONY: all module lib tools selftests docs demo test test-32 test-matrix kernels detectors faults fuzz stress \
+	bench bench-wall bench-charts bench-profile bench-check bench-baseline bench-program \
 	model dkms newcomer vm lint install install-dkms uninstall clean distclean help
