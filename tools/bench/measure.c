@@ -9,7 +9,7 @@
 
 #define BATCHES 20
 #define RUNS 5
-#define RUN_NS 200000000ull
+#define RUN_NS 100000000ull
 #define SAMPLES 200000 /* of one run, at most */
 
 enum clock the_clock;
@@ -80,7 +80,7 @@ static unsigned long steps_of_batch(const struct load *load, struct pace pace)
 	unsigned long steps = load->size > 65536 ? 4 : load->size > 4096 ? 20 : 100;
 
 	if (pace.whole)
-		return steps * 60;
+		return steps * 40;
 	return pace.messages >= steps ? 2 : steps / pace.messages;
 }
 
@@ -91,7 +91,7 @@ static void measure_instructions(struct figure *figure, void (*step)(void *), vo
 	unsigned long batches = pace.whole ? 3 : BATCHES;
 	double least = 0;
 
-	for (i = 0; i < steps; i++)
+	for (i = 0; i < steps && i < 200; i++)
 		step(arg);
 	for (batch = 0; batch < batches; batch++) {
 		uint64_t began = now_instructions();

@@ -30,7 +30,8 @@ const size_t field_count = sizeof(fields) / sizeof(fields[0]);
  * Memory cgroups come last: once there was one, everybody pays for them.
  */
 const struct plan plans[] = {
-	{ "standard charts wall", "self", "size", SIZES, 8, { 0 }, NULL },
+	{ "standard charts", "self", "size", SIZES, 8, { 0 }, NULL },
+	{ "wall", "self", "size", { 64, 4096, 65536 }, 3, { 0 }, NULL },
 	{ "standard wall", "pingpong", "size", { 64, 16384 }, 2, { 0 }, NULL },
 	{ "standard wall", "call", "size", { 64, 16384 }, 2, { 0 }, PLAIN ",libkpost" },
 	{ "standard wall batches", "batch", "batch", { 8, 32, 128, 1024 }, 4, { 0 }, NULL },
