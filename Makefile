@@ -156,7 +156,7 @@ distclean: ## remove downloads too
 	rm -rf $(BUILD)
 
 help: ## list the targets
-	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
 endif
 
