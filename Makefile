@@ -35,7 +35,7 @@ quote = '$(subst ','\'',$(1))'
 
 ifneq ($(ELSEWHERE),)
 
-all module demo test test-32 detectors faults fuzz stress bench vm:
+all module demo test test-32 detectors faults fuzz stress bench bench-wall bench-profile vm:
 	@tools/root $(ELSEWHERE) sh tools/setup $@ \
 		KERNEL=$(if $(FOREIGN),$(FOREIGN):)$(notdir $(SERIES)) \
 		$(foreach name,INPUT TIME FULL CMD TESTS ARGS,$(if $($(name)),$(name)=$(call quote,$($(name)))))

@@ -176,7 +176,6 @@ struct field {
 	const char *name;
 	size_t offset;
 	unsigned long usual;
-	const char *what;
 };
 
 extern const struct field fields[];

@@ -5,14 +5,13 @@
 #include <stddef.h>
 
 const struct field fields[] = {
-	{ "size", offsetof(struct load, size), 64, "Bytes of a message" },
-	{ "depth", offsetof(struct load, depth), 0, "Messages that lie in the queue" },
-	{ "priorities", offsetof(struct load, priorities), 0, "Priorities with a message each" },
-	{ "boxes", offsetof(struct load, boxes), 1, "Mailboxes under one epoll" },
-	{ "peers", offsetof(struct load, peers), 1, "Senders, receivers or callers" },
-	{ "batch", offsetof(struct load, batch), 1, "Messages of one system call" },
-	{ "cgroups", offsetof(struct load, cgroups), 0,
-	  "Memory cgroups: 1 for all processes, 2: the others are in another" },
+	{ "size", offsetof(struct load, size), 64 },
+	{ "depth", offsetof(struct load, depth), 0 },
+	{ "priorities", offsetof(struct load, priorities), 0 },
+	{ "boxes", offsetof(struct load, boxes), 1 },
+	{ "peers", offsetof(struct load, peers), 1 },
+	{ "batch", offsetof(struct load, batch), 1 },
+	{ "cgroups", offsetof(struct load, cgroups), 0 },
 };
 
 const size_t field_count = sizeof(fields) / sizeof(fields[0]);

@@ -142,12 +142,25 @@ void process_settle(const struct load *load, bool peer)
 		die("cannot use that processor: %s", strerror(errno));
 }
 
+/* A peer that ends has said why, and those that wait for it would wait for ever. */
+static void on_end(int signal)
+{
+	int status;
+
+	(void)signal;
+	if (waitpid(-1, &status, WNOHANG) > 0)
+		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
+
 pid_t peer_start(const struct run *run, void (*each)(struct run *run, unsigned int number),
 		 unsigned int number)
 {
+	const struct sigaction action = { .sa_handler = on_end };
 	struct run own = *run;
-	pid_t pid = process_start();
+	pid_t pid;
 
+	sigaction(SIGCHLD, &action, NULL);
+	pid = process_start();
 	if (!pid) {
 		process_settle(&own.load, true);
 		each(&own, number);
@@ -163,6 +176,7 @@ void peers_end(void)
 {
 	unsigned int i;
 
+	signal(SIGCHLD, SIG_DFL);
 	for (i = 0; i < peer_count; i++)
 		kill(peers[i], SIGKILL);
 	for (i = 0; i < peer_count; i++)
