@@ -76,8 +76,8 @@ static void chain_send(struct line *line, void *buf, size_t len)
 {
 	struct chain *chain = line->state;
 	struct io_uring_sqe *sqe;
-	struct io_uring_cqe *cqe;
-	unsigned int head, i = 0;
+	struct io_uring_cqe *done[BATCH];
+	unsigned int i;
 
 	if (!chain) {
 		chain = line->state = calloc(1, sizeof(*chain));
@@ -94,13 +94,11 @@ static void chain_send(struct line *line, void *buf, size_t len)
 	}
 	if (io_uring_submit_and_wait(&chain->ring, BATCH) != BATCH)
 		die("io_uring_submit_and_wait: %s", strerror(errno));
-	io_uring_for_each_cqe(&chain->ring, head, cqe)
-	{
-		if (cqe->res != (int)len)
-			die("send by io_uring: %s", strerror(-cqe->res));
-		i++;
-	}
-	io_uring_cq_advance(&chain->ring, i);
+	io_uring_peek_batch_cqe(&chain->ring, done, BATCH);
+	for (i = 0; i < BATCH; i++)
+		if (done[i]->res != (int)len)
+			die("send by io_uring: %s", strerror(-done[i]->res));
+	io_uring_cq_advance(&chain->ring, BATCH);
 	chain->queued = 0;
 }
 

@@ -3,7 +3,7 @@
 #include "bench.h"
 
 #include <time.h>
-#if defined(__x86_64__) || defined(__i386__)
+#ifdef __x86_64__
 #include <x86intrin.h>
 #endif
 
@@ -18,7 +18,7 @@ enum clock the_clock;
  * The plugin finds these by their bytes: no-operations with an address that nobody uses.
  * What is between begin and end is what it counts.
  */
-#if defined(__x86_64__)
+#ifdef __x86_64__
 #define MARK(name) __asm__ volatile("nopl " name "(%%rax)" ::: "memory")
 #define HAVE_INSTRUCTIONS 1
 #else

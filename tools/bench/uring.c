@@ -34,8 +34,8 @@ typedef void (*prepare_fn)(struct io_uring_sqe *sqe, unsigned int index, const s
 static void submit(prepare_fn prepare, const struct line *line, void *buf, size_t len,
 		   unsigned int count)
 {
-	struct io_uring_cqe *cqe;
-	unsigned int i, head, done = 0;
+	static struct io_uring_cqe *done[ENTRIES];
+	unsigned int i;
 	int ret;
 
 	ring_need();
@@ -44,15 +44,12 @@ static void submit(prepare_fn prepare, const struct line *line, void *buf, size_
 	ret = io_uring_submit_and_wait(&ring, count);
 	if (ret != (int)count)
 		die("io_uring took %d of %u entries", ret, count);
-	io_uring_for_each_cqe(&ring, head, cqe)
-	{
-		if (cqe->res < 0)
-			die("by io_uring: %s", strerror(-cqe->res));
-		done++;
-	}
-	io_uring_cq_advance(&ring, done);
-	if (done != count)
-		die("io_uring completed %u of %u entries", done, count);
+	if (io_uring_peek_batch_cqe(&ring, done, count) != count)
+		die("io_uring has not completed %u entries", count);
+	for (i = 0; i < count; i++)
+		if (done[i]->res < 0)
+			die("by io_uring: %s", strerror(-done[i]->res));
+	io_uring_cq_advance(&ring, count);
 }
 
 static void prepare_kpost_send(struct io_uring_sqe *sqe, unsigned int index,

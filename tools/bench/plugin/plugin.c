@@ -115,6 +115,11 @@ static struct place *place_of(uint64_t address)
 	return &places[i];
 }
 
+static void on_each(struct qemu_plugin_insn *insn, qemu_plugin_vcpu_udata_cb_t call, void *data)
+{
+	qemu_plugin_register_vcpu_insn_exec_cb(insn, call, QEMU_PLUGIN_CB_NO_REGS, data);
+}
+
 static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
 	size_t count = qemu_plugin_tb_n_insns(tb), i;
@@ -133,17 +138,14 @@ static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 #endif
 		mark = mark_of(code, len);
 		if (mark)
-			qemu_plugin_register_vcpu_insn_exec_cb(
-				insn, on_mark, QEMU_PLUGIN_CB_NO_REGS, (void *)(uintptr_t)mark);
+			on_each(insn, on_mark, (void *)(uintptr_t)mark);
 		else if (is_locked(code, len))
-			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_locked,
-							       QEMU_PLUGIN_CB_NO_REGS, NULL);
+			on_each(insn, on_locked, NULL);
 		if (profile && !mark) {
 			struct place *place = place_of(qemu_plugin_insn_vaddr(insn));
 
 			place->locked = is_locked(code, len);
-			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_any, QEMU_PLUGIN_CB_NO_REGS,
-							       place);
+			on_each(insn, on_any, place);
 		}
 	}
 }
