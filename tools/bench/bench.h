@@ -40,7 +40,8 @@ struct load {
 enum clock { CLOCK_TIME, CLOCK_INSTRUCTIONS };
 
 struct figure {
-	double value; /* the least of the batches, or the median; of one message */
+	double value; /* of one message: one of the batches, or the median of time */
+	unsigned int rank; /* which of the batches: 0 for the least */
 	double p99, p999; /* of time; zero where a step is no message's whole way */
 	double spread; /* of time: between runs, as a part of the median */
 	unsigned long messages; /* that were measured */
@@ -206,6 +207,7 @@ pid_t process_start(void);
 pid_t peer_start(const struct run *run, void (*each)(struct run *run, unsigned int number),
 		 unsigned int number);
 void peers_end(void);
+bool peers_are_there(void);
 void processes_pin(const char *cpus);
 void process_settle(const struct load *load, bool peer);
 void cgroups_remove(void);

@@ -172,6 +172,11 @@ pid_t peer_start(const struct run *run, void (*each)(struct run *run, unsigned i
 	return pid;
 }
 
+bool peers_are_there(void)
+{
+	return peer_count;
+}
+
 void peers_end(void)
 {
 	unsigned int i;

@@ -55,8 +55,8 @@ static void print_json(const struct plan *plan, const struct workload *workload,
 	       *field_of(&copy, field_find(plan->vary)), number);
 	comma = true;
 	if (figure) {
-		printf(",\"unit\":\"%s\",\"messages\":%lu,\"value\":%.1f", figure->unit,
-		       figure->messages, figure->value);
+		printf(",\"unit\":\"%s\",\"messages\":%lu,\"rank\":%u,\"value\":%.1f", figure->unit,
+		       figure->messages, figure->rank, figure->value);
 		if (figure->spread > 0)
 			printf(",\"spread\":%.4f", figure->spread);
 		if (figure->p99 > 0)

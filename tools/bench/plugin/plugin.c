@@ -2,8 +2,8 @@
 /*
  * Counts what the guest does between two marks, which tools/bench/measure.c makes:
  *
- *	out=FILE	a line for each case: the least number of locked instructions of a
- *			batch, and how many batches there were
+ *	out=FILE	a line for each case: its number, and how many locked instructions
+ *			each of its batches had
  *	profile=FILE	a line for each address: how often its instruction ran in all
  *			batches, and whether it is locked.  Each instruction costs a call then
  *
@@ -18,6 +18,7 @@
 #include "qemu-plugin.h"
 
 #define CASES 8192
+#define BATCHES 32
 #define PLACES (1u << 22) /* a power of two, many more than there are instructions */
 #define LONGEST 16
 
@@ -26,8 +27,8 @@ PLUGIN_EXPORT int qemu_plugin_version = PLUGIN_API;
 enum mark { NO_MARK, BEGIN, END, CASE };
 
 static struct {
-	uint64_t least;
-	uint64_t batches;
+	uint64_t locked[BATCHES];
+	unsigned int batches;
 } cases[CASES];
 
 struct place {
@@ -76,8 +77,8 @@ static void on_mark(unsigned int cpu, void *data)
 		break;
 	case END:
 		counting = false;
-		if (!cases[at].batches++ || locked < cases[at].least)
-			cases[at].least = locked;
+		if (cases[at].batches < BATCHES)
+			cases[at].locked[cases[at].batches++] = locked;
 		break;
 	case CASE:
 		at += at + 1 < CASES;
@@ -166,10 +167,14 @@ static void finish(qemu_plugin_id_t id, void *data)
 
 	(void)id;
 	(void)data;
-	for (i = 0; file && i <= at; i++)
-		if (cases[i].batches)
-			fprintf(file, "%zu %llu %llu\n", i, (unsigned long long)cases[i].least,
-				(unsigned long long)cases[i].batches);
+	for (i = 0; file && i <= at; i++) {
+		if (!cases[i].batches)
+			continue;
+		fprintf(file, "%zu", i);
+		for (unsigned int batch = 0; batch < cases[i].batches; batch++)
+			fprintf(file, " %llu", (unsigned long long)cases[i].locked[batch]);
+		fputc('\n', file);
+	}
 	if (file)
 		fclose(file);
 	file = profile ? open_file(profile) : NULL;
