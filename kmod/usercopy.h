@@ -4,7 +4,7 @@
  *
  * kpost_copy_in() and kpost_copy_out() are what moves payloads.  They check what
  * copy_from_user() and copy_to_user() check, but each thing once and by who knows it: that a
- * range is a user's, when it is imported (payload.c); that the kernel's side is within its
+ * range is a user's, when it is imported (payload.h); that the kernel's side is within its
  * allocation, by what the message says of that (message.c), for which the kernel would have to
  * find the slab that it lies in.  Speculation, instrumentation and injected faults are looked
  * after as there.
