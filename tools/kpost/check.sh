@@ -27,18 +27,19 @@ trap cleanup EXIT
 # is NAME STATUS EXPECTED COMMAND...: the command ends so and prints that.
 is()
 {
-	local name=$1 status=$2 expected=$3 actual got
+	local name=$1 status=$2 got
+	printf %b "$3" >"$work/expected"
 	shift 3
-	actual=$("$@" 2>"$work/stderr" | base64 -w0; exit "${PIPESTATUS[0]}")
+	"$@" >"$work/stdout" 2>"$work/stderr"
 	got=$?
 	count=$((count + 1))
-	if [ $got -eq "$status" ] && [ "$actual" = "$(printf %b "$expected" | base64 -w0)" ]; then
+	if [ $got -eq "$status" ] && cmp -s "$work/stdout" "$work/expected"; then
 		echo "ok $count - $name"
 		return
 	fi
 	failed=$((failed + 1))
 	echo "not ok $count - $name"
-	echo "# status $got, expected $status; output '$(base64 -d <<<"$actual" | tr -d '\0')'"
+	echo "# status $got, expected $status; output '$(tr -d '\0' <"$work/stdout")'"
 	sed 's/^/# /' "$work/stderr"
 }
 
