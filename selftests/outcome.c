@@ -32,19 +32,6 @@ FIXTURE_VARIANT_ADD(outcome, ring) {
 	.ring = true,
 };
 
-/* what is to be told is poisoned before */
-static void call_init(struct kpost_call *call, void *answer, size_t size)
-{
-	kt_poison(call, sizeof(*call));
-	call->flags = 0;
-	call->priority = 0;
-	call->deadline = kt_soon();
-	call->buf = (uintptr_t)"ask";
-	call->len = 3;
-	call->reply_buf = (uintptr_t)answer;
-	call->reply_len = size;
-}
-
 FIXTURE_SETUP(outcome)
 {
 	struct kpost_open open = kt_open_args(kt_name(self->name),
@@ -62,7 +49,7 @@ FIXTURE_SETUP(outcome)
 		ASSERT_EQ(1, kt_take(self->server, NULL, self->buf, 64));
 	}
 	kt_poison(self->answer, sizeof(self->answer));
-	call_init(&self->call, self->answer, sizeof(self->answer));
+	self->call = kt_call_args("ask", 3, self->answer, sizeof(self->answer), kt_soon());
 }
 
 FIXTURE_TEARDOWN(outcome)
@@ -197,7 +184,7 @@ TEST_F(outcome, outcome_of_a_call_that_another_process_ends)
 		ASSERT_EQ(0, kt_exit_status(pid));
 		expect_end(drop ? -ECONNRESET : 3);
 		expect_somebody(7 + drop, pid);
-		call_init(&self->call, self->answer, sizeof(self->answer));
+		self->call = kt_call_args("ask", 3, self->answer, sizeof(self->answer), kt_soon());
 	}
 }
 
@@ -291,7 +278,7 @@ TEST_F(outcome, outcome_of_a_call_that_times_out_after_receipt)
 TEST_F(outcome, outcome_of_a_call_that_times_out_after_any_receipt)
 {
 	for (int i = 0; i < 2; i++) {
-		call_init(&self->call, self->answer, sizeof(self->answer));
+		self->call = kt_call_args("ask", 3, self->answer, sizeof(self->answer), kt_soon());
 		self->call.deadline = kt_in(300);
 		start_call(&self->call);
 		if (i) {
@@ -449,7 +436,7 @@ static void take_away(struct __test_metadata *_metadata, FIXTURE_DATA(outcome) *
 {
 	char *page = kt_edge(PROT_READ | PROT_WRITE);
 
-	call_init(&self->call, self->answer, sizeof(self->answer));
+	self->call = kt_call_args("ask", 3, self->answer, sizeof(self->answer), kt_soon());
 	if (!in_time)
 		self->call.deadline = kt_in(300);
 	memcpy(page, &self->call, sizeof(self->call));
@@ -536,7 +523,7 @@ static long call_often(void *arg)
 		struct kpost_call *call = &calls->call[i];
 		struct asking one = { calls->fd, calls->ring, call, false };
 
-		call_init(call, NULL, 0);
+		*call = kt_call_args("ask", 3, NULL, 0, kt_soon());
 		call->buf = (uintptr_t)&request;
 		call->len = sizeof(request);
 		call->deadline = kt_now() + patience;
