@@ -25,14 +25,12 @@ int kpost_name_copy(char to[KPOST_NAME_MAX + 1], const char *name)
 
 static int describe(struct kpost_open *arg, const struct kpost_attr *given, size_t size)
 {
-	struct kpost_attr attr = { .mode = 0 };
+	struct kpost_attr attr;
 	int ret;
 
-	if (given) {
-		ret = kpost_struct_get(&attr, sizeof(attr), given, size);
-		if (ret)
-			return ret;
-	}
+	ret = kpost_struct_get(&attr, sizeof(attr), given, size);
+	if (ret)
+		return ret;
 	if (attr.message_max > UINT32_MAX)
 		return -EINVAL;
 	arg->mode = attr.mode;
