@@ -177,6 +177,7 @@ int kpost_unlink_at(int device, const char *name);
 
 int kpost_stat_sized(int fd, struct kpost_stat *st, size_t size);
 int kpost_setattr_sized(int fd, const struct kpost_setattr *attr, size_t size);
+int kpost_grant_sized(int fd, const struct kpost_grant *grant, size_t size);
 int kpost_list_sized(int (*each)(const struct kpost_stat *st, void *arg), void *arg, size_t size);
 int kpost_list_at_sized(int device, int (*each)(const struct kpost_stat *st, void *arg), void *arg,
 			size_t size);
@@ -203,6 +204,30 @@ static inline int kpost_stat(int fd, struct kpost_stat *st)
 static inline int kpost_setattr(int fd, const struct kpost_setattr *attr)
 {
 	return kpost_setattr_sized(fd, attr, sizeof(*attr));
+}
+
+/**
+ * kpost_grant - make another endpoint on a mailbox, to be handed to somebody else
+ * @fd: an endpoint on it
+ * @grant: what the new endpoint shall be like, see struct kpost_grant: its rights, which
+ *	@fd must have too; its badge, for which @fd needs KPOST_RIGHT_ADMIN; tag and
+ *	priority of what write(2) sends through it
+ *
+ * Whatever goes through an endpoint has its badge, and who holds it cannot change that.  So
+ * a program that gives each of its children an endpoint with a badge of its own can tell
+ * by kpost_message.badge who sent a message.  Without KPOST_GRANT_BADGE the new
+ * endpoint has the badge of @fd.
+ *
+ * No cancellation point, as nobody could close what was made.
+ *
+ * Returns the endpoint, closed on exec, to be closed with close(); or -EBADF, -EFAULT,
+ * -EINVAL (rights, flags, priority, a badge without KPOST_GRANT_BADGE), -EMFILE,
+ * -ENFILE, -ENOMEM, -ENOTTY (@fd is no endpoint), -EPERM (a right that @fd lacks, or a
+ * badge without KPOST_RIGHT_ADMIN), -EPIPE (the mailbox is closed).
+ */
+static inline int kpost_grant(int fd, const struct kpost_grant *grant)
+{
+	return kpost_grant_sized(fd, grant, sizeof(*grant));
 }
 
 /**

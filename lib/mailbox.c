@@ -155,6 +155,13 @@ KPOST_EXPORT int kpost_setattr_sized(int fd, const struct kpost_setattr *attr, s
 	return kpost_operation(fd, kpost_number(KPOST_IOC_SETATTR, size), (void *)(uintptr_t)attr);
 }
 
+KPOST_EXPORT int kpost_grant_sized(int fd, const struct kpost_grant *grant, size_t size)
+{
+	if (size > KPOST_SIZE_MAX)
+		return -EINVAL;
+	return kpost_operation(fd, kpost_number(KPOST_IOC_GRANT, size), (void *)(uintptr_t)grant);
+}
+
 /* Go through what entries has room for, a step at a time. */
 static int list_all(int device, char *entries, size_t size,
 		    int (*each)(const struct kpost_stat *st, void *arg), void *arg)

@@ -229,6 +229,7 @@ static void (*dontwait)(void);
 /* Cancelled already; the functions that do not wait must not care. */
 static void *do_not_wait(void *arg)
 {
+	const struct kpost_grant grant = { .rights = KPOST_RIGHT_SEND };
 	struct kpost_stat st = { .flags = 0 };
 	int fds[2];
 
@@ -239,6 +240,7 @@ static void *do_not_wait(void *arg)
 	kpost_stat(ENDPOINT_FD, &st);
 	kpost_reply(ENDPOINT_FD, 5, NULL, 0);
 	kpost_replyv(ENDPOINT_FD, 5, pieces, 1, NULL);
+	kpost_grant(ENDPOINT_FD, &grant);
 	*(int *)arg = 1;
 	dontwait();
 	*(int *)arg = 2;
@@ -260,7 +262,8 @@ static void without_waiting_nothing_is_lost(void **state)
 		assert_int_equal(pthread_create(&thread, NULL, do_not_wait, &came), 0);
 		expect_cancelled(thread);
 		assert_int_equal(came, 1);
-		assert_int_equal(standin.ioctls, 6);
+		assert_int_equal(standin.ioctls, 7);
+		assert_int_equal(standin.number, KPOST_IOC_GRANT);
 		assert_int_equal(standin.opened, 3);
 		assert_int_equal(standin.closed, 3);
 		assert_int_equal(response.token, 55);

@@ -32,6 +32,7 @@ static void kernel_is_told_the_size(void **state)
 	grown(struct kpost_stat) st;
 	grown(struct kpost_info) info;
 	grown(struct kpost_setattr) attr = { .known = { .valid = 0 } };
+	grown(struct kpost_grant) grant = { .known = { .rights = 1 } };
 
 	(void)state;
 	memset(&st, 0, sizeof(st));
@@ -47,6 +48,12 @@ static void kernel_is_told_the_size(void **state)
 	standin_reset(0);
 	assert_int_equal(kpost_setattr_sized(ENDPOINT_FD, &attr.known, sizeof(attr)), 0);
 	standin_expect(ENDPOINT_FD, _IOC(_IOC_WRITE, KPOST_IOC_TYPE, 0x16, sizeof(attr)));
+	/* and of what it does not know it is told, as it may know it */
+	standin_reset(-E2BIG);
+	grant.more[MORE - 1] = 1;
+	assert_int_equal(kpost_grant_sized(ENDPOINT_FD, &grant.known, sizeof(grant)), -E2BIG);
+	standin_expect(ENDPOINT_FD, _IOC(_IOC_WRITE, KPOST_IOC_TYPE, 0x17, sizeof(grant)));
+	assert_int_equal(standin.arg[sizeof(grant) - 1], 1);
 }
 
 static void size_has_to_fit_the_number(void **state)
@@ -58,6 +65,7 @@ static void size_has_to_fit_the_number(void **state)
 	assert_int_equal(kpost_stat_sized(ENDPOINT_FD, (void *)large, sizeof(large)), -EINVAL);
 	assert_int_equal(kpost_info_at_sized(9, (void *)large, sizeof(large)), -EINVAL);
 	assert_int_equal(kpost_setattr_sized(ENDPOINT_FD, attr, sizeof(large)), -EINVAL);
+	assert_int_equal(kpost_grant_sized(ENDPOINT_FD, attr, sizeof(large)), -EINVAL);
 	assert_int_equal(kpost_list_at_sized(9, NULL, NULL, sizeof(large)), -EINVAL);
 	/* one without the name cannot be gone on from */
 	assert_int_equal(kpost_list_at_sized(9, NULL, NULL, 8), -EINVAL);
