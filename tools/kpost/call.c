@@ -111,6 +111,7 @@ int verb_call(int argc, char **argv)
 {
 	struct options options = { .timeout = -1, .reply_max = DEFAULT_REPLY };
 	struct kpost_answer answer = { 0 };
+	struct kpost_options how;
 	struct iovec request, reply;
 	struct input input;
 	const char *bytes;
@@ -133,8 +134,11 @@ int verb_call(int argc, char **argv)
 				.iov_len = options.reply_max };
 	if (!reply.iov_base)
 		fail(ENOMEM, NULL, "cannot make room for the reply");
-	ret = kpost_callv(fd, &request, 1, &reply, 1, options.priority,
-			  kpost_deadline(options.timeout), &answer);
+	how = (struct kpost_options){
+		.priority = options.priority,
+		.deadline = kpost_deadline(options.timeout),
+	};
+	ret = kpost_callv(fd, &request, 1, &reply, 1, &how, &answer);
 	if (ret < 0)
 		call_failed(&options, (int)ret, &answer);
 	if (options.json) {

@@ -166,6 +166,10 @@ static void settle(void *arg)
 static void send_one(struct transfer *transfer, const char *bytes, size_t len)
 {
 	const struct options *options = transfer->options;
+	const struct kpost_options how = {
+		.priority = options->priority,
+		.deadline = transfer->deadline,
+	};
 	void *cookie = (void *)(uintptr_t)++transfer->number;
 	int ret;
 
@@ -180,8 +184,8 @@ static void send_one(struct transfer *transfer, const char *bytes, size_t len)
 		sent(transfer, cookie, ret);
 		check(transfer);
 	} else {
-		while ((ret = kpost_sender_queue(transfer->sender, bytes, len, options->priority,
-						 transfer->deadline, cookie)) == -EAGAIN)
+		while ((ret = kpost_sender_queue(transfer->sender, bytes, len, &how, cookie)) ==
+		       -EAGAIN)
 			check_ring(transfer, kpost_sender_wait(transfer->sender, 0));
 		/* One has failed, and nothing is sent behind it: be told of that one. */
 		if (ret == -ECANCELED)
