@@ -40,8 +40,8 @@ static long device_info(struct kpost_office *office, const struct kpost_operand 
 		.abi_version = KPOST_ABI_VERSION,
 		.name_max = KPOST_NAME_MAX,
 		.features = KPOST_FEATURE_URING | KPOST_FEATURE_URING_FIXED | KPOST_FEATURE_TAG |
-			    KPOST_FEATURE_TIME | KPOST_FEATURE_GRANT |
-			    KPOST_FEATURE_CALL_DEADLINE | KPOST_FEATURE_IDENTITY,
+			    KPOST_FEATURE_TIME | KPOST_FEATURE_GRANT | KPOST_FEATURE_CALL_DEADLINE |
+			    KPOST_FEATURE_IDENTITY,
 		.payload_max = KPOST_PAYLOAD_MAX,
 		.priority_max = KPOST_PRIORITY_MAX,
 		.iovec_max = KPOST_IOVEC_MAX,
@@ -179,12 +179,13 @@ static long device_open_mailbox(struct kpost_office *office, const struct kpost_
 		return err;
 	nonblock = opening.arg.flags & KPOST_OPEN_NONBLOCK;
 
-	opening.fd = kpost_endpoint_prepare(office->net, opening.arg.rights, nonblock, &opening.file);
+	opening.fd =
+		kpost_endpoint_prepare(office->net, opening.arg.rights, nonblock, &opening.file);
 	if (opening.fd < 0)
 		return opening.fd;
 	if (opening.arg.flags & KPOST_OPEN_PAIR) {
 		opening.send_fd = kpost_endpoint_prepare(office->net, KPOST_RIGHT_SEND, nonblock,
-						   &opening.send_file);
+							 &opening.send_file);
 		if (opening.send_fd < 0) {
 			err = opening.send_fd;
 			goto err_file;

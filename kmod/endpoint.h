@@ -30,7 +30,7 @@ struct kpost_endpoint {
 	struct kpost_mailbox *mailbox; /* fixed once the file is known to user space */
 	struct kpost_account *account; /* the opener's, see kpost_endpoint_charge() */
 	struct net *net;
-	u32 rights; /* fixed, as are the next three */
+	u32 rights; /* fixed once the file is known, as are the next three */
 	u32 priority; /* of what write(2) sends */
 	u64 tag; /* likewise */
 	u64 badge; /* stamped on what goes through it */

@@ -329,7 +329,8 @@ long kpost_recv(struct kpost_operand *op)
 	err = kpost_struct_get_back(op, &arg, sizeof(arg));
 	if (err)
 		return err;
-	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE) || arg.deadline > S64_MAX || arg.cookie)
+	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE) ||
+	    arg.deadline > S64_MAX || arg.cookie)
 		return -EINVAL;
 	err = kpost_payload_import(&payload, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_DEST,
 				   op->fixed);

@@ -3,7 +3,7 @@
  * A mailbox's room: who gets in, who gets what, and in which order.  All of it
  * is list work under the mailbox's lock, and none of it can fail.
  */
-#include <linux/timekeeping.h>
+#include <linux/ktime.h>
 
 #include "endpoint.h"
 #include "mailbox.h"

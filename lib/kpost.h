@@ -652,6 +652,7 @@ typedef void (*kpost_sent_fn)(void *arg, void *cookie, int result);
  * @arg: first argument of @sent
  * @flags: 0 or KPOST_SENDER_STOP: when a message fails, all that is queued behind it is
  *	reported with -ECANCELED and not sent, and nothing can be queued any more
+ * @reserved: 0
  */
 struct kpost_sender_options {
 	unsigned int depth;
@@ -659,16 +660,19 @@ struct kpost_sender_options {
 	kpost_sent_fn sent;
 	void *arg;
 	unsigned int flags;
+	unsigned int reserved;
 };
 
 /**
  * struct kpost_completion - of one message, from kpost_sender_reap()
  * @cookie: from kpost_sender_queue()
  * @result: 0 or -errno, as in kpost_sent_fn
+ * @reserved: 0
  */
 struct kpost_completion {
 	void *cookie;
 	int result;
+	unsigned int reserved;
 };
 
 int kpost_sender_new_sized(struct kpost_sender **sender, int fd,

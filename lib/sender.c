@@ -240,7 +240,7 @@ static int options_get(struct kpost_sender_options *options,
 	if (!options->depth)
 		options->depth = DEFAULT_DEPTH;
 	if (options->depth > DEPTH_MAX || options->batch > BATCH_MAX ||
-	    options->flags & ~KPOST_SENDER_STOP)
+	    options->flags & ~KPOST_SENDER_STOP || options->reserved)
 		return -EINVAL;
 	if (!options->batch)
 		options->batch = DEFAULT_BATCH;

@@ -101,7 +101,9 @@ static void compose_open(struct kpost_open *arg, const struct operation *op)
 
 static void compose_list(struct kpost_list *arg, const struct operation *op, struct work *work)
 {
-	static const uint32_t sizes[] = { sizeof(struct kpost_stat), sizeof(struct kpost_stat) - 1, 400, 4096, 4097, 0, ~0u };
+	static const uint32_t sizes[] = {
+		sizeof(struct kpost_stat), sizeof(struct kpost_stat) - 1, 400, 4096, 4097, 0, ~0u
+	};
 
 	arg->count = memory_length(op->len);
 	arg->entry_size = op->value % 8 < 7 ? sizes[op->value % 8] : sizeof(struct kpost_stat) + 1;
