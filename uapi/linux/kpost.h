@@ -330,9 +330,10 @@ struct kpost_recv {
  * @tag: the request's, as in struct kpost_send
  * @cookie: 0
  * @sequence: out, the request's number in this mailbox, or 0 if it never got in
- * @reply_tag: out, what the replier set; 0 if nobody replied, as are the next two
- * @badge: out, of the endpoint that it replied through
- * @time: out, when it replied, as in struct kpost_recv
+ * @reply_tag: out, what the replier set; 0 if nobody replied
+ * @badge: out, of the endpoint that the call was replied to or given up through; 0 if
+ *	nobody did
+ * @time: out, when that was, as in struct kpost_recv; likewise
  * @message_flags: out, mask of KPOST_MESSAGE_RECEIVED (the request was received) and
  *	KPOST_MESSAGE_MIXED_IDS (of who replied)
  * @pid: out, the process that replied or gave the call up, as in struct kpost_recv;
