@@ -35,7 +35,14 @@ static s64 clock_ahead(void)
 /* A time of the kernel's by the task's clock. */
 u64 kpost_time_here(u64 time)
 {
-	return max_t(s64, time + clock_ahead(), 0);
+	s64 ahead = clock_ahead();
+
+	/* As long as it can be stays that. */
+	if (time == KTIME_MAX)
+		return time;
+	if (ahead > 0)
+		return min_t(u64, time + ahead, KTIME_MAX);
+	return max_t(s64, time + ahead, 0);
 }
 
 /* A deadline of the task's, by the kernel's clock. */

@@ -375,6 +375,40 @@ TEST_F(grant, call_belongs_to_the_endpoint_that_received_it_not_to_its_grants)
 	EXPECT_EQ(0, call.time);
 }
 
+static int grant_elsewhere(void *arg)
+{
+	int fd = *(int *)arg, granted, device;
+	struct kpost_open open;
+	char buf[8];
+
+	if (unshare(CLONE_NEWNET))
+		return CHILD_SKIPPED;
+	granted = kt_grant(fd, KT_ALL);
+	CHECK(granted >= 0);
+	CHECK_EQ(0, kt_post(granted, "far", 3, 0));
+	/* it keeps the mailbox's office, not this one */
+	open = kt_open_args("grant-elsewhere", KPOST_RIGHT_RECV, 0);
+	device = kt_open_device();
+	CHECK_EQ(-ENOENT, kt_ioctl(device, KPOST_IOC_OPEN, &open));
+	CHECK_EQ(3, kt_take(granted, NULL, buf, sizeof(buf)));
+	CHECK_EQ(0, kt_post(granted, "far", 3, 0));
+	return 0;
+}
+
+TEST_F(grant, granted_endpoint_is_of_the_mailboxs_office_wherever_it_was_granted)
+{
+	int fd = kt_create("grant-elsewhere", KT_ALL), status;
+
+	ASSERT_LE(0, fd);
+	status = child_run(grant_elsewhere, &fd);
+	if (status == CHILD_SKIPPED)
+		SKIP(return, "no network namespaces");
+	ASSERT_EQ(0, status);
+	EXPECT_EQ(3, kt_take(fd, &self->recv, self->buf, 8));
+	EXPECT_EQ(1, kt_stat(fd).receivers);
+	close(fd);
+}
+
 static long grant_until_closed(void *arg)
 {
 	int fd = *(int *)arg, granted;

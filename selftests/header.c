@@ -133,14 +133,22 @@ TEST_F(header, drop_takes_no_tag_and_tells_when)
 TEST_F(header, message_that_is_put_back_keeps_tag_and_time)
 {
 	struct kpost_send send = tagged("hello", TAG, KPOST_DONTWAIT);
-	struct kpost_recv first;
+	char *page = kt_edge(PROT_READ | PROT_WRITE);
+	struct kt_job job;
 	uint64_t tick;
 
+	/* a receiver whose memory goes while it waits is given it, and gives it back */
+	self->recv = kt_recv_args(page, 8, 0, kt_soon());
+	kt_start(&job, self->fd, KPOST_IOC_RECV, &self->recv);
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_receivers == 1));
+	ASSERT_EQ(0, mprotect(page, kt_page_size(), PROT_NONE));
 	ASSERT_EQ(0, kt_ioctl(self->fd, KPOST_IOC_SEND, &send));
 	tick = coarse_now();
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(-EFAULT, job.ret);
 	ASSERT_TRUE(kt_until(coarse_now() > tick));
-	EXPECT_EQ(-EFAULT, kt_take(self->fd, &first, (void *)8, 8));
-	EXPECT_EQ(-EMSGSIZE, kt_take(self->fd, &first, self->buf, 4));
+	/* one that it does not fit into never has it */
+	EXPECT_EQ(-EMSGSIZE, kt_take(self->fd, &self->recv, self->buf, 4));
 	ASSERT_EQ(5, kt_take(self->fd, &self->recv, self->buf, 8));
 	EXPECT_EQ(TAG, self->recv.tag);
 	EXPECT_GE(tick, self->recv.time);
@@ -210,47 +218,66 @@ TEST_F(header, deadline_of_a_call_is_seen_by_its_receiver_alone)
 
 struct far {
 	int fd;
-	int64_t ahead; /* seconds, of the child's clock */
+	int64_t ahead; /* of the child's clock, in nanoseconds */
 	uint64_t tick; /* of the parent's, before it sent */
 	uint64_t deadline; /* the parent's call's */
 };
 
-/* by the child's clock everything is some hours off */
+/* by the child's clock everything is some time off */
 static int receive_far(void *arg)
 {
 	const struct far *far = arg;
-	int64_t ahead = far->ahead * 1000000000;
+	uint64_t deadline = far->deadline;
 	struct kpost_recv recv;
 	char buf[8];
 
+	if (deadline && deadline != INT64_MAX)
+		deadline += far->ahead;
 	CHECK_EQ(4, kt_recv(far->fd, &recv, buf, 8, 0, kt_soon()));
-	CHECK(recv.time >= far->tick + ahead);
+	/* what is older than the clock is as old as that */
+	CHECK((int64_t)recv.time >= (int64_t)far->tick + far->ahead);
 	CHECK(recv.time <= coarse_now());
-	CHECK_EQ(far->deadline + ahead, recv.call_deadline);
+	CHECK_EQ(deadline, recv.call_deadline);
 	CHECK_EQ(0, kt_reply(far->fd, recv.token, "y", 1));
 	/* and a call of its own, for a receiver here */
-	CHECK_EQ(0, kt_call(far->fd, "back", 4, buf, 8, far->deadline + ahead));
+	CHECK_EQ(0, kt_call(far->fd, "back", 4, buf, 8, deadline));
 	return 0;
 }
 
 TEST_F(header, time_and_deadline_are_by_the_receivers_own_clock)
 {
-	static const int64_t hours[] = { 5, 1000 };
+	const int64_t second = 1000000000;
+	const int64_t aheads[] = { 5 * 3600 * second, 1000 * 3600 * second, -1 * second, 0 };
+	const uint64_t deadlines[] = { kt_soon(), INT64_MAX, 0 };
 	char offset[64];
 
 	if (geteuid() != 0)
 		SKIP(return, "a time namespace needs root");
-	for (size_t i = 0; i < ARRAY_SIZE(hours); i++) {
-		struct far far = { self->fd, hours[i] * 3600, coarse_now(), kt_soon() };
+	for (size_t i = 0; i < ARRAY_SIZE(aheads) * ARRAY_SIZE(deadlines); i++) {
+		struct far far = {
+			self->fd, aheads[i / ARRAY_SIZE(deadlines)], coarse_now(),
+			deadlines[i % ARRAY_SIZE(deadlines)],
+		};
 		struct kpost_call call = kt_call_args("call", 4, self->buf, 8, far.deadline);
+		struct kt_job caller;
 		pid_t pid;
 
+		kt_start(&caller, self->fd, KPOST_IOC_CALL, &call);
+		ASSERT_TRUE(kt_until(kt_stat(self->fd).queued_messages == 1));
+		if (!far.ahead) {
+			/* the child's clock begins after the request */
+			ASSERT_TRUE(kt_until(coarse_now() > far.tick + 30 * KT_MS));
+			far.ahead = -(int64_t)(kt_now() - 10 * KT_MS);
+		}
 		if (unshare(CLONE_NEWTIME))
 			SKIP(return, "no time namespaces");
-		snprintf(offset, sizeof(offset), "monotonic %lld 0\n", (long long)far.ahead);
+		snprintf(offset, sizeof(offset), "monotonic %lld %lld\n",
+			 (long long)((far.ahead - (far.ahead < 0 ? second - 1 : 0)) / second),
+			 (long long)((far.ahead % second + second) % second));
 		ASSERT_EQ(0, child_write("/proc/self/timens_offsets", offset));
 		pid = child_start(receive_far, &far);
-		ASSERT_EQ(1, kt_ioctl(self->fd, KPOST_IOC_CALL, &call));
+		ASSERT_TRUE(kt_join(&caller));
+		EXPECT_EQ(1, caller.ret);
 		EXPECT_LE(far.tick, call.time);
 		EXPECT_GE(coarse_now(), call.time);
 		ASSERT_EQ(4, kt_recv(self->fd, &self->recv, self->buf, 8, 0, kt_soon()));
@@ -280,7 +307,9 @@ TEST_F(header, identity_of_a_mailbox_is_nobody_elses)
 	int fd, status;
 
 	ASSERT_NE(NULL, elsewhere);
-	EXPECT_EQ(kt_stat(self->fd).identity, kt_stat(kt_grant(self->fd, KT_ALL)).identity);
+	fd = kt_grant(self->fd, KT_ALL);
+	EXPECT_EQ(kt_stat(self->fd).identity, kt_stat(fd).identity);
+	close(fd);
 	for (size_t i = 0; i < ARRAY_SIZE(seen); i++) {
 		fd = kt_mailbox(1, 0, 0);
 		ASSERT_LE(0, fd);

@@ -6,7 +6,7 @@
 #include "child_test.h"
 #include "uring_test.h"
 
-enum { NOBODY_ID = 65534 };
+enum { NOBODY_ID = 65534, SERVER = 0x5e7 };
 
 FIXTURE(outcome) {
 	char name[KT_NAME_SIZE];
@@ -37,10 +37,14 @@ FIXTURE_SETUP(outcome)
 	struct kpost_open open = kt_open_args(kt_name(self->name),
 					      KPOST_RIGHT_RECV | KPOST_RIGHT_ADMIN,
 					      KPOST_OPEN_CREATE);
+	int owner;
 
 	open.messages = 3;
-	self->server = kt_do_open(&open);
+	owner = kt_do_open(&open);
+	ASSERT_LE(0, owner);
+	self->server = kt_grant_badge(owner, KPOST_RIGHT_RECV | KPOST_RIGHT_ADMIN, SERVER);
 	ASSERT_LE(0, self->server);
+	close(owner);
 	self->client = kt_open(self->name, KPOST_RIGHT_SEND, 0);
 	ASSERT_LE(0, self->client);
 	/* so that no number is 1, or any other that may be there by chance */
@@ -122,6 +126,9 @@ static struct asking asking;
 #define expect_nobody(number, flags) do {					\
 	EXPECT_EQ((number), self->call.sequence);				\
 	EXPECT_EQ((flags), self->call.message_flags);				\
+	EXPECT_EQ(0, self->call.reply_tag);					\
+	EXPECT_EQ(0, self->call.badge);						\
+	EXPECT_EQ(0, self->call.time);						\
 	EXPECT_EQ(0, self->call.pid);						\
 	EXPECT_EQ(NOBODY_ID, self->call.uid);					\
 	EXPECT_EQ(NOBODY_ID, self->call.gid);					\
@@ -132,6 +139,10 @@ static struct asking asking;
 #define expect_somebody(number, who) do {					\
 	EXPECT_EQ((number), self->call.sequence);				\
 	EXPECT_EQ(KPOST_MESSAGE_RECEIVED, self->call.message_flags);		\
+	EXPECT_EQ(0, self->call.reply_tag);					\
+	EXPECT_EQ(SERVER, self->call.badge);					\
+	EXPECT_LE(self->recv.time, self->call.time);				\
+	EXPECT_GE(kt_now(), self->call.time);					\
 	EXPECT_EQ((who), (pid_t)self->call.pid);				\
 	EXPECT_EQ(getuid(), self->call.uid);					\
 	EXPECT_EQ(getgid(), self->call.gid);					\
