@@ -87,6 +87,18 @@ basics()
 	is '--sync waits for receipt' 0 'a\nreceived\n' sh_in \
 		'kpost send --sync $MAILBOX <<<a && echo received >$WORK/sync &
 		 kpost recv $MAILBOX; wait; cat $WORK/sync'
+	is '--tag, decimal and hexadecimal, with all digits' 0 \
+		'"tag":18446744073709551615\n"tag":255\n"tag":0\n"tag":10\n' sh_in \
+		'kpost send --tag 18446744073709551615 $MAILBOX <<<a
+		 kpost send --tag 0XfF --whole $MAILBOX <<<b; kpost send $MAILBOX <<<c
+		 kpost recv -n 3 --json $MAILBOX >$WORK/tags
+		 kpost send --tag 010 --sync -t 10 $MAILBOX <<<d &
+		 kpost recv -t 10 --json $MAILBOX >>$WORK/tags; wait; grep -o "\"tag\":[0-9]*" $WORK/tags'
+	is 'recv --json tells when a message got in, not when it was received' 0 'later\n' sh_in \
+		'kpost send $MAILBOX <<<x; sleep 0.3; kpost send $MAILBOX <<<y
+		 kpost recv -n 2 --json $MAILBOX | sed "s/.*\"time\":\([0-9]*\).*/\1/" | {
+			read -r first; read -r second; ((second - first > 200000000)) && echo later
+		 }'
 	says 'send --timeout on a full mailbox' 4 'timed out' sh_in \
 		'kpost create --messages 1 $MAILBOX-1 && kpost send $MAILBOX-1 <<<a
 		 kpost send -t 0.1 $MAILBOX-1 <<<b; s=$?; kpost rm $MAILBOX-1; exit $s'
@@ -156,6 +168,19 @@ looking()
 		'kpost ls --json | sed "s/{[^}]*\"name\":\"$MAILBOX\"[^}]*}/1/"'
 	is 'stat --json' 0 '"messages":1024\n' sh_in \
 		'kpost stat --json $MAILBOX | grep -o "\"messages\":[0-9]*"'
+	is 'stat --json tells what came unattended' 0 '"unattended":2,\n' sh_in \
+		'kpost create $MAILBOX-u; printf "1\n2\n" | kpost send $MAILBOX-u
+		 kpost recv -n 2 $MAILBOX-u >/dev/null; kpost send $MAILBOX-u <<<3
+		 kpost stat --json $MAILBOX-u | grep -o "\"unattended\":[0-9]*,"; kpost rm $MAILBOX-u'
+	is 'the identity is a string, in stat and ls the same, and not of who has the name next' 0 \
+		'same\nanother\n' sh_in \
+		'identity() { grep -o "\"identity\":\"[0-9]*\"" | grep -o "[0-9]*"; }
+		 kpost create $MAILBOX-u; first=$(kpost stat --json $MAILBOX-u | identity)
+		 [ "$first" = "$(kpost ls --json | tr { "\n" | grep "\"$MAILBOX-u\"" | identity)" ] &&
+			kpost stat $MAILBOX-u | grep -qx "identity  $first" && echo same
+		 kpost rm $MAILBOX-u; kpost create $MAILBOX-u
+		 second=$(kpost stat --json $MAILBOX-u | identity); kpost rm $MAILBOX-u
+		 [ -n "$first$second" ] && [ "$first" != "$second" ] && echo another'
 	is 'stat does not close a mailbox' 0 'x\n' sh_in \
 		'kpost send $MAILBOX <<<x; kpost stat $MAILBOX >/dev/null; kpost recv $MAILBOX'
 	is 'set' 0 '"mode":"0640"\n"messages":5\n' sh_in \
@@ -182,21 +207,35 @@ looking()
 calls()
 {
 	# As a serve would find them that is run by another one's command.
-	KPOST_UID=0 KPOST_GID=0 kpost serve --jobs 2 "$mailbox-s" -- sh -c '
+	KPOST_UID=0 KPOST_GID=0 KPOST_TAG=8 KPOST_BADGE=8 kpost serve --jobs 2 "$mailbox-s" -- sh -c '
 		read -r line
 		case $line in
 		fail) exit 3 ;;
 		long) head -c 100000 /dev/zero ;;
 		slow) sleep 0.3; echo done ;;
 		who) echo "${KPOST_UID-none} ${KPOST_GID-none}" ;;
+		header) echo "$KPOST_TAG $KPOST_BADGE" ;;
 		*) printf "[%s]" "$line" ;;
 		esac' 2>"$work/serve" &
 	server=$!
 	kpost wait -t 10 "$mailbox-s"
 	is 'call and serve' 0 '[hi]\n' kpost call "$mailbox-s" hi
 	is 'call from stdin' 0 '[in]' sh_in 'echo in | kpost call --raw $MAILBOX-s -'
-	is 'call --json' 0 "{\"sequence\":3,\"size\":4,\"pid\":$server,$ids,\"reply\":\"[hi]\"}\n" \
-		kpost call --json "$mailbox-s" hi
+	is 'call --json' 0 "{\"sequence\":3,\"tag\":0,\"badge\":0,\"size\":4,\"pid\":$server,$ids,\"reply\":\"[hi]\"}\n" \
+		sh_in 'kpost call --json $MAILBOX-s hi | sed "s/\"time\":[1-9][0-9]*,//"'
+	is 'the command knows the tag and the badge' 0 '18446744073709551614 0\n\n' \
+		kpost call --tag 0xfffffffffffffffe "$mailbox-s" header
+	is '... and of a message, not of the one before' 0 '0 0\n\n' kpost call "$mailbox-s" header
+	is 'recv --json tells of a call when its caller gives up, and of no message' 0 \
+		'"call":true,"call_deadline":0,\n10\n"call":false,"sync":\n' sh_in \
+		'told() { kpost recv -t 5 --json $MAILBOX; }
+		 kpost call $MAILBOX a 2>/dev/null & told | grep -o "\"call\":true,\"call_deadline\":0,"
+		 kpost call -t 10 $MAILBOX b 2>/dev/null &
+		 told | sed "s/.*\"time\":\([0-9]*\),.*\"call_deadline\":\([0-9]*\),.*/\1 \2/" | {
+			read -r time deadline
+			echo $(((deadline - time + 500000000) / 1000000000))
+		 }
+		 wait; kpost send $MAILBOX <<<c; told | grep -o "\"call\":false,\"sync\":"'
 	is 'the command knows who calls' 0 "$(id -u) $(id -g)\n\n" kpost call "$mailbox-s" who
 	says 'a reply to a full disk' 1 'No space left.*reply is lost' sh_in \
 		'kpost call $MAILBOX-s hi >/dev/full'

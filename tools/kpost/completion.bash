@@ -47,9 +47,9 @@ _kpost()
 	if [[ $cur == -* ]]; then
 		case $verb in
 		create) options='--mode --messages --bytes --message-max --exclusive' ;;
-		send) options='--priority --timeout --sync --whole --create' ;;
+		send) options='--priority --tag --timeout --sync --whole --create' ;;
 		recv) options='--count --follow --timeout --raw --json' ;;
-		call) options='--priority --timeout --reply-max --raw --json' ;;
+		call) options='--priority --tag --timeout --reply-max --raw --json' ;;
 		serve) options='--jobs --' ;;
 		ls) options='--names --json' ;;
 		stat) options='--json' ;;
@@ -66,7 +66,7 @@ _kpost()
 		# First the mailbox, then a file.
 		for ((i = 2; i < COMP_CWORD; i++)); do
 			case ${COMP_WORDS[i - 1]} in
-			--priority | --timeout | -p | -t) continue ;;
+			--priority | --tag | --timeout | -p | -t) continue ;;
 			esac
 			if [[ ${COMP_WORDS[i]} != -* ]]; then
 				mapfile -t COMPREPLY < <(compgen -f -- "$cur")

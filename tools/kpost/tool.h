@@ -91,6 +91,7 @@ const char *human_size(uint64_t bytes); /* valid until the eighth next call */
 uint64_t parse_size(struct argp_state *state, const char *option, const char *arg, uint64_t max);
 uint64_t parse_positive(struct argp_state *state, const char *option, const char *arg,
 			uint64_t max);
+uint64_t parse_number(struct argp_state *state, const char *option, const char *arg);
 unsigned int parse_mode(struct argp_state *state, const char *arg);
 int64_t parse_timeout(struct argp_state *state, const char *arg); /* milliseconds */
 
@@ -106,6 +107,7 @@ enum {
 	KEY_RAW,
 	KEY_REPLY_MAX,
 	KEY_SYNC,
+	KEY_TAG,
 	KEY_TRUNCATE,
 	KEY_WHOLE,
 };
@@ -125,6 +127,8 @@ void json_open(const char *bracket); /* "{" or "[" */
 void json_close(const char *bracket);
 void json_number(const char *key, uint64_t value);
 void json_bool(const char *key, bool value);
+/* A number that is a name: as a string, so that no reader rounds it. */
+void json_id(const char *key, uint64_t value);
 /* As "key" if it is UTF-8, else as "key_base64". */
 void json_bytes(const char *key, const void *bytes, size_t len);
 void json_stat(const struct kpost_stat *st);
