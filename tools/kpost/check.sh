@@ -264,6 +264,85 @@ calls()
 	says 'and its mailbox goes with it' 3 'no such mailbox' kpost call "$mailbox-s" hi
 }
 
+grants()
+{
+	local header='"priority":[0-9]*,"tag":[0-9]*,"badge":[0-9]*'
+	as_nobody='setpriv --reuid 65534 --regid 65534 --clear-groups'
+	export as_nobody
+
+	kpost create --mode 622 "$mailbox-g"
+	is 'each write of a granted command is a message' 0 \
+		'"payload":"a"\n"payload":"\\n"\n"payload":"b"\n' sh_in \
+		'kpost grant $MAILBOX-g -- sh -c "printf a; echo; printf b"
+		 kpost recv -n 3 -t 0 --json $MAILBOX-g | grep -o "\"payload\":\"[^\"]*\""'
+	is '... with badge, tag and priority' 0 \
+		'"priority":3,"tag":255,"badge":18446744073709551615\n' sh_in \
+		'kpost grant --badge 18446744073709551615 --tag 0xff -p 3 $MAILBOX-g -- echo x
+		 kpost recv -t 0 --json $MAILBOX-g | grep -o '"'$header'"
+	is '... and none of them if none is given' 0 '"priority":0,"tag":0,"badge":0\n' sh_in \
+		'kpost grant $MAILBOX-g -- echo x
+		 kpost recv -t 0 --json $MAILBOX-g | grep -o '"'$header'"
+	is 'the command is what kpost becomes, with the same process and its own options' 0 'same\n' sh_in \
+		'kpost grant $MAILBOX-g -- sh -c "echo \$\$ --tag" & pid=$!; wait $pid
+		 [ "$(kpost recv -t 0 $MAILBOX-g)" = "$pid --tag" ] && echo same'
+	is '... with its status' 9 '' kpost grant "$mailbox-g" -- sh -c 'exit 9'
+	is '... and only its output, to send' 0 'send 6\n' sh_in \
+		'kpost grant --badge 6 $MAILBOX-g -- sh -c "cat /proc/self/fdinfo/*" >/dev/null
+		 kpost recv -n 0 -t 0 $MAILBOX-g >$WORK/fdinfo 2>/dev/null
+		 [ "$(grep -c kpost-name $WORK/fdinfo)" -eq 1 ] || exit 99
+		 echo $(sed -n "s/^kpost-\(rights\|badge\):\t//p" $WORK/fdinfo)'
+	is 'the badge stays when the command drops its user' 0 '"badge":5\n"mixed_ids":true\n' sh_in \
+		'kpost grant --badge 5 $MAILBOX-g -- $as_nobody echo x
+		 kpost recv -t 0 --json $MAILBOX-g | grep -oE "\"(badge|mixed_ids)\":[a-z0-9]*"'
+	is '... and whoever opens the mailbox has none' 0 '"badge":0\n' sh_in \
+		'$as_nobody kpost send $MAILBOX-g <<<x
+		 kpost recv -t 0 --json $MAILBOX-g | grep -o "\"badge\":[0-9]*"'
+	is 'serve tells the badge' 0 '7 4\n' sh_in \
+		'kpost serve $MAILBOX-v -- sh -c "echo \$KPOST_BADGE \$KPOST_TAG >$WORK/badge" & server=$!
+		 kpost wait -t 10 $MAILBOX-v; kpost grant --badge 7 --tag 4 $MAILBOX-v -- echo x
+		 until [ -s $WORK/badge ]; do sleep 0.05; done; kill $server; wait $server; cat $WORK/badge'
+	is '--input' 0 'x\nrecv 3\n' sh_in \
+		'printf "x\n" | kpost send --whole $MAILBOX-g
+		 kpost grant --input --badge 3 $MAILBOX-g -- sh -c "head -n 1
+			echo \$(sed -n \"s/^kpost-\(rights\|badge\):\\\t//p\" /proc/self/fdinfo/0)" </dev/null'
+	says '... of less than a message' 1 'Message too long' sh_in \
+		'printf abcd | kpost send --whole $MAILBOX-g
+		 kpost grant --input $MAILBOX-g -- dd bs=2 count=1 status=none'
+	is '... which stays' 0 'abcd\n' kpost recv -t 0 "$mailbox-g"
+	says '--badge of who is not the owner' 5 'only its owner.*kpost stat' sh_in \
+		'$as_nobody kpost grant --badge 1 $MAILBOX-g -- echo x'
+	is '... who may do without' 0 'x\n\n' sh_in \
+		'$as_nobody kpost grant $MAILBOX-g -- echo x; kpost recv -t 0 $MAILBOX-g'
+	says '--input of who may not receive' 5 'permission denied' sh_in \
+		'$as_nobody kpost grant --input $MAILBOX-g -- cat'
+	says 'grant on no mailbox' 3 'make it with' kpost grant "$mailbox-none" -- touch "$work/ran"
+	says 'grant with a name that is none' 2 "no '/'" kpost grant a/b -- touch "$work/ran"
+	is '... runs nothing' 1 '' test -e "$work/ran"
+	says 'a command that is not found' 127 "cannot run 'no-such-command': No such file" \
+		kpost grant "$mailbox-g" -- no-such-command
+	says '... or cannot be run' 126 "cannot run '/tmp': Permission denied" \
+		kpost grant "$mailbox-g" -- /tmp
+	is '... sends nothing' 4 '' kpost recv -t 0 "$mailbox-g"
+	says 'grant without a command' 2 'which command' kpost grant "$mailbox-g" --
+	says 'grant without a mailbox' 2 'which mailbox' kpost grant --badge 1
+	says '--tag of an input' 2 'of what is sent' kpost grant --input --tag 1 "$mailbox-g" -- cat
+	for number in '' -1 +1 ' 1' 1K 0x 0x1g 18446744073709551616 0x10000000000000000; do
+		says "--badge '$number'" 2 '--badge wants a number' \
+			kpost grant --badge "$number" "$mailbox-g" -- touch "$work/ran"
+		says "--tag '$number'" 2 '--tag wants a number' kpost send --tag "$number" "$mailbox-g"
+	done
+	says 'call --tag of no number' 2 '--tag wants a number' kpost call --tag x "$mailbox-g"
+	says 'grant --priority too high' 2 'at most 32767' \
+		kpost grant -p 32768 "$mailbox-g" -- touch "$work/ran"
+	is 'what is wrong runs nothing, and sends nothing' 0 '0\n' sh_in \
+		'[ -e $WORK/ran ] || kpost stat --json $MAILBOX-g | sed "s/.*\"queued_messages\":\([0-9]*\).*/\1/"'
+	is 'a write to a mailbox that has closed fails, without a signal' 0 'Broken pipe\n' sh_in \
+		'kpost create $MAILBOX-c
+		 kpost grant $MAILBOX-c -- sh -c "kpost rm $MAILBOX-c >&2; exec printf x" 2>&1 |
+			grep -o "Broken pipe"'
+	kpost rm "$mailbox-g"
+}
+
 # What becomes of calls and receivers whose other side goes.
 ends()
 {
@@ -340,6 +419,7 @@ basics
 output_lost
 looking
 calls
+grants
 ends
 complaints
 echo "1..$count"

@@ -29,12 +29,16 @@ enum {
 	STATUS_PERMISSION,
 	STATUS_NO_DEVICE,
 	STATUS_GONE, /* the other side has: the mailbox closed, a call was given up */
+	/* as of a shell, of a command that kpost is to become */
+	STATUS_CANNOT_RUN = 126,
+	STATUS_NO_COMMAND = 127,
 };
 
 /* ---- the verbs ---------------------------------------------------------- */
 
 int verb_call(int argc, char **argv);
 int verb_create(int argc, char **argv);
+int verb_grant(int argc, char **argv);
 int verb_info(int argc, char **argv);
 int verb_list(int argc, char **argv);
 int verb_recv(int argc, char **argv);
@@ -97,9 +101,11 @@ int64_t parse_timeout(struct argp_state *state, const char *arg); /* millisecond
 
 /* Keys of options that have no letter. */
 enum {
-	KEY_BYTES = 256,
+	KEY_BADGE = 256,
+	KEY_BYTES,
 	KEY_CREATE,
 	KEY_EXCLUSIVE,
+	KEY_INPUT,
 	KEY_JSON,
 	KEY_MESSAGES,
 	KEY_MESSAGE_MAX,
