@@ -50,6 +50,8 @@ ktime_t kpost_deadline_on_host(u64 deadline)
 {
 	s64 offset = clock_ahead();
 
+	if (deadline == KTIME_MAX)
+		return deadline;
 	if (offset < 0)
 		return min_t(u64, deadline + -offset, KTIME_MAX);
 	return max_t(s64, deadline - offset, 0);
