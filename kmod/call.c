@@ -143,6 +143,9 @@ static void describe_nobody(struct kpost_call *arg)
 	struct user_namespace *ns = current_user_ns();
 
 	arg->sequence = 0;
+	arg->reply_tag = 0;
+	arg->badge = 0;
+	arg->time = 0;
 	arg->message_flags = 0;
 	arg->pid = 0;
 	arg->uid = from_kuid_munged(ns, INVALID_UID);
@@ -161,6 +164,9 @@ static void describe_replier(const struct kpost_message *reply, struct kpost_cal
 	kpost_message_tell_ids(reply, &ids);
 	if (reply->mixed_ids)
 		arg->message_flags |= KPOST_MESSAGE_MIXED_IDS;
+	arg->reply_tag = reply->tag;
+	arg->badge = reply->badge;
+	arg->time = kpost_time_here(reply->time);
 	arg->pid = ids.pid;
 	arg->uid = ids.uid;
 	arg->gid = ids.gid;
@@ -228,12 +234,14 @@ static long call_and_store(const struct kpost_operand *op, struct kpost_call *ar
 	call = call_alloc(endpoint, room->size);
 	if (IS_ERR(call))
 		return PTR_ERR(call);
-	message = kpost_message_build(endpoint, request, arg->priority);
+	message = kpost_message_build(endpoint, request, arg->priority, arg->tag);
 	ret = PTR_ERR_OR_ZERO(message);
 	if (ret)
 		goto out;
 	message->call = call;
 	refcount_inc(&call->refs);
+	if (arg->deadline)
+		call->deadline = max_t(u64, kpost_deadline_on_host(arg->deadline), 1);
 
 	trace_kpost_call(endpoint->mailbox->id, call->token, message->size);
 	describe_nobody(arg);
@@ -263,7 +271,7 @@ long kpost_call(struct kpost_operand *op)
 	if (ret)
 		return ret;
 	if (arg.flags & ~(KPOST_IOVEC | KPOST_REPLY_IOVEC) || arg.priority > KPOST_PRIORITY_MAX ||
-	    arg.deadline > S64_MAX)
+	    arg.deadline > S64_MAX || arg.cookie)
 		return -EINVAL;
 	if (op->nowait)
 		return -EAGAIN;
@@ -430,7 +438,7 @@ static long reply(struct kpost_operand *op, const struct kpost_reply *arg, u64 _
 	long err;
 
 	if (arg->flags & ~(KPOST_IOVEC | KPOST_DROP) || arg->reserved ||
-	    (drop && (arg->flags != KPOST_DROP || arg->buf || arg->len)))
+	    (drop && (arg->flags != KPOST_DROP || arg->buf || arg->len || arg->tag)))
 		return -EINVAL;
 	err = kpost_payload_import(&payload, arg->buf, arg->len, arg->flags & KPOST_IOVEC,
 				   ITER_SOURCE, drop ? NULL : op->fixed);
@@ -448,8 +456,11 @@ static long reply(struct kpost_operand *op, const struct kpost_reply *arg, u64 _
 		if (afresh)
 			kpost_place_init(&replying.place, &payload);
 		if (likely(!reply_fill(call, &replying))) {
-			if (call->reply)
+			if (call->reply) {
 				kpost_message_identify(call->reply, endpoint);
+				call->reply->tag = arg->tag;
+				call->reply->time = ktime_get_coarse_ns();
+			}
 			err = call_answer(endpoint, call, drop ? -ECONNRESET : 0);
 			break;
 		}

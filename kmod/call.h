@@ -32,6 +32,7 @@ struct kpost_call_state {
 	refcount_t refs;
 	u64 token; /* unique in this kernel, fixed */
 	size_t room; /* bytes that a reply may have, fixed */
+	u64 deadline; /* the caller's, by the kernel's clock, or 0; fixed */
 	struct kpost_charge charge; /* its own, the reply's is apart */
 
 	/* protected by the mailbox's lock */

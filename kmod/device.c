@@ -39,7 +39,9 @@ static long device_info(struct kpost_office *office, const struct kpost_operand 
 	struct kpost_info info = {
 		.abi_version = KPOST_ABI_VERSION,
 		.name_max = KPOST_NAME_MAX,
-		.features = KPOST_FEATURE_URING | KPOST_FEATURE_URING_FIXED,
+		.features = KPOST_FEATURE_URING | KPOST_FEATURE_URING_FIXED | KPOST_FEATURE_TAG |
+			    KPOST_FEATURE_TIME | KPOST_FEATURE_GRANT | KPOST_FEATURE_CALL_DEADLINE |
+			    KPOST_FEATURE_IDENTITY,
 		.payload_max = KPOST_PAYLOAD_MAX,
 		.priority_max = KPOST_PRIORITY_MAX,
 		.iovec_max = KPOST_IOVEC_MAX,
@@ -87,37 +89,13 @@ static int open_check(const struct kpost_open *arg)
 	if (flags & KPOST_OPEN_ANONYMOUS && !(arg->rights & KPOST_RIGHT_RECV))
 		return -EINVAL;
 	if (arg->mode & ~0777 || arg->send_fd || arg->deadline > S64_MAX ||
-	    (arg->deadline && !(flags & KPOST_OPEN_WAIT)))
+	    (arg->deadline && !(flags & KPOST_OPEN_WAIT)) || arg->cookie)
 		return -EINVAL;
 	if (!makes && (arg->mode || arg->messages || arg->bytes || arg->message_max))
 		return -EINVAL;
 	if (flags & KPOST_OPEN_ANONYMOUS)
 		return memchr_inv(arg->name, 0, sizeof(arg->name)) ? -EINVAL : 0;
 	return name_check(arg->name);
-}
-
-/* An fd and a file for one endpoint, not yet known to user space. */
-static int endpoint_prepare(struct net *net, u32 rights, bool nonblock, struct file **file)
-{
-	int fd = get_unused_fd_flags(O_CLOEXEC);
-
-	if (fd < 0)
-		return fd;
-	*file = kpost_endpoint_new(net, rights, nonblock);
-	if (IS_ERR(*file)) {
-		put_unused_fd(fd);
-		return PTR_ERR(*file);
-	}
-	return fd;
-}
-
-static void endpoint_attach(struct file *file, struct kpost_mailbox *mailbox)
-{
-	struct kpost_endpoint *endpoint = file->private_data;
-
-	kpost_mailbox_attach(mailbox, endpoint->rights);
-	endpoint->mailbox = mailbox;
-	trace_kpost_open(mailbox->id, endpoint->rights, mailbox->name);
 }
 
 /* A mailbox without a name: once it was made, nothing can fail. */
@@ -128,9 +106,9 @@ static int open_anonymous(struct kpost_office *office, struct opening *opening)
 	if (IS_ERR(mailbox))
 		return PTR_ERR(mailbox);
 	spin_lock(&office->lock);
-	endpoint_attach(opening->file, mailbox);
+	kpost_endpoint_attach(opening->file, mailbox);
 	if (opening->send_file)
-		endpoint_attach(opening->send_file, mailbox);
+		kpost_endpoint_attach(opening->send_file, mailbox);
 	spin_unlock(&office->lock);
 	kpost_mailbox_put(mailbox);
 	return 0;
@@ -176,7 +154,7 @@ static int open_named(struct kpost_office *office, struct opening *opening, bool
 			return PTR_ERR(fresh);
 	}
 	if (!err)
-		endpoint_attach(opening->file, mailbox);
+		kpost_endpoint_attach(opening->file, mailbox);
 	spin_unlock(&office->lock);
 	if (fresh) {
 		if (mailbox == fresh)
@@ -201,12 +179,13 @@ static long device_open_mailbox(struct kpost_office *office, const struct kpost_
 		return err;
 	nonblock = opening.arg.flags & KPOST_OPEN_NONBLOCK;
 
-	opening.fd = endpoint_prepare(office->net, opening.arg.rights, nonblock, &opening.file);
+	opening.fd =
+		kpost_endpoint_prepare(office->net, opening.arg.rights, nonblock, &opening.file);
 	if (opening.fd < 0)
 		return opening.fd;
 	if (opening.arg.flags & KPOST_OPEN_PAIR) {
-		opening.send_fd = endpoint_prepare(office->net, KPOST_RIGHT_SEND, nonblock,
-						   &opening.send_file);
+		opening.send_fd = kpost_endpoint_prepare(office->net, KPOST_RIGHT_SEND, nonblock,
+							 &opening.send_file);
 		if (opening.send_fd < 0) {
 			err = opening.send_fd;
 			goto err_file;
@@ -316,14 +295,14 @@ static const struct {
 	long (*operate)(struct kpost_office *office, const struct kpost_operand *op);
 } operations[] = {
 	{ KPOST_IOC_INFO, 80, device_info },
-	{ KPOST_IOC_OPEN, 296, device_open_mailbox },
+	{ KPOST_IOC_OPEN, 304, device_open_mailbox },
 	{ KPOST_IOC_UNLINK, 264, device_unlink },
 	{ KPOST_IOC_LIST, 272, device_list },
 };
 
 /* Grown structs keep their places and their first sizes; these change with them. */
 static_assert(sizeof(struct kpost_info) == 80);
-static_assert(sizeof(struct kpost_open) == 296);
+static_assert(sizeof(struct kpost_open) == 304);
 static_assert(sizeof(struct kpost_unlink) == 264);
 static_assert(sizeof(struct kpost_list) == 272);
 

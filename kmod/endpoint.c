@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/anon_inodes.h>
 #include <linux/cred.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/poll.h>
@@ -68,6 +69,75 @@ struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock)
 	stream_open(file_inode(file), file);
 	file->f_mode |= FMODE_NOWAIT;
 	return file;
+}
+
+/* An fd and a file for one endpoint, not yet known to user space. */
+int kpost_endpoint_prepare(struct net *net, u32 rights, bool nonblock, struct file **file)
+{
+	int fd = get_unused_fd_flags(O_CLOEXEC);
+
+	if (fd < 0)
+		return fd;
+	*file = kpost_endpoint_new(net, rights, nonblock);
+	if (IS_ERR(*file)) {
+		put_unused_fd(fd);
+		return PTR_ERR(*file);
+	}
+	return fd;
+}
+
+/* Under office->lock. */
+void kpost_endpoint_attach(struct file *file, struct kpost_mailbox *mailbox)
+{
+	struct kpost_endpoint *endpoint = file->private_data;
+
+	kpost_mailbox_attach(mailbox, endpoint->rights);
+	endpoint->mailbox = mailbox;
+	trace_kpost_open(mailbox->id, endpoint->rights, mailbox->name);
+}
+
+/* Another endpoint on the same mailbox, for somebody else. */
+long kpost_grant(struct kpost_operand *op)
+{
+	struct kpost_endpoint *endpoint = op->endpoint, *granted;
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	struct kpost_office *office = mailbox->office;
+	struct kpost_grant arg;
+	struct file *file;
+	int fd, err;
+
+	err = kpost_struct_get(op, &arg, sizeof(arg));
+	if (err)
+		return err;
+	if (arg.flags & ~(KPOST_GRANT_NONBLOCK | KPOST_GRANT_BADGE) || !arg.rights ||
+	    arg.rights & ~(KPOST_RIGHT_SEND | KPOST_RIGHT_RECV | KPOST_RIGHT_ADMIN) ||
+	    arg.priority > KPOST_PRIORITY_MAX || arg.reserved ||
+	    (arg.badge && !(arg.flags & KPOST_GRANT_BADGE)))
+		return -EINVAL;
+	if (arg.rights & ~endpoint->rights ||
+	    (arg.flags & KPOST_GRANT_BADGE && !(endpoint->rights & KPOST_RIGHT_ADMIN)))
+		return -EPERM;
+
+	fd = kpost_endpoint_prepare(endpoint->net, arg.rights, arg.flags & KPOST_GRANT_NONBLOCK,
+				    &file);
+	if (fd < 0)
+		return fd;
+	granted = file->private_data;
+	granted->badge = arg.flags & KPOST_GRANT_BADGE ? arg.badge : endpoint->badge;
+	granted->tag = arg.tag;
+	granted->priority = arg.priority;
+	spin_lock(&office->lock);
+	err = mailbox->closed ? -EPIPE : 0;
+	if (!err)
+		kpost_endpoint_attach(file, mailbox);
+	spin_unlock(&office->lock);
+	if (err) {
+		fput(file);
+		put_unused_fd(fd);
+		return err;
+	}
+	fd_install(fd, file);
+	return fd;
 }
 
 /*
@@ -189,6 +259,7 @@ static void endpoint_show_fdinfo(struct seq_file *seq, struct file *file)
 	seq_puts(seq, "kpost-name:\t");
 	seq_escape(seq, named ? mailbox->name : "", "\n\\");
 	seq_printf(seq, "\nkpost-rights:\t%s\n", rights[endpoint->rights]);
+	seq_printf(seq, "kpost-badge:\t%llu\n", endpoint->badge);
 	seq_printf(seq, "kpost-queued:\t%u %llu\n", messages, bytes);
 	seq_printf(seq, "kpost-sequence:\t%llu\n", sequence);
 	seq_printf(seq, "kpost-calls:\t%u\n", calls);

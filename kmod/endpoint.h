@@ -30,7 +30,10 @@ struct kpost_endpoint {
 	struct kpost_mailbox *mailbox; /* fixed once the file is known to user space */
 	struct kpost_account *account; /* the opener's, see kpost_endpoint_charge() */
 	struct net *net;
-	u32 rights; /* fixed */
+	u32 rights; /* fixed once the file is known, as are the next three */
+	u32 priority; /* of what write(2) sends */
+	u64 tag; /* likewise */
+	u64 badge; /* stamped on what goes through it */
 	kuid_t uid; /* the opener's effective one, fixed, as is the next */
 	kgid_t gid;
 	/*
@@ -60,9 +63,9 @@ struct kpost_operand {
 };
 
 /* Sizes of structs in their first version, where more than the table needs them. */
-#define KPOST_REPLY_SIZE_1 32
-#define KPOST_RECV_SIZE_1 88
-#define KPOST_STAT_SIZE_1 344
+#define KPOST_REPLY_SIZE_1 40
+#define KPOST_RECV_SIZE_1 128
+#define KPOST_STAT_SIZE_1 368
 
 #define KPOST_STRUCT_MAX ((1U << _IOC_SIZEBITS) - 1)
 
@@ -109,13 +112,16 @@ static __always_inline int kpost_struct_put(const struct kpost_operand *op, cons
 
 /* endpoint.c */
 struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock);
+int kpost_endpoint_prepare(struct net *net, u32 rights, bool nonblock, struct file **file);
+void kpost_endpoint_attach(struct file *file, struct kpost_mailbox *mailbox);
+long kpost_grant(struct kpost_operand *op);
 int kpost_endpoint_charge(struct kpost_endpoint *endpoint, struct kpost_charge *charge,
 			  size_t bytes);
 void kpost_endpoint_put(struct kpost_endpoint *endpoint);
 
 /* send.c */
 struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint,
-					  const struct kpost_payload *from, u32 priority);
+					  const struct kpost_payload *from, u32 priority, u64 tag);
 int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *message,
 			 struct kpost_waiter *sender, bool nowait, u64 *sequence);
 void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message *message,

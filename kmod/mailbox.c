@@ -3,6 +3,7 @@
 #include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/fs_struct.h>
+#include <linux/random.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -14,6 +15,14 @@
 /* No privilege goes past these. */
 #define MESSAGES_HARD_MAX 1048576U
 #define BYTES_HARD_MAX SZ_1G
+
+static atomic64_t last_identity;
+
+/* Identities go on from where no earlier module's are, as far as chance has it. */
+void __init kpost_mailboxes_init(void)
+{
+	atomic64_set(&last_identity, get_random_u64());
+}
 
 /* Either is 0 where it is not asked for. */
 static int capacity_check(const struct kpost_office *office, u32 messages, u64 bytes)
@@ -94,6 +103,8 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	kpost_pollers_init(&mailbox->in, NULL, NULL);
 	kpost_pollers_init(&mailbox->end, NULL, NULL);
 	mailbox->id = atomic_inc_return(&last_id);
+	mailbox->identity = atomic64_inc_return(&last_identity) ?:
+								  atomic64_inc_return(&last_identity);
 	strscpy(mailbox->name, arg->name, strlen(arg->name) + 1);
 	return mailbox;
 
@@ -390,5 +401,7 @@ void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st)
 	st->sent = mailbox->sent;
 	st->received = mailbox->received;
 	st->dropped = mailbox->dropped;
+	st->unattended = mailbox->unattended;
+	st->identity = mailbox->identity;
 	spin_unlock(&mailbox->lock);
 }

@@ -68,6 +68,7 @@ struct kpost_mailbox {
 	u64 sent; /* the last sequence number */
 	u64 received;
 	u64 dropped;
+	u64 unattended; /* of those sent, who found it empty and nobody waiting */
 
 	/*
 	 * Endpoints that were told that there is no room.  Who polls for room does so on its
@@ -81,9 +82,11 @@ struct kpost_mailbox {
 
 	u32 message_max; /* fixed */
 	u32 id; /* fixed, for traces */
+	u64 identity; /* fixed, never another's */
 	char name[]; /* fixed; its own only while @named */
 };
 
+void kpost_mailboxes_init(void);
 struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struct kpost_open *arg);
 void kpost_mailbox_release(struct kref *refs);
 

@@ -49,6 +49,7 @@
 #include <linux/module.h>
 
 #include "endpoint.h"
+#include "mailbox.h"
 #include "office.h"
 #include "pollers.h"
 
@@ -59,6 +60,7 @@ static int __init kpost_init(void)
 {
 	int err;
 
+	kpost_mailboxes_init();
 	err = kpost_pollers_start();
 	if (err)
 		return err;

@@ -85,6 +85,7 @@ void kpost_message_free(struct kpost_message *message)
 /* Note who sends through @endpoint: the task that is in the system call, as it is now. */
 void kpost_message_identify(struct kpost_message *message, const struct kpost_endpoint *endpoint)
 {
+	message->badge = endpoint->badge;
 	message->pid = get_pid(task_tgid(current));
 	message->uid = current_uid();
 	message->gid = current_gid();

@@ -59,6 +59,9 @@ struct kpost_message {
 
 	/* fixed once committed */
 	bool sync; /* the sender waits for receipt */
+	u64 tag; /* the sender's */
+	u64 badge; /* of the endpoint */
+	u64 time; /* when it got in, or of a reply when it was made: CLOCK_MONOTONIC, coarse */
 	u32 size; /* of the payload */
 	u32 room; /* bytes that there is memory for, no less than that */
 	struct pid *pid; /* the sender's process, held */

@@ -13,6 +13,7 @@ static long operation_stat(struct kpost_operand *op)
 	struct kpost_stat st;
 
 	kpost_mailbox_stat(op->endpoint->mailbox, &st);
+	st.rights = op->endpoint->rights;
 	return kpost_struct_answer(op, &st, sizeof(st));
 }
 
@@ -42,23 +43,25 @@ static const struct {
 	size_t size_1; /* of its struct in the first version */
 	long (*operate)(struct kpost_operand *op);
 } operations[] = {
-	{ KPOST_IOC_SEND, 40, kpost_send },
+	{ KPOST_IOC_SEND, 56, kpost_send },
 	{ KPOST_IOC_RECV, KPOST_RECV_SIZE_1, kpost_recv },
-	{ KPOST_IOC_CALL, 80, kpost_call },
+	{ KPOST_IOC_CALL, 120, kpost_call },
 	{ KPOST_IOC_REPLY, KPOST_REPLY_SIZE_1, kpost_reply },
 	{ KPOST_IOC_REPLY_RECV, 24, kpost_reply_recv },
 	{ KPOST_IOC_STAT, KPOST_STAT_SIZE_1, operation_stat },
 	{ KPOST_IOC_SETATTR, 32, operation_setattr },
+	{ KPOST_IOC_GRANT, 32, kpost_grant },
 };
 
 /* Grown structs keep their places and their first sizes; these change with them. */
-static_assert(sizeof(struct kpost_send) == 40);
-static_assert(sizeof(struct kpost_recv) == 88);
-static_assert(sizeof(struct kpost_call) == 80);
-static_assert(sizeof(struct kpost_reply) == 32);
+static_assert(sizeof(struct kpost_send) == 56);
+static_assert(sizeof(struct kpost_recv) == 128);
+static_assert(sizeof(struct kpost_call) == 120);
+static_assert(sizeof(struct kpost_reply) == 40);
 static_assert(sizeof(struct kpost_reply_recv) == 24);
-static_assert(sizeof(struct kpost_stat) == 344);
+static_assert(sizeof(struct kpost_stat) == 368);
 static_assert(sizeof(struct kpost_setattr) == 32);
+static_assert(sizeof(struct kpost_grant) == 32);
 static_assert(sizeof(struct kpost_iovec) == 16);
 static_assert(sizeof(struct kpost_uring) == 16);
 

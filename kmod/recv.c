@@ -209,9 +209,16 @@ static void describe_message(const struct kpost_message *message, struct kpost_r
 			     (message->mixed_ids ? KPOST_MESSAGE_MIXED_IDS : 0) |
 			     (stored < message->size ? KPOST_MESSAGE_TRUNCATED : 0);
 	arg->size = message->size;
+	arg->tag = message->tag;
 	arg->sequence = message->node.order;
 	arg->token = message->call ? message->call->token : 0;
 	arg->reply_max = message->call ? message->call->room : 0;
+	arg->badge = message->badge;
+	arg->time = kpost_time_here(message->time);
+	arg->call_deadline = 0;
+	/* One that was never is none. */
+	if (message->call && message->call->deadline)
+		arg->call_deadline = max_t(u64, kpost_time_here(message->call->deadline), 1);
 	arg->priority = message->node.priority;
 	arg->pid = ids.pid;
 	arg->uid = ids.uid;
@@ -322,7 +329,8 @@ long kpost_recv(struct kpost_operand *op)
 	err = kpost_struct_get_back(op, &arg, sizeof(arg));
 	if (err)
 		return err;
-	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE) || arg.deadline > S64_MAX)
+	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE) ||
+	    arg.deadline > S64_MAX || arg.cookie)
 		return -EINVAL;
 	err = kpost_payload_import(&payload, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_DEST,
 				   op->fixed);

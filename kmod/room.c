@@ -3,6 +3,8 @@
  * A mailbox's room: who gets in, who gets what, and in which order.  All of it
  * is list work under the mailbox's lock, and none of it can fail.
  */
+#include <linux/ktime.h>
+
 #include "endpoint.h"
 #include "mailbox.h"
 #include "trace.h"
@@ -191,8 +193,11 @@ void kpost_mailbox_admit(struct kpost_mailbox *mailbox, struct kpost_message *me
 	struct kpost_waiter *sender = message->sender;
 
 	lockdep_assert_held(&mailbox->lock);
+	if (!mailbox->messages && list_empty(&mailbox->waiting))
+		mailbox->unattended++;
 	mailbox->messages++;
 	mailbox->bytes += message->size;
+	message->time = ktime_get_coarse_ns();
 	message->node.order = ++mailbox->sent;
 	trace_kpost_send(mailbox->id, message->node.order, message->size, message->node.priority);
 	if (sender)

@@ -20,7 +20,7 @@
  * -EMSGSIZE, -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR, -EFAULT.
  */
 struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint,
-					  const struct kpost_payload *from, u32 priority)
+					  const struct kpost_payload *from, u32 priority, u64 tag)
 {
 	struct kpost_message *message;
 	struct kpost_place place __uninitialized;
@@ -36,6 +36,7 @@ struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint,
 		return ERR_PTR(-EFAULT);
 	}
 	message->node.priority = priority;
+	message->tag = tag;
 	kpost_message_identify(message, endpoint);
 	return message;
 }
@@ -162,7 +163,7 @@ long kpost_send(struct kpost_operand *op)
 	if (err)
 		return err;
 	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_SYNC | KPOST_WANT_SEQUENCE) ||
-	    arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX)
+	    arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX || arg.cookie)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
 	if (arg.flags & KPOST_SYNC && op->dontwait)
@@ -178,7 +179,7 @@ long kpost_send(struct kpost_operand *op)
 				   op->fixed);
 	if (err)
 		return err;
-	message = kpost_message_build(endpoint, &payload, arg.priority);
+	message = kpost_message_build(endpoint, &payload, arg.priority, arg.tag);
 	kpost_payload_release(&payload);
 	if (IS_ERR(message))
 		return PTR_ERR(message);
@@ -189,7 +190,7 @@ long kpost_send(struct kpost_operand *op)
 	return err;
 }
 
-/* write(2) and its kin: one message of priority 0, as long as the buffer. */
+/* write(2) and its kin: one message as long as the buffer, as the endpoint was granted for. */
 ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct kpost_endpoint *endpoint = iocb->ki_filp->private_data;
@@ -202,7 +203,7 @@ ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	if (!(endpoint->rights & KPOST_RIGHT_SEND))
 		return -EBADF;
 	kpost_payload_of_iter(&payload, from);
-	message = kpost_message_build(endpoint, &payload, 0);
+	message = kpost_message_build(endpoint, &payload, endpoint->priority, endpoint->tag);
 	if (IS_ERR(message))
 		return PTR_ERR(message);
 	err = send_message(endpoint, message, 0, nowait, &sequence);

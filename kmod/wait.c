@@ -23,14 +23,35 @@ void kpost_waiter_done(struct kpost_waiter *waiter, int result, struct kpost_wak
 	smp_store_release(&waiter->done, true);
 }
 
-/* Deadlines are by the task's own clock, which its time namespace may have shifted. */
-static ktime_t deadline_on_host(u64 deadline)
+/* How far the task's own clock is ahead, which its time namespace may have shifted. */
+static s64 clock_ahead(void)
 {
 	struct timespec64 shift = {};
-	s64 offset;
 
 	timens_add_monotonic(&shift);
-	offset = timespec64_to_ns(&shift);
+	return timespec64_to_ns(&shift);
+}
+
+/* A time of the kernel's by the task's clock. */
+u64 kpost_time_here(u64 time)
+{
+	s64 ahead = clock_ahead();
+
+	/* As long as it can be stays that. */
+	if (time == KTIME_MAX)
+		return time;
+	if (ahead > 0)
+		return min_t(u64, time + ahead, KTIME_MAX);
+	return max_t(s64, time + ahead, 0);
+}
+
+/* A deadline of the task's, by the kernel's clock. */
+ktime_t kpost_deadline_on_host(u64 deadline)
+{
+	s64 offset = clock_ahead();
+
+	if (deadline == KTIME_MAX)
+		return deadline;
 	if (offset < 0)
 		return min_t(u64, deadline + -offset, KTIME_MAX);
 	return max_t(s64, deadline - offset, 0);
@@ -39,7 +60,7 @@ static ktime_t deadline_on_host(u64 deadline)
 /* Too late for what has to wait? */
 bool kpost_deadline_passed(u64 deadline)
 {
-	return deadline && ktime_get() >= deadline_on_host(deadline);
+	return deadline && ktime_get() >= kpost_deadline_on_host(deadline);
 }
 
 /*
@@ -48,7 +69,7 @@ bool kpost_deadline_passed(u64 deadline)
  */
 int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline)
 {
-	ktime_t expires = deadline ? deadline_on_host(deadline) : 0;
+	ktime_t expires = deadline ? kpost_deadline_on_host(deadline) : 0;
 	int err = 0;
 
 	trace_kpost_block(deadline);

@@ -77,6 +77,8 @@ static inline void kpost_waiter_init(struct kpost_waiter *waiter)
 void kpost_waiter_done(struct kpost_waiter *waiter, int result, struct kpost_wakes *wakes);
 int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline);
 bool kpost_deadline_passed(u64 deadline);
+ktime_t kpost_deadline_on_host(u64 deadline);
+u64 kpost_time_here(u64 time);
 void kpost_wakes_wake(struct kpost_wakes *wakes);
 void kpost_wakes_put(struct kpost_wakes *wakes);
 

@@ -20,6 +20,9 @@ static void answer_put(struct kpost_answer *answer, size_t size, const struct kp
 {
 	const struct kpost_answer known = {
 		.sequence = arg->sequence,
+		.tag = arg->reply_tag,
+		.badge = arg->badge,
+		.time = arg->time,
 		.flags = arg->message_flags,
 		.pid = (pid_t)arg->pid,
 		.uid = arg->uid,
@@ -47,22 +50,29 @@ KPOST_EXPORT ssize_t kpost_call(int fd, const void *request, size_t len, void *r
 
 KPOST_EXPORT ssize_t kpost_callv_sized(int fd, const struct iovec *request, int request_cnt,
 				       const struct iovec *reply, int reply_cnt,
-				       unsigned int priority, uint64_t deadline,
-				       struct kpost_answer *answer, size_t size)
+				       const struct kpost_options *given,
+				       struct kpost_answer *answer, size_t options_size,
+				       size_t answer_size)
 {
 	/* What the kernel says where nobody has replied; it says nothing of bad arguments. */
 	struct kpost_call arg = {
 		.flags = KPOST_IOVEC | KPOST_REPLY_IOVEC,
-		.priority = priority,
-		.deadline = deadline,
 		.uid = KPOST_OVERFLOW_ID,
 		.gid = KPOST_OVERFLOW_ID,
 		.opener_uid = KPOST_OVERFLOW_ID,
 		.opener_gid = KPOST_OVERFLOW_ID,
 	};
+	struct kpost_options options;
 	struct lists lists;
 	ssize_t ret;
 
+	ret = kpost_struct_get(&options, sizeof(options), given, options_size);
+	if (ret)
+		goto out;
+	if (options.flags) {
+		ret = -EINVAL;
+		goto out;
+	}
 	ret = kpost_pieces_get(&lists.out, request, request_cnt);
 	if (ret)
 		goto out;
@@ -71,6 +81,9 @@ KPOST_EXPORT ssize_t kpost_callv_sized(int fd, const struct iovec *request, int 
 		kpost_pieces_put(&lists.out);
 		goto out;
 	}
+	arg.priority = options.priority;
+	arg.deadline = options.deadline;
+	arg.tag = options.tag;
 	arg.buf = lists.out.address;
 	arg.len = lists.out.count;
 	arg.reply_buf = lists.in.address;
@@ -78,7 +91,7 @@ KPOST_EXPORT ssize_t kpost_callv_sized(int fd, const struct iovec *request, int 
 	ret = kpost_wait(fd, KPOST_IOC_CALL, &arg, 0, lists_put, &lists);
 	lists_put(&lists);
 out:
-	answer_put(answer, size, &arg);
+	answer_put(answer, answer_size, &arg);
 	return ret;
 }
 
@@ -93,20 +106,30 @@ KPOST_EXPORT int kpost_reply(int fd, uint64_t token, const void *buf, size_t len
 	return kpost_operation(fd, KPOST_IOC_REPLY, &arg);
 }
 
-KPOST_EXPORT int kpost_replyv(int fd, uint64_t token, const struct iovec *iov, int iovcnt)
+KPOST_EXPORT int kpost_replyv_sized(int fd, uint64_t token, const struct iovec *iov, int iovcnt,
+				    const struct kpost_options *given, size_t size)
 {
-	struct kpost_reply arg = {
-		.flags = KPOST_IOVEC,
-		.token = token,
-	};
+	struct kpost_options options;
 	struct kpost_pieces pieces;
+	struct kpost_reply arg;
 	int ret;
 
+	ret = kpost_struct_get(&options, sizeof(options), given, size);
+	if (ret)
+		return ret;
+	/* A reply is in no queue and never waits. */
+	if (options.flags || options.priority || options.deadline)
+		return -EINVAL;
 	ret = kpost_pieces_get(&pieces, iov, iovcnt);
 	if (ret)
 		return ret;
-	arg.buf = pieces.address;
-	arg.len = pieces.count;
+	arg = (struct kpost_reply){
+		.flags = KPOST_IOVEC,
+		.token = token,
+		.buf = pieces.address,
+		.len = pieces.count,
+		.tag = options.tag,
+	};
 	ret = kpost_operation(fd, KPOST_IOC_REPLY, &arg);
 	kpost_pieces_put(&pieces);
 	return ret;
@@ -125,24 +148,24 @@ KPOST_EXPORT int kpost_drop(int fd, uint64_t token)
 struct exchange {
 	struct kpost_reply reply;
 	struct kpost_receipt receipt;
-	uint64_t *token; /* the caller's */
+	struct kpost_response *response; /* the caller's */
 };
 
 static void exchange_undo(void *data)
 {
 	struct exchange *exchange = data;
 
-	*exchange->token = exchange->reply.token;
+	exchange->response->token = exchange->reply.token;
 	kpost_receipt_undo(&exchange->receipt);
 }
 
-KPOST_EXPORT ssize_t kpost_reply_recv_sized(int fd, uint64_t *token, const void *reply,
-					    size_t reply_len, void *buf, size_t len,
-					    struct kpost_message *message, unsigned int flags,
-					    uint64_t deadline, size_t size)
+KPOST_EXPORT ssize_t kpost_reply_recv_sized(int fd, struct kpost_response *given, void *buf,
+					    size_t len, struct kpost_message *message,
+					    unsigned int flags, uint64_t deadline,
+					    size_t response_size, size_t message_size)
 {
+	struct kpost_response response;
 	struct exchange exchange = {
-		.reply = { .token = *token },
 		.receipt = {
 			.fd = fd,
 			.arg = {
@@ -152,7 +175,7 @@ KPOST_EXPORT ssize_t kpost_reply_recv_sized(int fd, uint64_t *token, const void 
 				.len = len,
 			},
 		},
-		.token = token,
+		.response = given,
 	};
 	struct kpost_reply_recv arg = {
 		.reply = kpost_address(&exchange.reply),
@@ -162,15 +185,21 @@ KPOST_EXPORT ssize_t kpost_reply_recv_sized(int fd, uint64_t *token, const void 
 	};
 	ssize_t ret;
 
-	if (flags & KPOST_SHAPE_FLAGS)
+	/* Its token is written to. */
+	if (response_size < sizeof(given->token) || flags & KPOST_SHAPE_FLAGS)
 		return -EINVAL;
+	ret = kpost_struct_get(&response, sizeof(response), given, response_size);
+	if (ret)
+		return ret;
 	/* Without a token there is no reply, whatever the caller still has at hand. */
-	if (exchange.reply.token) {
-		exchange.reply.buf = kpost_address(reply);
-		exchange.reply.len = reply_len;
+	if (response.token) {
+		exchange.reply.token = response.token;
+		exchange.reply.buf = kpost_address(response.buf);
+		exchange.reply.len = response.len;
+		exchange.reply.tag = response.tag;
 	}
 	ret = kpost_wait(fd, KPOST_IOC_REPLY_RECV, &arg, flags, exchange_undo, &exchange);
-	*token = exchange.reply.token;
-	kpost_receipt_tell(&exchange.receipt, ret, message, size);
+	given->token = exchange.reply.token;
+	kpost_receipt_tell(&exchange.receipt, ret, message, message_size);
 	return ret;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 #include "kpost.h"
@@ -60,8 +61,20 @@ int kpost_wait(int fd, unsigned long number, void *arg, unsigned int flags, void
 	       void *data);
 void kpost_undo_nothing(void *data);
 
-/* Copy in a struct of the caller's, which may be older or newer than the library. */
-int kpost_struct_get(void *known, size_t known_size, const void *given, size_t size);
+/*
+ * Copy in a struct of the caller's, which may be older or newer than the library; given may
+ * be NULL, which is all zero.  Most programs are as old as the library, and this is done for
+ * each message, hence the copy of a size that the compiler knows.
+ */
+int kpost_struct_convert(void *known, size_t known_size, const void *given, size_t size);
+static inline int kpost_struct_get(void *known, size_t known_size, const void *given, size_t size)
+{
+	if (!given || size != known_size)
+		return kpost_struct_convert(known, known_size, given, given ? size : 0);
+	memcpy(known, given, known_size);
+	return 0;
+}
+
 /* Copy one out; given may be NULL. */
 void kpost_struct_put(void *given, size_t size, const void *known, size_t known_size);
 

@@ -32,7 +32,8 @@
  *    the functions below that take a struct pass its size to one of the same name
  *    that ends in _sized, which is what the library exports; no program need call
  *    those.  What an older program's struct lacks is zero, or not told; what a newer
- *    one's has more must be zero (else -E2BIG), or is set to zero.
+ *    one's has more must be zero (else -E2BIG), or is set to zero.  So clear a struct
+ *    before filling it in.
  *
  * Functions that take a name open /dev/kpost for themselves, each time, and so
  * speak to the office of the network namespace that the thread is in then; they
@@ -176,6 +177,7 @@ int kpost_unlink_at(int device, const char *name);
 
 int kpost_stat_sized(int fd, struct kpost_stat *st, size_t size);
 int kpost_setattr_sized(int fd, const struct kpost_setattr *attr, size_t size);
+int kpost_grant_sized(int fd, const struct kpost_grant *grant, size_t size);
 int kpost_list_sized(int (*each)(const struct kpost_stat *st, void *arg), void *arg, size_t size);
 int kpost_list_at_sized(int device, int (*each)(const struct kpost_stat *st, void *arg), void *arg,
 			size_t size);
@@ -205,6 +207,30 @@ static inline int kpost_setattr(int fd, const struct kpost_setattr *attr)
 }
 
 /**
+ * kpost_grant - make another endpoint on a mailbox, to be handed to somebody else
+ * @fd: an endpoint on it
+ * @grant: what the new endpoint shall be like, see struct kpost_grant: its rights, which
+ *	@fd must have too; its badge, for which @fd needs KPOST_RIGHT_ADMIN; tag and
+ *	priority of what write(2) sends through it
+ *
+ * Whatever goes through an endpoint has its badge, and who holds it cannot change that.  So
+ * a program that gives each of its children an endpoint with a badge of its own can tell
+ * by kpost_message.badge who sent a message.  Without KPOST_GRANT_BADGE the new
+ * endpoint has the badge of @fd.
+ *
+ * No cancellation point, as nobody could close what was made.
+ *
+ * Returns the endpoint, closed on exec, to be closed with close(); or -EBADF, -EFAULT,
+ * -EINVAL (rights, flags, priority, a badge without KPOST_GRANT_BADGE), -EMFILE,
+ * -ENFILE, -ENOMEM, -ENOTTY (@fd is no endpoint), -EPERM (a right that @fd lacks, or a
+ * badge without KPOST_RIGHT_ADMIN), -EPIPE (the mailbox is closed).
+ */
+static inline int kpost_grant(int fd, const struct kpost_grant *grant)
+{
+	return kpost_grant_sized(fd, grant, sizeof(*grant));
+}
+
+/**
  * kpost_list - go through the mailboxes that have a name, in bytewise order of it
  * @each: called for each one; @st is valid until it returns; non-zero ends the list
  * @arg: passed to @each
@@ -230,11 +256,34 @@ static inline int kpost_list_at(int device, int (*each)(const struct kpost_stat 
 /* ---- message.c: sending and receiving --------------------------------- */
 
 /**
+ * struct kpost_options - how to send; zero in any field for its default
+ * @flags: KPOST_DONTWAIT: -EAGAIN instead of waiting for room; KPOST_SYNC: wait until a
+ *	receiver has the message
+ * @priority: 0 to KPOST_PRIORITY_MAX, higher ones are received first
+ * @deadline: when to give up waiting, by default never; the message is then not sent
+ * @tag: any number, for the receiver: what kind of message it is, or which key it is of
+ *
+ * Some functions take not all of them, and say so.
+ */
+struct kpost_options {
+	unsigned int flags;
+	unsigned int priority;
+	uint64_t deadline;
+	uint64_t tag;
+};
+
+/**
  * struct kpost_message - what the kernel says of a received message
  * @size: bytes of its payload, also when it was truncated or did not fit
  * @sequence: its number in the mailbox, from 1 up
+ * @tag: the sender's, see struct kpost_options; of write(2), the endpoint's, see kpost_grant()
+ * @badge: of the endpoint that it was sent through, see kpost_grant(); 0 if that was opened
+ * @time: when it got into the mailbox, in nanoseconds of CLOCK_MONOTONIC, by the tick
+ *	(CLOCK_MONOTONIC_COARSE)
  * @token: for kpost_reply(), or 0 if this is no call
  * @reply_max: longest reply that the caller has room for
+ * @call_deadline: when the caller gives up, in nanoseconds of CLOCK_MONOTONIC; 0 if never,
+ *	or if this is no call
  * @flags: mask of KPOST_MESSAGE_*
  * @priority: 0 to KPOST_PRIORITY_MAX
  * @pid: the sender's process, 0 if not visible from here
@@ -243,6 +292,7 @@ static inline int kpost_list_at(int device, int (*each)(const struct kpost_stat 
  * @opener_uid: the effective user that opened the endpoint it was sent through, when it
  *	opened it
  * @opener_gid: likewise its group
+ * @reserved: 0
  *
  * Ids are as seen in the receiver's user namespace, or the overflow id (65534).
  *
@@ -254,8 +304,12 @@ static inline int kpost_list_at(int device, int (*each)(const struct kpost_stat 
 struct kpost_message {
 	uint64_t size;
 	uint64_t sequence;
+	uint64_t tag;
+	uint64_t badge;
+	uint64_t time;
 	uint64_t token;
 	uint64_t reply_max;
+	uint64_t call_deadline;
 	unsigned int flags;
 	unsigned int priority;
 	pid_t pid;
@@ -263,8 +317,11 @@ struct kpost_message {
 	gid_t gid;
 	uid_t opener_uid;
 	gid_t opener_gid;
+	unsigned int reserved;
 };
 
+int kpost_sendv_sized(int fd, const struct iovec *iov, int iovcnt,
+		      const struct kpost_options *options, uint64_t *sequence, size_t size);
 ssize_t kpost_recv_sized(int fd, void *buf, size_t len, struct kpost_message *message,
 			 unsigned int flags, uint64_t deadline, size_t size);
 ssize_t kpost_recvv_sized(int fd, const struct iovec *iov, int iovcnt,
@@ -272,7 +329,7 @@ ssize_t kpost_recvv_sized(int fd, const struct iovec *iov, int iovcnt,
 			  size_t size);
 
 /**
- * kpost_send - send a message
+ * kpost_send - send a message, in the plain case
  * @fd: an endpoint with KPOST_RIGHT_SEND
  * @buf: the payload
  * @len: its length
@@ -290,23 +347,20 @@ int kpost_send(int fd, const void *buf, size_t len, unsigned int priority, unsig
 	       uint64_t deadline);
 
 /**
- * kpost_send_sequence - send a message and learn its number
- * @sequence: out, with success: its number in the mailbox, from 1 up
- *
- * As kpost_send() otherwise.
- */
-int kpost_send_sequence(int fd, const void *buf, size_t len, unsigned int priority,
-			unsigned int flags, uint64_t deadline, uint64_t *sequence);
-
-/**
- * kpost_sendv - send a message whose payload is in pieces
- * @iov: the pieces, in order
+ * kpost_sendv - send a message, with all that can be said of it
+ * @fd: an endpoint with KPOST_RIGHT_SEND
+ * @iov: the pieces of the payload, in order; may be NULL if there are none
  * @iovcnt: how many, at most KPOST_IOVEC_MAX
+ * @options: how to send it, or NULL for all defaults
+ * @sequence: out, with success only: its number in the mailbox, from 1 up; or NULL
  *
- * As kpost_send() otherwise.
+ * Returns as kpost_send(); also -E2BIG (@options).
  */
-int kpost_sendv(int fd, const struct iovec *iov, int iovcnt, unsigned int priority,
-		unsigned int flags, uint64_t deadline);
+static inline int kpost_sendv(int fd, const struct iovec *iov, int iovcnt,
+			      const struct kpost_options *options, uint64_t *sequence)
+{
+	return kpost_sendv_sized(fd, iov, iovcnt, options, sequence, sizeof(*options));
+}
 
 /**
  * kpost_recv - receive a message
@@ -349,6 +403,11 @@ static inline ssize_t kpost_recvv(int fd, const struct iovec *iov, int iovcnt,
 /**
  * struct kpost_answer - what the kernel says of a call
  * @sequence: the request's number in the mailbox, or 0 if it never got in
+ * @tag: the reply's, see kpost_replyv(); 0 if nobody replied
+ * @badge: of the endpoint that the call was replied to or given up through, see
+ *	kpost_grant(); 0 if nobody did
+ * @time: when that was, in nanoseconds of CLOCK_MONOTONIC, by the tick
+ *	(CLOCK_MONOTONIC_COARSE); 0 if nobody did
  * @flags: mask of KPOST_MESSAGE_RECEIVED (the request was received) and
  *	KPOST_MESSAGE_MIXED_IDS (of who replied, as in struct kpost_message)
  * @pid: the process that replied or gave the call up, 0 if nobody did or if it is not
@@ -360,6 +419,9 @@ static inline ssize_t kpost_recvv(int fd, const struct iovec *iov, int iovcnt,
  */
 struct kpost_answer {
 	uint64_t sequence;
+	uint64_t tag;
+	uint64_t badge;
+	uint64_t time;
 	unsigned int flags;
 	pid_t pid;
 	uid_t uid;
@@ -368,12 +430,29 @@ struct kpost_answer {
 	gid_t opener_gid;
 };
 
+/**
+ * struct kpost_response - the reply to a call, for kpost_reply_recv()
+ * @token: of the call, or 0 for no reply: then nothing else here is looked at
+ * @buf: the reply
+ * @len: its length, at most the message's reply_max
+ * @tag: any number, for the caller
+ */
+struct kpost_response {
+	uint64_t token;
+	const void *buf;
+	size_t len;
+	uint64_t tag;
+};
+
 ssize_t kpost_callv_sized(int fd, const struct iovec *request, int request_cnt,
-			  const struct iovec *reply, int reply_cnt, unsigned int priority,
-			  uint64_t deadline, struct kpost_answer *answer, size_t size);
-ssize_t kpost_reply_recv_sized(int fd, uint64_t *token, const void *reply, size_t reply_len,
-			       void *buf, size_t len, struct kpost_message *message,
-			       unsigned int flags, uint64_t deadline, size_t size);
+			  const struct iovec *reply, int reply_cnt,
+			  const struct kpost_options *options, struct kpost_answer *answer,
+			  size_t options_size, size_t answer_size);
+int kpost_replyv_sized(int fd, uint64_t token, const struct iovec *iov, int iovcnt,
+		       const struct kpost_options *options, size_t size);
+ssize_t kpost_reply_recv_sized(int fd, struct kpost_response *response, void *buf, size_t len,
+			       struct kpost_message *message, unsigned int flags, uint64_t deadline,
+			       size_t response_size, size_t message_size);
 
 /**
  * kpost_call - send a request and wait for its reply
@@ -401,30 +480,32 @@ ssize_t kpost_call(int fd, const void *request, size_t len, void *reply, size_t 
 		   uint64_t deadline);
 
 /**
- * kpost_callv - call with request and reply in pieces, a priority, and an answer
- * @request: pieces of the request
+ * kpost_callv - call, with all that can be said and told of it
+ * @fd: an endpoint with KPOST_RIGHT_SEND
+ * @request: pieces of the request, in order; may be NULL if there are none
  * @request_cnt: how many, at most KPOST_IOVEC_MAX
- * @reply: pieces that the reply fills in order
+ * @reply: pieces that the reply fills in order; may be NULL if there are none
  * @reply_cnt: how many, at most KPOST_IOVEC_MAX
- * @priority: 0 to KPOST_PRIORITY_MAX
+ * @options: priority and tag of the request, and when to give up on room, receipt or
+ *	reply; its flags must be 0, since a call always waits.  NULL for all defaults.
  * @answer: where goes what became of the call, however it ends, or NULL.  Where the
  *	arguments were refused, it says that nobody received the request.
  *
  * A request without KPOST_MESSAGE_RECEIVED in @answer->flags has had no effect, so doing
  * the call again is safe.
  *
- * As kpost_call() otherwise.
+ * Returns as kpost_call(); also -E2BIG (@options).
  */
 static inline ssize_t kpost_callv(int fd, const struct iovec *request, int request_cnt,
-				  const struct iovec *reply, int reply_cnt, unsigned int priority,
-				  uint64_t deadline, struct kpost_answer *answer)
+				  const struct iovec *reply, int reply_cnt,
+				  const struct kpost_options *options, struct kpost_answer *answer)
 {
-	return kpost_callv_sized(fd, request, request_cnt, reply, reply_cnt, priority, deadline,
-				 answer, sizeof(*answer));
+	return kpost_callv_sized(fd, request, request_cnt, reply, reply_cnt, options, answer,
+				 sizeof(*options), sizeof(*answer));
 }
 
 /**
- * kpost_reply - answer a call; never waits
+ * kpost_reply - answer a call, in the plain case; never waits
  * @fd: the endpoint that received the call
  * @token: of the received message; it works once
  * @buf: the reply
@@ -437,13 +518,22 @@ static inline ssize_t kpost_callv(int fd, const struct iovec *request, int reque
 int kpost_reply(int fd, uint64_t token, const void *buf, size_t len);
 
 /**
- * kpost_replyv - answer a call with a reply in pieces
- * @iov: the pieces, in order
+ * kpost_replyv - answer a call, with all that can be said of the reply; never waits
+ * @fd: the endpoint that received the call
+ * @token: of the received message; it works once
+ * @iov: the pieces of the reply, in order; may be NULL if there are none
  * @iovcnt: how many, at most KPOST_IOVEC_MAX
+ * @options: the reply's tag, all else must be 0 (else -EINVAL): a reply is in no queue and
+ *	waits for nothing.  NULL for a tag of 0.
  *
- * As kpost_reply() otherwise; also -ENOMEM.
+ * Returns as kpost_reply(); also -E2BIG (@options) and -ENOMEM, which do not use the token
+ * up.
  */
-int kpost_replyv(int fd, uint64_t token, const struct iovec *iov, int iovcnt);
+static inline int kpost_replyv(int fd, uint64_t token, const struct iovec *iov, int iovcnt,
+			       const struct kpost_options *options)
+{
+	return kpost_replyv_sized(fd, token, iov, iovcnt, options, sizeof(*options));
+}
 
 /**
  * kpost_drop - give a call up: its caller gets -ECONNRESET
@@ -457,27 +547,28 @@ int kpost_drop(int fd, uint64_t token);
 /**
  * kpost_reply_recv - answer a call and receive the next message, in one operation
  * @fd: an endpoint with KPOST_RIGHT_RECV
- * @token: of the call to answer, or 0 to only receive; set to 0 once it is used up,
- *	whatever is returned, so that the same call can be made again
- * @reply: the reply
- * @reply_len: its length
- * @buf: where the next message's payload goes; may be the memory of @reply
+ * @response: the reply, and the call that it is for.  With a token of 0 it only receives.
+ *	The token is set to 0 once it is used up, whatever is returned, so that doing the
+ *	same again does not reply twice.  Nothing else of @response is written to.
+ * @buf: where the next message's payload goes; may be the memory of the reply
  * @len: how much fits there
  * @message: where its description goes, or NULL
  * @flags: as for kpost_recv()
  * @deadline: as for kpost_recv()
  *
- * *@token is also right in the cleanup handlers of a thread that is cancelled in it.
+ * @response->token is also right in the cleanup handlers of a thread that is cancelled in
+ * it.
  *
- * Returns what kpost_recv() returns.  A failure with *@token not 0 is one of
- * kpost_reply(), and nothing was received.
+ * Returns what kpost_recv() returns; also -E2BIG (@response).  A failure with
+ * @response->token not 0 is one of kpost_reply() or of the arguments, and nothing was
+ * received.
  */
-static inline ssize_t kpost_reply_recv(int fd, uint64_t *token, const void *reply, size_t reply_len,
-				       void *buf, size_t len, struct kpost_message *message,
+static inline ssize_t kpost_reply_recv(int fd, struct kpost_response *response, void *buf,
+				       size_t len, struct kpost_message *message,
 				       unsigned int flags, uint64_t deadline)
 {
-	return kpost_reply_recv_sized(fd, token, reply, reply_len, buf, len, message, flags,
-				      deadline, sizeof(*message));
+	return kpost_reply_recv_sized(fd, response, buf, len, message, flags, deadline,
+				      sizeof(*response), sizeof(*message));
 }
 
 /* ---- uring.c: for the caller's own liburing ring ------------------------ */
@@ -561,6 +652,7 @@ typedef void (*kpost_sent_fn)(void *arg, void *cookie, int result);
  * @arg: first argument of @sent
  * @flags: 0 or KPOST_SENDER_STOP: when a message fails, all that is queued behind it is
  *	reported with -ECANCELED and not sent, and nothing can be queued any more
+ * @reserved: 0
  */
 struct kpost_sender_options {
 	unsigned int depth;
@@ -568,20 +660,25 @@ struct kpost_sender_options {
 	kpost_sent_fn sent;
 	void *arg;
 	unsigned int flags;
+	unsigned int reserved;
 };
 
 /**
  * struct kpost_completion - of one message, from kpost_sender_reap()
  * @cookie: from kpost_sender_queue()
  * @result: 0 or -errno, as in kpost_sent_fn
+ * @reserved: 0
  */
 struct kpost_completion {
 	void *cookie;
 	int result;
+	unsigned int reserved;
 };
 
 int kpost_sender_new_sized(struct kpost_sender **sender, int fd,
 			   const struct kpost_sender_options *options, size_t size);
+int kpost_sender_queue_sized(struct kpost_sender *sender, const void *buf, size_t len,
+			     const struct kpost_options *options, void *cookie, size_t size);
 int kpost_sender_reap_sized(struct kpost_sender *sender, struct kpost_completion *out,
 			    unsigned int max, size_t size);
 
@@ -609,19 +706,23 @@ static inline int kpost_sender_new(struct kpost_sender **sender, int fd,
  * @sender: a sender
  * @buf: the payload
  * @len: its length
- * @priority: as for kpost_send(); batches keep the order they were queued in
- * @deadline: when to give up waiting for room (-ETIMEDOUT), also for what is queued
- *	behind others that wait
+ * @options: priority, tag and deadline, or NULL for all defaults; its flags must be 0.
+ *	Messages are sent in the order they were queued in, whatever their priority.  The
+ *	deadline is when to give up waiting for room (-ETIMEDOUT), also for what is queued
+ *	behind others that wait.
  * @cookie: returned with the result
  *
  * Returns 0; or with nothing queued -EAGAIN (depth messages are under way or not
  * collected: wait, collect, or do something else until the eventfd is readable),
- * -EMSGSIZE (longer than KPOST_PAYLOAD_MAX), -EFAULT (@buf is NULL), -ENOMEM,
- * -ECANCELED (stopped; the message that failed may have to be reported yet, which
- * kpost_sender_submit() does).
+ * -EINVAL (flags), -E2BIG (@options), -EMSGSIZE (longer than KPOST_PAYLOAD_MAX),
+ * -EFAULT (@buf is NULL), -ENOMEM, -ECANCELED (stopped; the message that failed may have
+ * to be reported yet, which kpost_sender_submit() does).
  */
-int kpost_sender_queue(struct kpost_sender *sender, const void *buf, size_t len,
-		       unsigned int priority, uint64_t deadline, void *cookie);
+static inline int kpost_sender_queue(struct kpost_sender *sender, const void *buf, size_t len,
+				     const struct kpost_options *options, void *cookie)
+{
+	return kpost_sender_queue_sized(sender, buf, len, options, cookie, sizeof(*options));
+}
 
 /**
  * kpost_sender_submit - start all that is queued, batch by batch; never waits

@@ -25,14 +25,12 @@ int kpost_name_copy(char to[KPOST_NAME_MAX + 1], const char *name)
 
 static int describe(struct kpost_open *arg, const struct kpost_attr *given, size_t size)
 {
-	struct kpost_attr attr = { .mode = 0 };
+	struct kpost_attr attr;
 	int ret;
 
-	if (given) {
-		ret = kpost_struct_get(&attr, sizeof(attr), given, size);
-		if (ret)
-			return ret;
-	}
+	ret = kpost_struct_get(&attr, sizeof(attr), given, size);
+	if (ret)
+		return ret;
 	if (attr.message_max > UINT32_MAX)
 		return -EINVAL;
 	arg->mode = attr.mode;
@@ -155,6 +153,13 @@ KPOST_EXPORT int kpost_setattr_sized(int fd, const struct kpost_setattr *attr, s
 	if (size > KPOST_SIZE_MAX)
 		return -EINVAL;
 	return kpost_operation(fd, kpost_number(KPOST_IOC_SETATTR, size), (void *)(uintptr_t)attr);
+}
+
+KPOST_EXPORT int kpost_grant_sized(int fd, const struct kpost_grant *grant, size_t size)
+{
+	if (size > KPOST_SIZE_MAX)
+		return -EINVAL;
+	return kpost_operation(fd, kpost_number(KPOST_IOC_GRANT, size), (void *)(uintptr_t)grant);
 }
 
 /* Go through what entries has room for, a step at a time. */

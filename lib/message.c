@@ -9,52 +9,51 @@ static void undo_pieces(void *data)
 	kpost_pieces_put(data);
 }
 
-KPOST_EXPORT int kpost_send_sequence(int fd, const void *buf, size_t len, unsigned int priority,
-				     unsigned int flags, uint64_t deadline, uint64_t *sequence)
+KPOST_EXPORT int kpost_send(int fd, const void *buf, size_t len, unsigned int priority,
+			    unsigned int flags, uint64_t deadline)
 {
 	struct kpost_send arg = {
-		.flags = flags | (sequence ? KPOST_WANT_SEQUENCE : 0),
+		.flags = flags,
 		.priority = priority,
 		.deadline = deadline,
 		.buf = kpost_address(buf),
 		.len = len,
 	};
-	int ret;
 
 	if (flags & KPOST_SHAPE_FLAGS)
 		return -EINVAL;
-	ret = kpost_wait(fd, KPOST_IOC_SEND, &arg, flags, kpost_undo_nothing, NULL);
-	if (!ret && sequence)
-		*sequence = arg.sequence;
-	return ret;
+	return kpost_wait(fd, KPOST_IOC_SEND, &arg, flags, kpost_undo_nothing, NULL);
 }
 
-KPOST_EXPORT int kpost_send(int fd, const void *buf, size_t len, unsigned int priority,
-			    unsigned int flags, uint64_t deadline)
+KPOST_EXPORT int kpost_sendv_sized(int fd, const struct iovec *iov, int iovcnt,
+				   const struct kpost_options *given, uint64_t *sequence,
+				   size_t size)
 {
-	return kpost_send_sequence(fd, buf, len, priority, flags, deadline, NULL);
-}
-
-KPOST_EXPORT int kpost_sendv(int fd, const struct iovec *iov, int iovcnt, unsigned int priority,
-			     unsigned int flags, uint64_t deadline)
-{
-	struct kpost_send arg = {
-		.flags = flags | KPOST_IOVEC,
-		.priority = priority,
-		.deadline = deadline,
-	};
+	struct kpost_options options;
 	struct kpost_pieces pieces;
+	struct kpost_send arg;
 	int ret;
 
-	if (flags & KPOST_SHAPE_FLAGS)
+	ret = kpost_struct_get(&options, sizeof(options), given, size);
+	if (ret)
+		return ret;
+	if (options.flags & KPOST_SHAPE_FLAGS)
 		return -EINVAL;
 	ret = kpost_pieces_get(&pieces, iov, iovcnt);
 	if (ret)
 		return ret;
-	arg.buf = pieces.address;
-	arg.len = pieces.count;
-	ret = kpost_wait(fd, KPOST_IOC_SEND, &arg, flags, undo_pieces, &pieces);
+	arg = (struct kpost_send){
+		.flags = options.flags | KPOST_IOVEC | (sequence ? KPOST_WANT_SEQUENCE : 0),
+		.priority = options.priority,
+		.deadline = options.deadline,
+		.buf = pieces.address,
+		.len = pieces.count,
+		.tag = options.tag,
+	};
+	ret = kpost_wait(fd, KPOST_IOC_SEND, &arg, options.flags, undo_pieces, &pieces);
 	kpost_pieces_put(&pieces);
+	if (!ret && sequence)
+		*sequence = arg.sequence;
 	return ret;
 }
 
@@ -79,8 +78,12 @@ void kpost_receipt_tell(const struct kpost_receipt *receipt, ssize_t ret,
 	const struct kpost_message known = {
 		.size = arg->size,
 		.sequence = arg->sequence,
+		.tag = arg->tag,
+		.badge = arg->badge,
+		.time = arg->time,
 		.token = arg->token,
 		.reply_max = arg->reply_max,
+		.call_deadline = arg->call_deadline,
 		.flags = arg->message_flags,
 		.priority = arg->priority,
 		.pid = (pid_t)arg->pid,

@@ -45,7 +45,7 @@ int kpost_wait(int fd, unsigned long number, void *arg, unsigned int flags, void
 	return ret;
 }
 
-int kpost_struct_get(void *known, size_t known_size, const void *given, size_t size)
+int kpost_struct_convert(void *known, size_t known_size, const void *given, size_t size)
 {
 	const char *bytes = given;
 	size_t common = size < known_size ? size : known_size;
@@ -55,7 +55,8 @@ int kpost_struct_get(void *known, size_t known_size, const void *given, size_t s
 		if (bytes[i])
 			return -E2BIG;
 	}
-	memcpy(known, given, common);
+	if (common)
+		memcpy(known, given, common);
 	memset((char *)known + common, 0, known_size - common);
 	return 0;
 }

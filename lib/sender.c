@@ -76,13 +76,20 @@ static bool is_full(const struct kpost_sender *sender)
 	return sender->queued - sender->taken >= sender->depth;
 }
 
-KPOST_EXPORT int kpost_sender_queue(struct kpost_sender *sender, const void *buf, size_t len,
-				    unsigned int priority, uint64_t deadline, void *cookie)
+KPOST_EXPORT int kpost_sender_queue_sized(struct kpost_sender *sender, const void *buf, size_t len,
+					  const struct kpost_options *given, void *cookie,
+					  size_t size)
 {
+	struct kpost_options options;
 	struct kpost_visit visit;
 	struct kpost_slot *slot;
-	int ret = 0;
+	int ret;
 
+	ret = kpost_struct_get(&options, sizeof(options), given, size);
+	if (ret)
+		return ret;
+	if (options.flags)
+		return -EINVAL;
 	if (len > KPOST_PAYLOAD_MAX)
 		return -EMSGSIZE;
 	if (!buf && len)
@@ -101,10 +108,11 @@ KPOST_EXPORT int kpost_sender_queue(struct kpost_sender *sender, const void *buf
 	if (ret)
 		goto out;
 	slot->arg = (struct kpost_send){
-		.priority = priority,
-		.deadline = deadline,
+		.priority = options.priority,
+		.deadline = options.deadline,
 		.buf = kpost_address(slot->buf),
 		.len = len,
+		.tag = options.tag,
 	};
 	slot->cookie = cookie;
 	slot->tries = 0;
@@ -226,15 +234,13 @@ static int options_get(struct kpost_sender_options *options,
 {
 	int ret;
 
-	if (given) {
-		ret = kpost_struct_get(options, sizeof(*options), given, size);
-		if (ret)
-			return ret;
-	}
+	ret = kpost_struct_get(options, sizeof(*options), given, size);
+	if (ret)
+		return ret;
 	if (!options->depth)
 		options->depth = DEFAULT_DEPTH;
 	if (options->depth > DEPTH_MAX || options->batch > BATCH_MAX ||
-	    options->flags & ~KPOST_SENDER_STOP)
+	    options->flags & ~KPOST_SENDER_STOP || options->reserved)
 		return -EINVAL;
 	if (!options->batch)
 		options->batch = DEFAULT_BATCH;
@@ -279,7 +285,7 @@ err_sender:
 KPOST_EXPORT int kpost_sender_new_sized(struct kpost_sender **sender, int fd,
 					const struct kpost_sender_options *given, size_t size)
 {
-	struct kpost_sender_options options = { .depth = 0 };
+	struct kpost_sender_options options;
 	struct kpost_visit visit;
 	int ret;
 

@@ -23,6 +23,7 @@ static const struct op ops[] = {
 	{ "REPLY_RECV", KPOST_IOC_REPLY_RECV, false },
 	{ "STAT", KPOST_IOC_STAT, false },
 	{ "SETATTR", KPOST_IOC_SETATTR, false },
+	{ "GRANT", KPOST_IOC_GRANT, false },
 };
 
 #define for_each_op(o) for (const struct op *o = ops; o < ops + ARRAY_SIZE(ops); o++)
@@ -54,16 +55,17 @@ static int op_fd(const struct op *o, int fd)
 TEST(abi_numbers_are_fixed)
 {
 	EXPECT_EQ(0x8050be00, KPOST_IOC_INFO);
-	EXPECT_EQ(0xc128be01, KPOST_IOC_OPEN);
+	EXPECT_EQ(0xc130be01, KPOST_IOC_OPEN);
 	EXPECT_EQ(0x4108be02, KPOST_IOC_UNLINK);
 	EXPECT_EQ(0x4110be03, KPOST_IOC_LIST);
-	EXPECT_EQ(0xc028be10, KPOST_IOC_SEND);
-	EXPECT_EQ(0xc058be11, KPOST_IOC_RECV);
-	EXPECT_EQ(0xc050be12, KPOST_IOC_CALL);
-	EXPECT_EQ(0x4020be13, KPOST_IOC_REPLY);
+	EXPECT_EQ(0xc038be10, KPOST_IOC_SEND);
+	EXPECT_EQ(0xc080be11, KPOST_IOC_RECV);
+	EXPECT_EQ(0xc078be12, KPOST_IOC_CALL);
+	EXPECT_EQ(0x4028be13, KPOST_IOC_REPLY);
 	EXPECT_EQ(0xc018be14, KPOST_IOC_REPLY_RECV);
-	EXPECT_EQ(0x8158be15, KPOST_IOC_STAT);
+	EXPECT_EQ(0x8170be15, KPOST_IOC_STAT);
 	EXPECT_EQ(0x4020be16, KPOST_IOC_SETATTR);
+	EXPECT_EQ(0x4020be17, KPOST_IOC_GRANT);
 }
 
 #define WIDE(type, field) { sizeof(struct type), offsetof(struct type, field),		\
@@ -79,17 +81,24 @@ TEST(abi_wide_fields_do_not_move_for_32_bit_callers)
 		WIDE(kpost_info, features), WIDE(kpost_info, default_bytes),
 		WIDE(kpost_info, max_bytes), WIDE(kpost_info, user_bytes),
 		WIDE(kpost_info, office_bytes), WIDE(kpost_open, bytes),
-		WIDE(kpost_open, deadline), WIDE(kpost_iovec, base), WIDE(kpost_iovec, len),
+		WIDE(kpost_open, deadline), WIDE(kpost_open, cookie), WIDE(kpost_iovec, base),
+		WIDE(kpost_iovec, len),
 		WIDE(kpost_send, deadline), WIDE(kpost_send, buf), WIDE(kpost_send, len),
-		WIDE(kpost_send, sequence), WIDE(kpost_call, sequence),
+		WIDE(kpost_send, tag), WIDE(kpost_send, cookie), WIDE(kpost_send, sequence),
+		WIDE(kpost_call, sequence), WIDE(kpost_call, tag), WIDE(kpost_call, cookie),
+		WIDE(kpost_call, reply_tag), WIDE(kpost_call, badge), WIDE(kpost_call, time),
 		WIDE(kpost_recv, deadline), WIDE(kpost_recv, buf), WIDE(kpost_recv, len),
 		WIDE(kpost_recv, size), WIDE(kpost_recv, sequence), WIDE(kpost_recv, token),
+		WIDE(kpost_recv, cookie), WIDE(kpost_recv, tag), WIDE(kpost_recv, badge),
+		WIDE(kpost_recv, time), WIDE(kpost_recv, call_deadline),
 		WIDE(kpost_recv, reply_max), WIDE(kpost_call, deadline), WIDE(kpost_call, buf),
 		WIDE(kpost_call, len), WIDE(kpost_call, reply_buf), WIDE(kpost_call, reply_len),
 		WIDE(kpost_reply, token), WIDE(kpost_reply, buf), WIDE(kpost_reply, len),
+		WIDE(kpost_reply, tag), WIDE(kpost_grant, badge), WIDE(kpost_grant, tag),
 		WIDE(kpost_reply_recv, reply), WIDE(kpost_reply_recv, recv),
 		WIDE(kpost_stat, bytes), WIDE(kpost_stat, queued_bytes), WIDE(kpost_stat, sent),
-		WIDE(kpost_stat, received), WIDE(kpost_stat, dropped), WIDE(kpost_list, buf),
+		WIDE(kpost_stat, received), WIDE(kpost_stat, dropped),
+		WIDE(kpost_stat, unattended), WIDE(kpost_stat, identity), WIDE(kpost_list, buf),
 		WIDE(kpost_setattr, bytes), WIDE(kpost_uring, arg), WIDE(kpost_uring, reserved),
 	};
 
@@ -116,7 +125,9 @@ TEST(abi_info_tells_version_limits_and_nothing_uninitialised)
 	EXPECT_EQ(KPOST_PRIORITY_MAX, a.priority_max);
 	EXPECT_EQ(KPOST_IOVEC_MAX, a.iovec_max);
 	EXPECT_EQ(0, a.reserved);
-	EXPECT_EQ(0, a.features & ~(KPOST_FEATURE_URING | KPOST_FEATURE_URING_FIXED));
+	EXPECT_EQ(KPOST_FEATURE_TAG | KPOST_FEATURE_TIME | KPOST_FEATURE_GRANT |
+		  KPOST_FEATURE_CALL_DEADLINE | KPOST_FEATURE_IDENTITY,
+		  a.features & ~(KPOST_FEATURE_URING | KPOST_FEATURE_URING_FIXED));
 	EXPECT_LT(0, a.default_messages);
 	EXPECT_LE(a.default_messages, a.max_messages);
 	EXPECT_LE(a.default_bytes, a.max_bytes);
@@ -243,6 +254,9 @@ static void fill_valid(const struct op *o, char *page, const char *name)
 		((struct kpost_setattr *)page)->valid = KPOST_SET_MODE;
 		((struct kpost_setattr *)page)->mode = 0600;
 		break;
+	case KPOST_IOC_GRANT:
+		((struct kpost_grant *)page)->rights = KPOST_RIGHT_SEND;
+		break;
 	}
 }
 
@@ -286,7 +300,7 @@ TEST_F(abi, abi_larger_structs_are_taken_if_their_tail_is_zero)
 			}
 			ret = kt_ioctl(op_fd(o, self->fd), kt_op_sized(o->op, full + tails[i]),
 				       self->page);
-			if (o->op == KPOST_IOC_OPEN) {
+			if (o->op == KPOST_IOC_OPEN || o->op == KPOST_IOC_GRANT) {
 				EXPECT_LE(0, ret);
 				close(ret);
 			} else {
@@ -332,7 +346,7 @@ TEST_F(abi, abi_larger_structs_are_e2big_if_their_tail_is_not_zero)
 /* a program of tomorrow with a struct of its own, which it has not cleared */
 TEST_F(abi, abi_larger_answers_are_filled_whatever_was_in_them)
 {
-	static const size_t sizes[] = { 1, 8, 100, 4096, (1 << 14) - 1 - 344 };
+	static const size_t sizes[] = { 1, 8, 100, 4096, (1 << 14) - 1 - sizeof(struct kpost_stat) };
 	static unsigned char want[1 << 14], seen[1 << 15];
 
 	for_each_op(o) {
@@ -389,6 +403,7 @@ TEST_F(abi, abi_unknown_flags_are_einval)
 		{ KPOST_IOC_CALL, KPOST_IOVEC | KPOST_REPLY_IOVEC },
 		{ KPOST_IOC_REPLY, KPOST_IOVEC | KPOST_DROP },
 		{ KPOST_IOC_SETATTR, 0x1f },
+		{ KPOST_IOC_GRANT, KPOST_GRANT_NONBLOCK | KPOST_GRANT_BADGE },
 	};
 	char name[KT_NAME_SIZE];
 
@@ -416,6 +431,10 @@ TEST_F(abi, abi_reserved_fields_must_be_zero)
 	struct kpost_unlink unlink = { .reserved = 1 };
 	struct kpost_reply reply = { .reserved = 1, .token = 1 };
 	struct kpost_setattr attr = { .valid = KPOST_SET_MODE, .reserved = 1 };
+	struct kpost_grant grant = { .rights = KPOST_RIGHT_SEND, .reserved = 1 };
+	struct kpost_send send = kt_send_args(NULL, 0, 0, KPOST_DONTWAIT, 0);
+	struct kpost_recv recv = kt_recv_args(NULL, 0, KPOST_DONTWAIT, 0);
+	struct kpost_call call = kt_call_args(NULL, 0, NULL, 0, 1);
 	struct kpost_open open = kt_open_args(NULL, KPOST_RIGHT_RECV,
 					      KPOST_OPEN_ANONYMOUS | KPOST_OPEN_PAIR);
 
@@ -423,10 +442,23 @@ TEST_F(abi, abi_reserved_fields_must_be_zero)
 	EXPECT_EQ(-EINVAL, kt_ioctl(kt_device(), KPOST_IOC_UNLINK, &unlink));
 	EXPECT_EQ(-EINVAL, kt_ioctl(self->fd, KPOST_IOC_REPLY, &reply));
 	EXPECT_EQ(-EINVAL, kt_ioctl(self->fd, KPOST_IOC_SETATTR, &attr));
+	EXPECT_EQ(-EINVAL, kt_ioctl(self->fd, KPOST_IOC_GRANT, &grant));
 	open.send_fd = 1;
 	EXPECT_EQ(-EINVAL, kt_do_open(&open));
 	open.send_fd = -1;
 	EXPECT_EQ(-EINVAL, kt_do_open(&open));
+	/* each half of a cookie */
+	for (__u64 cookie = 1; cookie; cookie = cookie == 1 ? 1ull << 32 : 0) {
+		open.send_fd = 0;
+		open.cookie = cookie;
+		EXPECT_EQ(-EINVAL, kt_do_open(&open));
+		send.cookie = cookie;
+		EXPECT_EQ(-EINVAL, kt_ioctl(self->fd, KPOST_IOC_SEND, &send));
+		recv.cookie = cookie;
+		EXPECT_EQ(-EINVAL, kt_ioctl(self->fd, KPOST_IOC_RECV, &recv));
+		call.cookie = cookie;
+		EXPECT_EQ(-EINVAL, kt_ioctl(self->fd, KPOST_IOC_CALL, &call));
+	}
 	EXPECT_TRUE(kt_stat_same(self->st, kt_stat(self->fd)));
 }
 

@@ -440,6 +440,10 @@ TEST_F(once, exactly_once_every_byte_of_the_struct_is_defined)
 	want.sequence = 1;
 	want.token = 0;
 	want.reply_max = 0;
+	want.tag = 0;
+	want.badge = 0;
+	want.time = self->recv.time; /* see header.c */
+	want.call_deadline = 0;
 	want.priority = 42;
 	want.pid = getpid();
 	want.uid = geteuid();

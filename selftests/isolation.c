@@ -523,6 +523,7 @@ TEST_F(isolation, structs_have_no_stray_byte)
 	list.after[len - 1]--;
 	kt_poison(entries, sizeof(entries));
 	ASSERT_LE(1, kt_ioctl(kt_device(), KPOST_IOC_LIST, &list));
+	st.rights = 0; /* of an endpoint, and a list has none */
 	EXPECT_EQ(0, memcmp(&st, &entries[0], sizeof(st)));
 	EXPECT_TRUE(kt_poisoned(&entries[2], sizeof(entries[2])));
 }

@@ -201,6 +201,7 @@ static inline struct kpost_recv kt_recv_args(void *buf, uint64_t len, unsigned i
 	recv.deadline = deadline;
 	recv.buf = (uintptr_t)buf;
 	recv.len = len;
+	recv.cookie = 0;
 	return recv;
 }
 
@@ -222,16 +223,20 @@ static inline long kt_take(int fd, struct kpost_recv *recv, void *buf, uint64_t 
 	return kt_recv(fd, recv, buf, len, KPOST_DONTWAIT, 0);
 }
 
+/* likewise of CALL */
 static inline struct kpost_call kt_call_args(const void *buf, uint64_t len, void *reply_buf,
 					     uint64_t reply_len, uint64_t deadline)
 {
-	return (struct kpost_call){
-		.deadline = deadline,
-		.buf = (uintptr_t)buf,
-		.len = len,
-		.reply_buf = (uintptr_t)reply_buf,
-		.reply_len = reply_len,
-	};
+	struct kpost_call call;
+
+	memset(&call, 0, sizeof(call));
+	kt_poison(&call.sequence, sizeof(call) - offsetof(struct kpost_call, sequence));
+	call.deadline = deadline;
+	call.buf = (uintptr_t)buf;
+	call.len = len;
+	call.reply_buf = (uintptr_t)reply_buf;
+	call.reply_len = reply_len;
+	return call;
 }
 
 static inline long kt_call(int fd, const void *buf, uint64_t len, void *reply_buf,
@@ -379,6 +384,26 @@ static inline int kt_pair(int fds[2], unsigned int messages, uint64_t bytes)
 	fds[0] = kt_do_open(&open);
 	fds[1] = open.send_fd;
 	return fds[0] < 0 ? fds[0] : 0;
+}
+
+/* another endpoint on @fd's mailbox, with its badge */
+static inline int kt_grant(int fd, unsigned int rights)
+{
+	struct kpost_grant grant = { .rights = rights };
+
+	return (int)kt_ioctl(fd, KPOST_IOC_GRANT, &grant);
+}
+
+/* with another badge */
+static inline int kt_grant_badge(int fd, unsigned int rights, uint64_t badge)
+{
+	struct kpost_grant grant = {
+		.flags = KPOST_GRANT_BADGE,
+		.rights = rights,
+		.badge = badge,
+	};
+
+	return (int)kt_ioctl(fd, KPOST_IOC_GRANT, &grant);
 }
 
 /* ---- a thread that does one thing ------------------------------------------ */

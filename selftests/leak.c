@@ -43,12 +43,13 @@ FIXTURE_TEARDOWN(leak)
 }
 
 enum which { INFO, OPEN, UNLINK, LIST, SEND, SEND_TOLD, RECV, RECV_TOO_LONG, REPLY, CALL,
-	     CALL_REFUSED, STAT, SETATTR };
+	     CALL_REFUSED, STAT, SETATTR, GRANT };
 
 static const char payload[] = "payload";
 static char buffer[64], entries[sizeof(struct kpost_stat)];
 
-#define CALL_OUT FIELD(kpost_call, sequence), FIELD(kpost_call, message_flags),		\
+#define CALL_OUT FIELD(kpost_call, sequence), FIELD(kpost_call, reply_tag),		\
+	FIELD(kpost_call, badge), FIELD(kpost_call, time), FIELD(kpost_call, message_flags), \
 	FIELD(kpost_call, pid), FIELD(kpost_call, uid), FIELD(kpost_call, gid),		\
 	FIELD(kpost_call, opener_uid), FIELD(kpost_call, opener_gid)
 
@@ -58,28 +59,30 @@ static const struct operation {
 	unsigned long op;
 	size_t size_1;
 	bool on_device;
-	struct range out[12]; /* of the struct; empty if nothing is */
+	struct range out[16]; /* of the struct; empty if nothing is */
 } operations[] = {
 	{ INFO, "INFO", KPOST_IOC_INFO, 80, true, { WHOLE } },
-	{ OPEN, "OPEN", KPOST_IOC_OPEN, 296, true, { FIELD(kpost_open, send_fd) } },
+	{ OPEN, "OPEN", KPOST_IOC_OPEN, 304, true, { FIELD(kpost_open, send_fd) } },
 	{ UNLINK, "UNLINK", KPOST_IOC_UNLINK, 264, true, { { 0, 0 } } },
 	{ LIST, "LIST", KPOST_IOC_LIST, 272, true, { { 0, 0 } } },
-	{ SEND, "SEND", KPOST_IOC_SEND, 40, false, { { 0, 0 } } },
-	{ SEND_TOLD, "SEND that tells", KPOST_IOC_SEND, 40, false, {
+	{ SEND, "SEND", KPOST_IOC_SEND, 56, false, { { 0, 0 } } },
+	{ SEND_TOLD, "SEND that tells", KPOST_IOC_SEND, 56, false, {
 		FIELD(kpost_send, sequence) } },
-	{ RECV, "RECV", KPOST_IOC_RECV, 88, false, {
-		FIELD(kpost_recv, message_flags), FIELD(kpost_recv, size),
+	{ RECV, "RECV", KPOST_IOC_RECV, 128, false, {
+		FIELD(kpost_recv, message_flags), FIELD(kpost_recv, tag), FIELD(kpost_recv, size),
 		FIELD(kpost_recv, sequence), FIELD(kpost_recv, token),
-		FIELD(kpost_recv, reply_max), FIELD(kpost_recv, priority),
+		FIELD(kpost_recv, reply_max), FIELD(kpost_recv, badge), FIELD(kpost_recv, time),
+		FIELD(kpost_recv, call_deadline), FIELD(kpost_recv, priority),
 		FIELD(kpost_recv, pid), FIELD(kpost_recv, uid), FIELD(kpost_recv, gid),
 		FIELD(kpost_recv, opener_uid), FIELD(kpost_recv, opener_gid) } },
-	{ RECV_TOO_LONG, "RECV of too much", KPOST_IOC_RECV, 88, false, {
+	{ RECV_TOO_LONG, "RECV of too much", KPOST_IOC_RECV, 128, false, {
 		FIELD(kpost_recv, size) } },
-	{ REPLY, "REPLY", KPOST_IOC_REPLY, 32, false, { { 0, 0 } } },
-	{ CALL, "CALL", KPOST_IOC_CALL, 80, false, { CALL_OUT } },
-	{ CALL_REFUSED, "CALL that ends without a reply", KPOST_IOC_CALL, 80, false, { CALL_OUT } },
-	{ STAT, "STAT", KPOST_IOC_STAT, 344, false, { WHOLE } },
+	{ REPLY, "REPLY", KPOST_IOC_REPLY, 40, false, { { 0, 0 } } },
+	{ CALL, "CALL", KPOST_IOC_CALL, 120, false, { CALL_OUT } },
+	{ CALL_REFUSED, "CALL that ends without a reply", KPOST_IOC_CALL, 120, false, { CALL_OUT } },
+	{ STAT, "STAT", KPOST_IOC_STAT, 368, false, { WHOLE } },
 	{ SETATTR, "SETATTR", KPOST_IOC_SETATTR, 32, false, { { 0, 0 } } },
+	{ GRANT, "GRANT", KPOST_IOC_GRANT, 32, false, { { 0, 0 } } },
 };
 
 static unsigned char given[1 << 14]; /* the struct as it was before the operation */
@@ -141,6 +144,7 @@ static void do_recv(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self,
 	recv.deadline = 0;
 	recv.buf = (uintptr_t)buffer;
 	recv.len = too_long ? 6 : sizeof(buffer);
+	recv.cookie = 0;
 	memcpy(arg, &recv, sizeof(recv));
 	ASSERT_EQ(too_long ? -EMSGSIZE : 7, operate_on(self->receiver, op, arg));
 	for (size_t i = too_long ? 0 : 7; i < sizeof(buffer); i++) {
@@ -202,6 +206,8 @@ static void operate(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self,
 	struct kpost_send send = kt_send_args(payload, 7, 0, KPOST_DONTWAIT, 0);
 	struct kpost_unlink unlink = { .flags = 0 };
 	struct kpost_reply reply = { .buf = (uintptr_t)payload, .len = 7 };
+	struct kpost_grant grant = { .rights = KPOST_RIGHT_RECV };
+	long ret;
 
 	switch (operation->which) {
 	case INFO:
@@ -251,6 +257,12 @@ static void operate(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self,
 		memcpy(arg, &attr, sizeof(attr));
 		ASSERT_EQ(0, operate_on(self->receiver, op, arg));
 		break;
+	case GRANT:
+		memcpy(arg, &grant, sizeof(grant));
+		ret = operate_on(self->receiver, op, arg);
+		ASSERT_LE(0, ret);
+		close((int)ret);
+		break;
 	}
 }
 
@@ -264,13 +276,16 @@ static void forget(const struct operation *operation, unsigned char *arg)
 
 	if (operation->which == RECV) {
 		recv->sequence = 0;
+		recv->time = 0;
 	} else if (operation->which == SEND_TOLD) {
 		send->sequence = 0;
 	} else if (operation->which == CALL) {
 		call->sequence = 0;
+		call->time = 0;
 	} else if (operation->which == STAT) {
 		st->sent = 0;
 		st->received = 0;
+		st->unattended = 0;
 	}
 }
 

@@ -53,6 +53,8 @@ TEST_F(open, open_makes_what_was_asked_for)
 	fd = kt_do_open(&self->args);
 	ASSERT_LE(0, fd);
 	strcpy(want.name, self->name);
+	want.rights = self->args.rights;
+	want.identity = kt_stat(fd).identity;
 	EXPECT_TRUE(kt_stat_same(want, kt_stat(fd)));
 	EXPECT_EQ(0, self->args.send_fd);
 	close(fd);
@@ -327,6 +329,8 @@ TEST_F(open, open_makes_a_pair_that_receives_and_sends)
 	ASSERT_LE(0, fds[1]);
 	EXPECT_NE(fds[0], fds[1]);
 	st = kt_stat(fds[1]);
+	EXPECT_EQ(KPOST_RIGHT_SEND, st.rights);
+	st.rights = KPOST_RIGHT_RECV | KPOST_RIGHT_ADMIN;
 	EXPECT_TRUE(kt_stat_same(st, kt_stat(fds[0])));
 	EXPECT_EQ(KPOST_STAT_ANONYMOUS, st.flags);
 	EXPECT_EQ(1, st.receivers);

@@ -489,14 +489,7 @@ static long ask(int fd, struct kpost_call *call)
 {
 	static char answer[16];
 
-	kt_poison(call, sizeof(*call));
-	call->flags = 0;
-	call->priority = 0;
-	call->deadline = kt_soon();
-	call->buf = (uintptr_t)"ask";
-	call->len = 3;
-	call->reply_buf = (uintptr_t)answer;
-	call->reply_len = sizeof(answer);
+	*call = kt_call_args("ask", 3, answer, sizeof(answer), kt_soon());
 	return kt_ioctl(fd, KPOST_IOC_CALL, call);
 }
 

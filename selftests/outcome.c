@@ -6,7 +6,7 @@
 #include "child_test.h"
 #include "uring_test.h"
 
-enum { NOBODY_ID = 65534 };
+enum { NOBODY_ID = 65534, SERVER = 0x5e7 };
 
 FIXTURE(outcome) {
 	char name[KT_NAME_SIZE];
@@ -32,28 +32,19 @@ FIXTURE_VARIANT_ADD(outcome, ring) {
 	.ring = true,
 };
 
-/* what is to be told is poisoned before */
-static void call_init(struct kpost_call *call, void *answer, size_t size)
-{
-	kt_poison(call, sizeof(*call));
-	call->flags = 0;
-	call->priority = 0;
-	call->deadline = kt_soon();
-	call->buf = (uintptr_t)"ask";
-	call->len = 3;
-	call->reply_buf = (uintptr_t)answer;
-	call->reply_len = size;
-}
-
 FIXTURE_SETUP(outcome)
 {
 	struct kpost_open open = kt_open_args(kt_name(self->name),
 					      KPOST_RIGHT_RECV | KPOST_RIGHT_ADMIN,
 					      KPOST_OPEN_CREATE);
+	int owner;
 
 	open.messages = 3;
-	self->server = kt_do_open(&open);
+	owner = kt_do_open(&open);
+	ASSERT_LE(0, owner);
+	self->server = kt_grant_badge(owner, KPOST_RIGHT_RECV | KPOST_RIGHT_ADMIN, SERVER);
 	ASSERT_LE(0, self->server);
+	close(owner);
 	self->client = kt_open(self->name, KPOST_RIGHT_SEND, 0);
 	ASSERT_LE(0, self->client);
 	/* so that no number is 1, or any other that may be there by chance */
@@ -62,7 +53,7 @@ FIXTURE_SETUP(outcome)
 		ASSERT_EQ(1, kt_take(self->server, NULL, self->buf, 64));
 	}
 	kt_poison(self->answer, sizeof(self->answer));
-	call_init(&self->call, self->answer, sizeof(self->answer));
+	self->call = kt_call_args("ask", 3, self->answer, sizeof(self->answer), kt_soon());
 }
 
 FIXTURE_TEARDOWN(outcome)
@@ -135,6 +126,9 @@ static struct asking asking;
 #define expect_nobody(number, flags) do {					\
 	EXPECT_EQ((number), self->call.sequence);				\
 	EXPECT_EQ((flags), self->call.message_flags);				\
+	EXPECT_EQ(0, self->call.reply_tag);					\
+	EXPECT_EQ(0, self->call.badge);						\
+	EXPECT_EQ(0, self->call.time);						\
 	EXPECT_EQ(0, self->call.pid);						\
 	EXPECT_EQ(NOBODY_ID, self->call.uid);					\
 	EXPECT_EQ(NOBODY_ID, self->call.gid);					\
@@ -145,6 +139,10 @@ static struct asking asking;
 #define expect_somebody(number, who) do {					\
 	EXPECT_EQ((number), self->call.sequence);				\
 	EXPECT_EQ(KPOST_MESSAGE_RECEIVED, self->call.message_flags);		\
+	EXPECT_EQ(0, self->call.reply_tag);					\
+	EXPECT_EQ(SERVER, self->call.badge);					\
+	EXPECT_LE(self->recv.time, self->call.time);				\
+	EXPECT_GE(kt_now(), self->call.time);					\
 	EXPECT_EQ((who), (pid_t)self->call.pid);				\
 	EXPECT_EQ(getuid(), self->call.uid);					\
 	EXPECT_EQ(getgid(), self->call.gid);					\
@@ -197,7 +195,7 @@ TEST_F(outcome, outcome_of_a_call_that_another_process_ends)
 		ASSERT_EQ(0, kt_exit_status(pid));
 		expect_end(drop ? -ECONNRESET : 3);
 		expect_somebody(7 + drop, pid);
-		call_init(&self->call, self->answer, sizeof(self->answer));
+		self->call = kt_call_args("ask", 3, self->answer, sizeof(self->answer), kt_soon());
 	}
 }
 
@@ -291,7 +289,7 @@ TEST_F(outcome, outcome_of_a_call_that_times_out_after_receipt)
 TEST_F(outcome, outcome_of_a_call_that_times_out_after_any_receipt)
 {
 	for (int i = 0; i < 2; i++) {
-		call_init(&self->call, self->answer, sizeof(self->answer));
+		self->call = kt_call_args("ask", 3, self->answer, sizeof(self->answer), kt_soon());
 		self->call.deadline = kt_in(300);
 		start_call(&self->call);
 		if (i) {
@@ -449,7 +447,7 @@ static void take_away(struct __test_metadata *_metadata, FIXTURE_DATA(outcome) *
 {
 	char *page = kt_edge(PROT_READ | PROT_WRITE);
 
-	call_init(&self->call, self->answer, sizeof(self->answer));
+	self->call = kt_call_args("ask", 3, self->answer, sizeof(self->answer), kt_soon());
 	if (!in_time)
 		self->call.deadline = kt_in(300);
 	memcpy(page, &self->call, sizeof(self->call));
@@ -536,7 +534,7 @@ static long call_often(void *arg)
 		struct kpost_call *call = &calls->call[i];
 		struct asking one = { calls->fd, calls->ring, call, false };
 
-		call_init(call, NULL, 0);
+		*call = kt_call_args("ask", 3, NULL, 0, kt_soon());
 		call->buf = (uintptr_t)&request;
 		call->len = sizeof(request);
 		call->deadline = kt_now() + patience;

@@ -78,7 +78,7 @@ static int sender_open(FIXTURE_DATA(sender) *self, struct seen *seen, unsigned i
 
 static int queue(FIXTURE_DATA(sender) *self, int i)
 {
-	return kpost_sender_queue(self->sender, &i, sizeof(i), 0, 0, (void *)(intptr_t)i);
+	return kpost_sender_queue(self->sender, &i, sizeof(i), NULL, (void *)(intptr_t)i);
 }
 
 static struct seen seen;
@@ -246,7 +246,7 @@ TEST_F(sender, failing_message_does_not_disturb_its_neighbours)
 	self->fd = kt_mailbox(64, 65536, 1024);
 	ASSERT_EQ(0, sender_open(self, &seen, 64, 16));
 	for (int i = 0; i < 48; i++) {
-		ASSERT_EQ(0, i % 7 == 3 ? kpost_sender_queue(self->sender, big, sizeof(big), 0, 0,
+		ASSERT_EQ(0, i % 7 == 3 ? kpost_sender_queue(self->sender, big, sizeof(big), NULL,
 							     (void *)(intptr_t)i) :
 					  queue(self, i));
 	}
@@ -280,7 +280,7 @@ TEST_F(sender, one_that_stops_sends_nothing_behind_a_failure)
 	ASSERT_EQ(0, kpost_sender_new(&self->sender, self->fd, &options));
 	/* fewer than a batch, so that nothing is started before all is queued */
 	for (int i = 0; i < 7; i++) {
-		ASSERT_EQ(0, i == 3 ? kpost_sender_queue(self->sender, big, sizeof(big), 0, 0,
+		ASSERT_EQ(0, i == 3 ? kpost_sender_queue(self->sender, big, sizeof(big), NULL,
 							 (void *)(intptr_t)i) :
 				      queue(self, i));
 	}
@@ -297,13 +297,14 @@ TEST_F(sender, one_that_stops_sends_nothing_behind_a_failure)
 
 TEST_F(sender, deadline_fails_one_message_and_not_those_behind_it)
 {
+	const struct kpost_options soon = { .deadline = kt_in(50) };
 	int late = 0;
 
 	close(self->fd);
 	self->fd = kt_mailbox(1, 0, 0);
 	ASSERT_EQ(0, sender_open(self, &seen, 16, 16));
 	ASSERT_EQ(0, kt_post(self->fd, &(int){ 77 }, sizeof(int), 0));
-	ASSERT_EQ(0, kpost_sender_queue(self->sender, &late, sizeof(late), 0, kt_in(50), NULL));
+	ASSERT_EQ(0, kpost_sender_queue(self->sender, &late, sizeof(late), &soon, NULL));
 	ASSERT_EQ(0, queue(self, 1));
 	ASSERT_EQ(0, queue(self, 2));
 	ASSERT_EQ(0, kpost_sender_submit(self->sender));
@@ -422,7 +423,7 @@ TEST_F(sender, payload_is_copied_when_it_is_queued)
 	ASSERT_EQ(0, sender_open(self, &seen, 64, 64));
 	for (int i = 0; i < 32; i++) {
 		memset(scratch, 'a' + i % 26, sizeof(scratch));
-		ASSERT_EQ(0, kpost_sender_queue(self->sender, scratch, sizeof(scratch), 0, 0,
+		ASSERT_EQ(0, kpost_sender_queue(self->sender, scratch, sizeof(scratch), NULL,
 						(void *)(intptr_t)i));
 	}
 	memset(scratch, '!', sizeof(scratch));
@@ -442,7 +443,7 @@ static long queue_from_thread(void *arg)
 	for (int i = 0; i < 100; i++) {
 		int value = i;
 
-		while ((ret = kpost_sender_queue(self->sender, &value, sizeof(value), 0, 0,
+		while ((ret = kpost_sender_queue(self->sender, &value, sizeof(value), NULL,
 						 (void *)(intptr_t)i)) == -EAGAIN) {
 			if (kpost_sender_wait(self->sender, kt_soon()))
 				return -1;

@@ -211,7 +211,7 @@ TEST(fdinfo_tells_of_the_endpoint)
 	struct kpost_recv recv;
 	struct kt_job job;
 	struct kpost_call call = kt_call_args("call", 4, buf, sizeof(buf), kt_in(20000));
-	int all, send, recv_only;
+	int all, send, recv_only, granted;
 
 	all = kt_create(kt_name(name), KT_ALL);
 	ASSERT_LE(0, all);
@@ -221,6 +221,10 @@ TEST(fdinfo_tells_of_the_endpoint)
 	EXPECT_STREQ("send,recv,admin", fdinfo(all, "kpost-rights"));
 	EXPECT_STREQ("send", fdinfo(send, "kpost-rights"));
 	EXPECT_STREQ("recv", fdinfo(recv_only, "kpost-rights"));
+	EXPECT_STREQ("0", fdinfo(send, "kpost-badge"));
+	granted = kt_grant_badge(all, KPOST_RIGHT_SEND, UINT64_MAX);
+	EXPECT_STREQ("18446744073709551615", fdinfo(granted, "kpost-badge"));
+	close(granted);
 	EXPECT_STREQ("0 0", fdinfo(all, "kpost-queued"));
 	EXPECT_STREQ("0", fdinfo(all, "kpost-sequence"));
 	EXPECT_STREQ("0", fdinfo(all, "kpost-calls"));

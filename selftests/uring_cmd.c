@@ -367,7 +367,7 @@ TEST_F(uring_cmd, unknown_command_flag_is_refused_wherever_it_is)
 {
 	static const unsigned int ops[] = {
 		KPOST_IOC_SEND, KPOST_IOC_RECV, KPOST_IOC_CALL, KPOST_IOC_REPLY,
-		KPOST_IOC_REPLY_RECV, KPOST_IOC_SETATTR, KPOST_IOC_STAT, 0,
+		KPOST_IOC_REPLY_RECV, KPOST_IOC_SETATTR, KPOST_IOC_GRANT, KPOST_IOC_STAT, 0,
 	};
 	static char arg[1024];
 	/* Not of the program's own file: the oldest kernel registers none of that. */
@@ -448,7 +448,7 @@ TEST_F(uring_cmd, operation_that_is_none_here_is_enotty)
 		0, 1, ~0u,
 		KPOST_IOC_INFO, KPOST_IOC_OPEN, KPOST_IOC_UNLINK, KPOST_IOC_LIST,
 		_IOW(KPOST_IOC_TYPE, 0x0f, struct kpost_send),
-		_IOW(KPOST_IOC_TYPE, 0x17, struct kpost_send),
+		_IOW(KPOST_IOC_TYPE, 0x18, struct kpost_send),
 		_IOW(KPOST_IOC_TYPE, 0xff, struct kpost_send),
 		_IOW(KPOST_IOC_TYPE ^ 1, 0x10, struct kpost_send),
 		_IOR(KPOST_IOC_TYPE, 0x10, struct kpost_send),
@@ -467,7 +467,7 @@ TEST_F(uring_cmd, bad_argument_address_is_efault)
 {
 	static const unsigned int ops[] = {
 		KPOST_IOC_SEND, KPOST_IOC_RECV, KPOST_IOC_CALL, KPOST_IOC_REPLY,
-		KPOST_IOC_REPLY_RECV, KPOST_IOC_SETATTR, KPOST_IOC_STAT,
+		KPOST_IOC_REPLY_RECV, KPOST_IOC_SETATTR, KPOST_IOC_GRANT, KPOST_IOC_STAT,
 	};
 	char *edge = kt_edge(PROT_NONE);
 	void *bad[] = {

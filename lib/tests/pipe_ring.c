@@ -7,8 +7,10 @@
 
 #include "../sender.h"
 
+const struct kpost_options pipe_fault = { .priority = PRIORITY_FAULT };
 int pipe_fds[2];
 unsigned int pipe_prepared;
+struct kpost_send pipe_last;
 
 /* In place of the library's. */
 void kpost_prep_send(struct io_uring_sqe *sqe, int fd, struct kpost_send *arg)
@@ -16,6 +18,7 @@ void kpost_prep_send(struct io_uring_sqe *sqe, int fd, struct kpost_send *arg)
 	const void *buf = (const void *)(uintptr_t)arg->buf;
 
 	pipe_prepared++;
+	pipe_last = *arg;
 	if (arg->priority == PRIORITY_FAULT)
 		buf = (const void *)(uintptr_t)16;
 	io_uring_prep_write(sqe, fd, buf, (unsigned int)arg->len, 0);
@@ -66,7 +69,7 @@ struct kpost_sender *pipe_sender(unsigned int depth, unsigned int batch, kpost_s
 
 void pipe_queue(struct kpost_sender *sender, unsigned int number)
 {
-	assert_int_equal(kpost_sender_queue(sender, &number, sizeof(number), 0, 0,
+	assert_int_equal(kpost_sender_queue(sender, &number, sizeof(number), NULL,
 					    (void *)(uintptr_t)number),
 			 0);
 }

@@ -26,13 +26,16 @@
 /* How many messages the pipe holds. */
 #define PIPE_ROOM 16
 
-/* A message of this priority fails with -EFAULT. */
+/* A message of this priority fails with -EFAULT, and these are its options. */
 #define PRIORITY_FAULT 1
+extern const struct kpost_options pipe_fault;
 
 extern int pipe_fds[2];
 
 /* How many entries were prepared, those that were started again included. */
 extern unsigned int pipe_prepared;
+/* The argument of the last one. */
+extern struct kpost_send pipe_last;
 
 int pipe_setup(void **state);
 int pipe_teardown(void **state);

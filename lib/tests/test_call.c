@@ -27,21 +27,35 @@ static void callv_passes_all(void **state)
 	const struct iovec out[1] = { { .iov_base = request, .iov_len = 7 } };
 	const struct iovec in[2] = { { .iov_base = reply, .iov_len = 1 },
 				     { .iov_base = reply + 1, .iov_len = 2 } };
+	const struct kpost_options options = {
+		.priority = 12,
+		.deadline = 1ull << 41,
+		.tag = UINT64_MAX,
+	};
 	struct kpost_call *asked = (struct kpost_call *)standin.arg;
+	int ret;
 
 	(void)state;
 	standin_reset(3);
-	assert_int_equal(kpost_callv(ENDPOINT_FD, out, 1, in, 2, 12, 5, NULL), 3);
+	assert_int_equal(kpost_callv(ENDPOINT_FD, out, 1, in, 2, &options, NULL), 3);
 	standin_expect(ENDPOINT_FD, KPOST_IOC_CALL);
 	assert_int_equal(asked->flags, KPOST_IOVEC | KPOST_REPLY_IOVEC);
 	assert_int_equal(asked->priority, 12);
-	assert_int_equal(asked->deadline, 5);
+	assert_int_equal(asked->deadline, 1ull << 41);
 	assert_int_equal(asked->len, 1);
 	assert_int_equal(asked->reply_len, 2);
+	assert_int_equal(asked->tag, UINT64_MAX);
+	assert_int_equal(asked->cookie, 0);
+	/* none are all the defaults */
+	assert_int_equal(kpost_callv(ENDPOINT_FD, out, 1, in, 2, NULL, NULL), 3);
+	assert_int_equal(asked->flags, KPOST_IOVEC | KPOST_REPLY_IOVEC);
+	assert_int_equal(asked->priority, 0);
+	assert_int_equal(asked->deadline, 0);
+	assert_int_equal(asked->tag, 0);
 	standin_reset(0);
-	assert_int_equal(kpost_callv(ENDPOINT_FD, out, -1, in, 2, 0, 0, NULL), -EINVAL);
-	assert_int_equal(kpost_callv(ENDPOINT_FD, out, 1, in, KPOST_IOVEC_MAX + 1, 0, 0, NULL),
-			 -EINVAL);
+	assert_int_equal(kpost_callv(ENDPOINT_FD, out, -1, in, 2, NULL, NULL), -EINVAL);
+	ret = (int)kpost_callv(ENDPOINT_FD, out, 1, in, KPOST_IOVEC_MAX + 1, NULL, NULL);
+	assert_int_equal(ret, -EINVAL);
 	assert_int_equal(standin.ioctls, 0);
 }
 
@@ -56,6 +70,9 @@ static void answer_call(void *arg)
 	call->gid = 3;
 	call->opener_uid = 4;
 	call->opener_gid = 5;
+	call->reply_tag = 1ull << 41;
+	call->badge = 7;
+	call->time = 1ull << 42;
 }
 
 static void callv_tells_what_became_of_it(void **state)
@@ -70,7 +87,7 @@ static void callv_tells_what_became_of_it(void **state)
 		memset(&answer, 0x5a, sizeof(answer));
 		standin_reset(ends[i]);
 		standin.answer = answer_call;
-		assert_int_equal(kpost_callv(ENDPOINT_FD, NULL, 0, NULL, 0, 0, 0, &answer),
+		assert_int_equal(kpost_callv(ENDPOINT_FD, NULL, 0, NULL, 0, NULL, &answer),
 				 ends[i]);
 		standin_expect(ENDPOINT_FD, KPOST_IOC_CALL);
 		assert_int_equal(answer.sequence, 1ull << 40);
@@ -80,23 +97,44 @@ static void callv_tells_what_became_of_it(void **state)
 		assert_int_equal(answer.gid, 3);
 		assert_int_equal(answer.opener_uid, 4);
 		assert_int_equal(answer.opener_gid, 5);
+		assert_int_equal(answer.tag, 1ull << 41);
+		assert_int_equal(answer.badge, 7);
+		assert_int_equal(answer.time, 1ull << 42);
 	}
 }
 
 static void refused_call_was_answered_by_nobody(void **state)
 {
-	static const int counts[] = { 0, -1 };
+	/* by the kernel, and by the library: each list, and flags, which a call has not */
+	static const struct {
+		int request_cnt, reply_cnt;
+		struct kpost_options options;
+	} calls[] = {
+		{ 0, 0, { .tag = 5 } },
+		{ -1, 0, { .tag = 5 } },
+		{ 0, -1, { .tag = 5 } },
+		{ 0, 0, { .flags = KPOST_DONTWAIT } },
+		{ 0, 0, { .flags = KPOST_SYNC } },
+		{ 0, 0, { .flags = KPOST_IOVEC } },
+		{ 0, 0, { .flags = KPOST_REPLY_IOVEC } },
+		{ 0, 0, { .flags = 1u << 31 } },
+	};
 	struct kpost_answer answer;
 	unsigned int i;
 
 	(void)state;
-	/* by the kernel, and by the library; least of all it was answered by root */
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
 		memset(&answer, 0x5a, sizeof(answer));
 		standin_reset(-EINVAL);
-		assert_int_equal(kpost_callv(ENDPOINT_FD, NULL, 0, NULL, counts[i], 0, 0, &answer),
+		assert_int_equal(kpost_callv(ENDPOINT_FD, NULL, calls[i].request_cnt, NULL,
+					     calls[i].reply_cnt, &calls[i].options, &answer),
 				 -EINVAL);
+		assert_int_equal(standin.ioctls, i == 0);
 		assert_int_equal(answer.sequence, 0);
+		assert_int_equal(answer.tag, 0);
+		assert_int_equal(answer.badge, 0);
+		assert_int_equal(answer.time, 0);
+		/* least of all it was answered by root */
 		assert_int_equal(answer.flags, 0);
 		assert_int_equal(answer.pid, 0);
 		assert_int_equal(answer.uid, 65534);
@@ -109,6 +147,7 @@ static void refused_call_was_answered_by_nobody(void **state)
 static void reply_passes_all(void **state)
 {
 	const struct iovec iov[1] = { { .iov_base = reply, .iov_len = 5 } };
+	const struct kpost_options options = { .tag = UINT64_MAX };
 	struct kpost_reply *asked = (struct kpost_reply *)standin.arg;
 
 	(void)state;
@@ -119,14 +158,36 @@ static void reply_passes_all(void **state)
 	assert_int_equal(asked->token, 1ull << 40);
 	assert_int_equal(asked->buf, (uintptr_t)reply);
 	assert_int_equal(asked->len, 5);
+	assert_int_equal(asked->tag, 0);
 
 	standin_reset(-ECANCELED);
-	assert_int_equal(kpost_replyv(ENDPOINT_FD, 8, iov, 1), -ECANCELED);
+	assert_int_equal(kpost_replyv(ENDPOINT_FD, 8, iov, 1, &options), -ECANCELED);
 	standin_expect(ENDPOINT_FD, KPOST_IOC_REPLY);
 	assert_int_equal(asked->flags, KPOST_IOVEC);
 	assert_int_equal(asked->token, 8);
 	assert_int_equal(asked->len, 1);
-	assert_int_equal(kpost_replyv(ENDPOINT_FD, 8, iov, -1), -EINVAL);
+	assert_int_equal(asked->tag, UINT64_MAX);
+	assert_int_equal(kpost_replyv(ENDPOINT_FD, 8, iov, 1, NULL), -ECANCELED);
+	assert_int_equal(asked->tag, 0);
+	standin_reset(0);
+	assert_int_equal(kpost_replyv(ENDPOINT_FD, 8, iov, -1, NULL), -EINVAL);
+	assert_int_equal(standin.ioctls, 0);
+}
+
+static void reply_has_only_a_tag(void **state)
+{
+	static const struct kpost_options strange[] = {
+		{ .flags = KPOST_DONTWAIT, .tag = 1 }, { .flags = KPOST_DROP, .tag = 1 },
+		{ .flags = 1u << 31, .tag = 1 },       { .priority = 1, .tag = 1 },
+		{ .priority = 1u << 31, .tag = 1 },    { .deadline = 1, .tag = 1 },
+		{ .deadline = 1ull << 63, .tag = 1 },
+	};
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < sizeof(strange) / sizeof(strange[0]); i++)
+		assert_int_equal(kpost_replyv(ENDPOINT_FD, 8, NULL, 0, &strange[i]), -EINVAL);
+	assert_int_equal(standin.ioctls, 0);
 }
 
 static void drop_passes_nothing_else(void **state)
@@ -158,23 +219,39 @@ static void answer_reply_recv(void *arg)
 		out->token = 0;
 	in->size = 13;
 	in->token = 78;
+	in->tag = 79;
+	in->badge = 80;
+	in->time = 81;
+	in->call_deadline = 82;
 }
 
 static void reply_recv_passes_all(void **state)
 {
+	struct kpost_response response = {
+		.token = 77,
+		.buf = reply,
+		.len = 5,
+		.tag = UINT64_MAX,
+	};
 	struct kpost_message message;
-	uint64_t token = 77;
+	ssize_t ret;
 
 	(void)state;
+	memset(&message, 0x5a, sizeof(message));
 	standin_reset(13);
 	standin.answer = answer_reply_recv;
 	uses_token = 1;
-	assert_int_equal(kpost_reply_recv(ENDPOINT_FD, &token, reply, 5, buf, 64, &message,
-					  KPOST_TRUNCATE, 6),
-			 13);
+	ret = kpost_reply_recv(ENDPOINT_FD, &response, buf, 64, &message, KPOST_TRUNCATE, 6);
+	assert_int_equal(ret, 13);
 	standin_expect(ENDPOINT_FD, KPOST_IOC_REPLY_RECV);
-	assert_int_equal(token, 0);
+	/* used up, and nothing else was touched */
+	assert_int_equal(response.token, 0);
+	assert_ptr_equal(response.buf, reply);
+	assert_int_equal(response.len, 5);
+	assert_int_equal(response.tag, UINT64_MAX);
 	assert_int_equal(seen_reply.flags, 0);
+	assert_int_equal(seen_reply.reserved, 0);
+	assert_int_equal(seen_reply.tag, UINT64_MAX);
 	assert_int_equal(seen_reply.token, 77);
 	assert_int_equal(seen_reply.buf, (uintptr_t)reply);
 	assert_int_equal(seen_reply.len, 5);
@@ -184,39 +261,70 @@ static void reply_recv_passes_all(void **state)
 	assert_int_equal(seen_recv.len, 64);
 	assert_int_equal(message.token, 78);
 	assert_int_equal(message.size, 13);
+	assert_int_equal(message.tag, 79);
+	assert_int_equal(message.badge, 80);
+	assert_int_equal(message.time, 81);
+	assert_int_equal(message.call_deadline, 82);
 }
 
 static void reply_recv_tells_which_half_failed(void **state)
 {
-	uint64_t token = 77;
+	struct kpost_response response = { .token = 77, .buf = reply, .len = 5 };
+	struct kpost_message message, before;
+	ssize_t ret;
 
 	(void)state;
+	memset(&message, 0x5a, sizeof(message));
+	before = message;
 	standin_reset(-ENOENT);
 	standin.answer = answer_reply_recv;
 	uses_token = 0;
-	assert_int_equal(kpost_reply_recv(ENDPOINT_FD, &token, reply, 5, buf, 64, NULL, 0, 0),
-			 -ENOENT);
-	assert_int_equal(token, 77);
+	ret = kpost_reply_recv(ENDPOINT_FD, &response, buf, 64, &message, 0, 0);
+	assert_int_equal(ret, -ENOENT);
+	assert_int_equal(response.token, 77);
 	uses_token = 1;
 	standin_reset(-ETIMEDOUT);
 	standin.answer = answer_reply_recv;
-	assert_int_equal(kpost_reply_recv(ENDPOINT_FD, &token, reply, 5, buf, 64, NULL, 0, 0),
-			 -ETIMEDOUT);
-	assert_int_equal(token, 0);
+	ret = kpost_reply_recv(ENDPOINT_FD, &response, buf, 64, &message, 0, 0);
+	assert_int_equal(ret, -ETIMEDOUT);
+	assert_int_equal(response.token, 0);
+	/* neither told of a message */
+	assert_memory_equal(&message, &before, sizeof(message));
 }
 
 static void reply_recv_without_token_replies_nothing(void **state)
 {
-	uint64_t token = 0;
+	const struct kpost_reply nothing = { .flags = 0 };
+	/* what is left of the last reply, which may be freed memory by now */
+	struct kpost_response response = { .buf = (void *)16, .len = SIZE_MAX, .tag = 9 };
+	unsigned int i;
 
 	(void)state;
 	standin.answer = answer_reply_recv;
-	assert_int_equal(kpost_reply_recv(ENDPOINT_FD, &token, reply, 5, buf, 64, NULL, 0, 0), 0);
-	assert_int_equal(seen_reply.buf, 0);
-	assert_int_equal(seen_reply.len, 0);
-	assert_int_equal(kpost_reply_recv(ENDPOINT_FD, &token, NULL, 0, buf, 64, NULL, KPOST_IOVEC,
-					  0),
-			 -EINVAL);
+	/* the loop of a server that gets nothing but messages */
+	for (i = 0; i < 3; i++) {
+		memset(&seen_reply, 0x5a, sizeof(seen_reply));
+		assert_int_equal(kpost_reply_recv(ENDPOINT_FD, &response, buf, 64, NULL, 0, 0), 0);
+		assert_memory_equal(&seen_reply, &nothing, sizeof(nothing));
+		assert_int_equal(response.token, 0);
+	}
+}
+
+static void reply_recv_keeps_the_token_of_what_is_refused(void **state)
+{
+	static const unsigned int shapes[] = { KPOST_IOVEC, KPOST_REPLY_IOVEC,
+					       KPOST_WANT_SEQUENCE };
+	struct kpost_response response = { .token = 77 };
+	unsigned int i;
+	ssize_t ret;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		ret = kpost_reply_recv(ENDPOINT_FD, &response, buf, 64, NULL, shapes[i], 0);
+		assert_int_equal(ret, -EINVAL);
+		assert_int_equal(response.token, 77);
+	}
+	assert_int_equal(standin.ioctls, 0);
 }
 
 int main(void)
@@ -227,10 +335,13 @@ int main(void)
 		cmocka_unit_test_setup(callv_tells_what_became_of_it, standin_setup),
 		cmocka_unit_test_setup(refused_call_was_answered_by_nobody, standin_setup),
 		cmocka_unit_test_setup(reply_passes_all, standin_setup),
+		cmocka_unit_test_setup(reply_has_only_a_tag, standin_setup),
 		cmocka_unit_test_setup(drop_passes_nothing_else, standin_setup),
 		cmocka_unit_test_setup(reply_recv_passes_all, standin_setup),
 		cmocka_unit_test_setup(reply_recv_tells_which_half_failed, standin_setup),
 		cmocka_unit_test_setup(reply_recv_without_token_replies_nothing, standin_setup),
+		cmocka_unit_test_setup(reply_recv_keeps_the_token_of_what_is_refused,
+				       standin_setup),
 	};
 
 	return cmocka_run_group_tests_name("call", tests, NULL, NULL);

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 static sem_t waits;
-static uint64_t token;
+static struct kpost_response response;
 static char payload[8];
 static const struct iovec pieces[1] = { { .iov_base = payload, .iov_len = 8 } };
 
@@ -50,7 +50,7 @@ static void *do_send(void *arg)
 
 static void *do_sendv(void *arg)
 {
-	kpost_sendv(ENDPOINT_FD, pieces, 1, 0, 0, 0);
+	kpost_sendv(ENDPOINT_FD, pieces, 1, NULL, NULL);
 	return arg;
 }
 
@@ -74,13 +74,13 @@ static void *do_call(void *arg)
 
 static void *do_callv(void *arg)
 {
-	kpost_callv(ENDPOINT_FD, pieces, 1, pieces, 1, 0, 0, NULL);
+	kpost_callv(ENDPOINT_FD, pieces, 1, pieces, 1, NULL, NULL);
 	return arg;
 }
 
 static void *do_reply_recv(void *arg)
 {
-	kpost_reply_recv(ENDPOINT_FD, &token, payload, 1, payload, 8, NULL, 0, 0);
+	kpost_reply_recv(ENDPOINT_FD, &response, payload, 8, NULL, 0, 0);
 	return arg;
 }
 
@@ -138,20 +138,98 @@ static void call_that_nobody_has_is_dropped(void **state)
 	for (i = 0; i < 3; i++) {
 		standin_reset(0);
 		standin.answer = answer_too_late;
-		token = 55;
+		response = (struct kpost_response){
+			.token = 55,
+			.buf = payload,
+			.len = 1,
+			.tag = 7,
+		};
 		cancel_in(functions[i]);
 		assert_int_equal(standin.ioctls, 2);
 		assert_int_equal(standin.number, KPOST_IOC_REPLY);
 		assert_int_equal(reply->flags, KPOST_DROP);
 		assert_int_equal(reply->token, 99);
 		/* and the reply that was sent need not be dropped by the caller */
-		assert_int_equal(token, functions[i] == do_reply_recv ? 0 : 55);
+		assert_int_equal(response.token, functions[i] == do_reply_recv ? 0 : 55);
+		assert_ptr_equal(response.buf, payload);
+		assert_int_equal(response.len, 1);
+		assert_int_equal(response.tag, 7);
 	}
 }
+
+/* What is left of a response that was under way when its thread was cancelled. */
+static void look_at_response(void *arg)
+{
+	*(uint64_t *)arg = response.token;
+}
+
+static void *do_reply_recv_and_look(void *arg)
+{
+	pthread_cleanup_push(look_at_response, arg);
+	kpost_reply_recv(ENDPOINT_FD, &response, payload, 8, NULL, 0, 0);
+	pthread_cleanup_pop(0);
+	return NULL;
+}
+
+/* The reply fails to go out, or goes out; then it waits. */
+static void answer_used_up(void *arg)
+{
+	recv_of(arg);
+	answer_never(arg);
+}
+
+static void cleanup_handler_sees_what_became_of_the_reply(void **state)
+{
+	void (*const answers[])(void *) = { answer_never, answer_used_up };
+	pthread_t thread;
+	unsigned int i;
+	uint64_t seen;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		standin_reset(0);
+		standin.answer = answers[i];
+		response.token = 55;
+		seen = 1;
+		sem_init(&waits, 0, 0);
+		assert_int_equal(pthread_create(&thread, NULL, do_reply_recv_and_look, &seen), 0);
+		sem_wait(&waits);
+		assert_int_equal(pthread_cancel(thread), 0);
+		expect_cancelled(thread);
+		assert_int_equal(seen, i ? 0 : 55);
+		/* nothing was received, so nothing is dropped */
+		assert_int_equal(standin.ioctls, 1);
+	}
+}
+
+static void recv_dontwait(void)
+{
+	kpost_recv(ENDPOINT_FD, payload, 8, NULL, KPOST_DONTWAIT, 0);
+}
+
+static void sendv_dontwait(void)
+{
+	const struct kpost_options options = { .flags = KPOST_DONTWAIT };
+	uint64_t sequence;
+
+	kpost_sendv(ENDPOINT_FD, pieces, 1, &options, &sequence);
+}
+
+static void reply_recv_dontwait(void)
+{
+	kpost_reply_recv(ENDPOINT_FD, &response, payload, 8, NULL, KPOST_DONTWAIT, 0);
+}
+
+static void (*const dontwaits[])(void) = { recv_dontwait, sendv_dontwait, reply_recv_dontwait };
+#define DONTWAITS (sizeof(dontwaits) / sizeof(dontwaits[0]))
+
+/* Which of the functions that can wait is told not to. */
+static void (*dontwait)(void);
 
 /* Cancelled already; the functions that do not wait must not care. */
 static void *do_not_wait(void *arg)
 {
+	const struct kpost_grant grant = { .rights = KPOST_RIGHT_SEND };
 	struct kpost_stat st = { .flags = 0 };
 	int fds[2];
 
@@ -161,8 +239,10 @@ static void *do_not_wait(void *arg)
 	kpost_unlink("now");
 	kpost_stat(ENDPOINT_FD, &st);
 	kpost_reply(ENDPOINT_FD, 5, NULL, 0);
+	kpost_replyv(ENDPOINT_FD, 5, pieces, 1, NULL);
+	kpost_grant(ENDPOINT_FD, &grant);
 	*(int *)arg = 1;
-	kpost_recv(ENDPOINT_FD, payload, 8, NULL, KPOST_DONTWAIT, 0);
+	dontwait();
 	*(int *)arg = 2;
 	return NULL;
 }
@@ -170,15 +250,58 @@ static void *do_not_wait(void *arg)
 static void without_waiting_nothing_is_lost(void **state)
 {
 	pthread_t thread;
-	int came = 0;
+	unsigned int i;
+	int came;
 
 	(void)state;
-	assert_int_equal(pthread_create(&thread, NULL, do_not_wait, &came), 0);
-	expect_cancelled(thread);
-	assert_int_equal(came, 1);
-	assert_int_equal(standin.ioctls, 5);
-	assert_int_equal(standin.opened, 3);
-	assert_int_equal(standin.closed, 3);
+	for (i = 0; i < DONTWAITS; i++) {
+		standin_reset(0);
+		dontwait = dontwaits[i];
+		response.token = 55;
+		came = 0;
+		assert_int_equal(pthread_create(&thread, NULL, do_not_wait, &came), 0);
+		expect_cancelled(thread);
+		assert_int_equal(came, 1);
+		assert_int_equal(standin.ioctls, 7);
+		assert_int_equal(standin.number, KPOST_IOC_GRANT);
+		assert_int_equal(standin.opened, 3);
+		assert_int_equal(standin.closed, 3);
+		assert_int_equal(response.token, 55);
+	}
+}
+
+/* The thread is cancelled while its operation is being done. */
+static void answer_cancel(void *arg)
+{
+	(void)arg;
+	pthread_cancel(pthread_self());
+}
+
+static void *do_dontwait(void *arg)
+{
+	dontwait();
+	*(int *)arg = 1;
+	pthread_testcancel();
+	return NULL;
+}
+
+static void without_waiting_what_is_begun_is_done(void **state)
+{
+	pthread_t thread;
+	unsigned int i;
+	int came;
+
+	(void)state;
+	for (i = 0; i < DONTWAITS; i++) {
+		standin_reset(0);
+		standin.answer = answer_cancel;
+		dontwait = dontwaits[i];
+		came = 0;
+		assert_int_equal(pthread_create(&thread, NULL, do_dontwait, &came), 0);
+		expect_cancelled(thread);
+		assert_int_equal(came, 1);
+		assert_int_equal(standin.ioctls, 1);
+	}
 }
 
 static void *do_with_cancellation_off(void *arg)
@@ -236,7 +359,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(waiting_is_cancelled, standin_setup),
 		cmocka_unit_test_setup(call_that_nobody_has_is_dropped, standin_setup),
+		cmocka_unit_test_setup(cleanup_handler_sees_what_became_of_the_reply,
+				       standin_setup),
 		cmocka_unit_test_setup(without_waiting_nothing_is_lost, standin_setup),
+		cmocka_unit_test_setup(without_waiting_what_is_begun_is_done, standin_setup),
 		cmocka_unit_test_setup(thread_decides_whether_it_is_cancelled, standin_setup),
 		cmocka_unit_test_setup(list_is_cancelled_in_what_it_calls, standin_setup),
 	};

@@ -86,7 +86,8 @@ static void *use(void *arg)
 
 	while (!__atomic_load_n(&over, __ATOMIC_SEQ_CST)) {
 		/* small, and too large to be kept, so that the slots' memory changes */
-		kpost_sender_queue(shared, large, number++ % 2 ? sizeof(large) : 4, 1, 0, NULL);
+		kpost_sender_queue(shared, large, number++ % 2 ? sizeof(large) : 4, &pipe_fault,
+				   NULL);
 		kpost_sender_submit(shared);
 	}
 	return arg;

@@ -182,6 +182,39 @@ static void stat_and_setattr(void **state)
 	assert_memory_equal(standin.arg, &set, sizeof(set));
 }
 
+static void grant_passes_all(void **state)
+{
+	const struct kpost_grant grant = {
+		.flags = KPOST_GRANT_NONBLOCK | KPOST_GRANT_BADGE,
+		.rights = KPOST_RIGHT_SEND,
+		.badge = UINT64_MAX,
+		.tag = 1ull << 40,
+		.priority = 7,
+	};
+
+	(void)state;
+	standin_reset(SEND_FD);
+	assert_int_equal(kpost_grant(ENDPOINT_FD, &grant), SEND_FD);
+	standin_expect(ENDPOINT_FD, KPOST_IOC_GRANT);
+	assert_memory_equal(standin.arg, &grant, sizeof(grant));
+	assert_int_equal(standin.opened, 0);
+}
+
+static void grant_returns_errors(void **state)
+{
+	static const int errors[] = { EFAULT, EINVAL, EMFILE, ENFILE, ENOMEM,
+				      ENOTTY, EPERM,  EPIPE,  EBADF,  E2BIG };
+	const struct kpost_grant grant = { .rights = KPOST_RIGHT_SEND };
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		standin_reset(-errors[i]);
+		assert_int_equal(kpost_grant(ENDPOINT_FD, &grant), -errors[i]);
+		standin_expect(ENDPOINT_FD, KPOST_IOC_GRANT);
+	}
+}
+
 /* An office of this many mailboxes, n000, n001, ... */
 static int office;
 
@@ -260,6 +293,8 @@ int main(void)
 		cmocka_unit_test_setup(pair_fails_whole, standin_setup),
 		cmocka_unit_test_setup(unlink_passes_name, standin_setup),
 		cmocka_unit_test_setup(stat_and_setattr, standin_setup),
+		cmocka_unit_test_setup(grant_passes_all, standin_setup),
+		cmocka_unit_test_setup(grant_returns_errors, standin_setup),
 		cmocka_unit_test_setup(list_goes_through_all, standin_setup),
 		cmocka_unit_test_setup(list_stops_and_fails, standin_setup),
 	};

@@ -21,6 +21,8 @@ static void send_passes_all(void **state)
 	assert_int_equal(asked->deadline, 1234);
 	assert_int_equal(asked->buf, (uintptr_t)payload);
 	assert_int_equal(asked->len, 5);
+	assert_int_equal(asked->tag, 0);
+	assert_int_equal(asked->cookie, 0);
 }
 
 static void answer_send(void *arg)
@@ -28,40 +30,63 @@ static void answer_send(void *arg)
 	((struct kpost_send *)arg)->sequence = 1ull << 33;
 }
 
-static void send_tells_the_number(void **state)
+static void sendv_tells_the_number(void **state)
 {
+	const struct kpost_options options = { .flags = KPOST_SYNC };
 	struct kpost_send *asked = (struct kpost_send *)standin.arg;
 	uint64_t sequence = 5;
-	int ret;
 
 	(void)state;
 	standin.answer = answer_send;
-	ret = kpost_send_sequence(ENDPOINT_FD, payload, 5, 9, KPOST_SYNC, 1234, &sequence);
-	assert_int_equal(ret, 0);
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 2, &options, &sequence), 0);
 	standin_expect(ENDPOINT_FD, KPOST_IOC_SEND);
-	assert_int_equal(asked->flags, KPOST_SYNC | KPOST_WANT_SEQUENCE);
-	assert_int_equal(asked->priority, 9);
-	assert_int_equal(asked->deadline, 1234);
-	assert_int_equal(asked->len, 5);
+	assert_int_equal(asked->flags, KPOST_IOVEC | KPOST_SYNC | KPOST_WANT_SEQUENCE);
+	/* what goes in is no number yet */
+	assert_int_equal(asked->sequence, 0);
 	assert_int_equal(sequence, 1ull << 33);
-	/* what was not sent has none */
+	/* what was not sent has none, whatever the kernel left there */
 	standin_reset(-EPIPE);
-	assert_int_equal(kpost_send_sequence(ENDPOINT_FD, payload, 5, 0, 0, 0, &sequence), -EPIPE);
-	assert_int_equal(sequence, 1ull << 33);
+	standin.answer = answer_send;
+	sequence = 5;
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 2, NULL, &sequence), -EPIPE);
+	assert_int_equal(sequence, 5);
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, -1, NULL, &sequence), -EINVAL);
+	assert_int_equal(sequence, 5);
+	/* and nobody has to want it */
+	standin_reset(0);
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 2, NULL, NULL), 0);
+	assert_int_equal(asked->flags, KPOST_IOVEC);
 }
 
-static void sendv_passes_the_list(void **state)
+static void sendv_passes_all(void **state)
 {
+	const struct kpost_options options = {
+		.flags = KPOST_DONTWAIT,
+		.priority = 3,
+		.deadline = 1ull << 41,
+		.tag = UINT64_MAX,
+	};
+	struct kpost_send expected = {
+		.flags = KPOST_IOVEC | KPOST_DONTWAIT,
+		.priority = 3,
+		.deadline = 1ull << 41,
+		.len = 2,
+		.tag = UINT64_MAX,
+	};
 	struct kpost_send *asked = (struct kpost_send *)standin.arg;
 
 	(void)state;
-	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 2, 3, KPOST_DONTWAIT, 0), 0);
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 2, &options, NULL), 0);
 	standin_expect(ENDPOINT_FD, KPOST_IOC_SEND);
-	assert_int_equal(asked->flags, KPOST_IOVEC | KPOST_DONTWAIT);
-	assert_int_equal(asked->priority, 3);
-	assert_int_equal(asked->len, 2);
 	if (KPOST_IOVEC_NATIVE)
 		assert_int_equal(asked->buf, (uintptr_t)pieces);
+	expected.buf = asked->buf;
+	assert_memory_equal(asked, &expected, sizeof(expected));
+	/* none are all the defaults */
+	expected = (struct kpost_send){ .flags = KPOST_IOVEC, .len = 2 };
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 2, NULL, NULL), 0);
+	expected.buf = asked->buf;
+	assert_memory_equal(asked, &expected, sizeof(expected));
 }
 
 static void sendv_counts_at_their_limits(void **state)
@@ -69,20 +94,30 @@ static void sendv_counts_at_their_limits(void **state)
 	static struct iovec many[KPOST_IOVEC_MAX];
 
 	(void)state;
-	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, -1, 0, 0, 0), -EINVAL);
-	assert_int_equal(kpost_sendv(ENDPOINT_FD, many, KPOST_IOVEC_MAX + 1, 0, 0, 0), -EINVAL);
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, -1, NULL, NULL), -EINVAL);
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, many, KPOST_IOVEC_MAX + 1, NULL, NULL), -EINVAL);
 	assert_int_equal(standin.ioctls, 0);
-	assert_int_equal(kpost_sendv(ENDPOINT_FD, many, KPOST_IOVEC_MAX, 0, 0, 0), 0);
-	assert_int_equal(kpost_sendv(ENDPOINT_FD, NULL, 0, 0, 0, 0), 0);
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, many, KPOST_IOVEC_MAX, NULL, NULL), 0);
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, NULL, 0, NULL, NULL), 0);
 	assert_int_equal(((struct kpost_send *)standin.arg)->len, 0);
 }
 
 static void shape_is_not_the_callers(void **state)
 {
+	static const unsigned int shapes[] = { KPOST_IOVEC, KPOST_REPLY_IOVEC,
+					       KPOST_WANT_SEQUENCE };
+	struct kpost_options options = { .priority = 1 };
+	uint64_t sequence = 5;
+	unsigned int i;
+
 	(void)state;
-	assert_int_equal(kpost_send(ENDPOINT_FD, payload, 1, 0, KPOST_IOVEC, 0), -EINVAL);
-	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 1, 0, KPOST_IOVEC, 0), -EINVAL);
-	assert_int_equal(kpost_send(ENDPOINT_FD, payload, 1, 0, KPOST_WANT_SEQUENCE, 0), -EINVAL);
+	for (i = 0; i < 3; i++) {
+		options.flags = shapes[i] | KPOST_SYNC;
+		assert_int_equal(kpost_send(ENDPOINT_FD, payload, 1, 0, shapes[i], 0), -EINVAL);
+		assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 1, &options, NULL), -EINVAL);
+		assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 1, &options, &sequence), -EINVAL);
+		assert_int_equal(sequence, 5);
+	}
 	assert_int_equal(kpost_recv(ENDPOINT_FD, payload, 1, NULL, KPOST_IOVEC, 0), -EINVAL);
 	assert_int_equal(kpost_recvv(ENDPOINT_FD, pieces, 1, NULL, KPOST_REPLY_IOVEC, 0), -EINVAL);
 	assert_int_equal(standin.ioctls, 0);
@@ -90,6 +125,9 @@ static void shape_is_not_the_callers(void **state)
 	standin_reset(-EINVAL);
 	assert_int_equal(kpost_send(ENDPOINT_FD, payload, 1, 0, 1u << 30, 0), -EINVAL);
 	assert_int_equal(((struct kpost_send *)standin.arg)->flags, 1u << 30);
+	options.flags = 1u << 30;
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 1, &options, NULL), -EINVAL);
+	assert_int_equal(((struct kpost_send *)standin.arg)->flags, 1u << 30 | KPOST_IOVEC);
 }
 
 static void errors_are_returned(void **state)
@@ -103,6 +141,9 @@ static void errors_are_returned(void **state)
 	for (i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
 		standin_reset(-errors[i]);
 		assert_int_equal(kpost_send(ENDPOINT_FD, payload, 1, 0, 0, 0), -errors[i]);
+		standin_expect(ENDPOINT_FD, KPOST_IOC_SEND);
+		standin_reset(-errors[i]);
+		assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 1, NULL, NULL), -errors[i]);
 		standin_expect(ENDPOINT_FD, KPOST_IOC_SEND);
 		standin_reset(-errors[i]);
 		assert_int_equal(kpost_recv(ENDPOINT_FD, payload, 1, &message, 0, 0), -errors[i]);
@@ -125,6 +166,10 @@ static void answer_recv(void *arg)
 	recv->gid = 8;
 	recv->opener_uid = 9;
 	recv->opener_gid = 10;
+	recv->tag = 1ull << 42;
+	recv->badge = 12;
+	recv->time = 1ull << 43;
+	recv->call_deadline = INT64_MAX;
 }
 
 static void expect_message(const struct kpost_message *message)
@@ -140,6 +185,11 @@ static void expect_message(const struct kpost_message *message)
 	assert_int_equal(message->gid, 8);
 	assert_int_equal(message->opener_uid, 9);
 	assert_int_equal(message->opener_gid, 10);
+	assert_int_equal(message->tag, 1ull << 42);
+	assert_int_equal(message->badge, 12);
+	assert_int_equal(message->time, 1ull << 43);
+	assert_int_equal(message->call_deadline, INT64_MAX);
+	assert_int_equal(message->reserved, 0);
 }
 
 static void recv_passes_and_describes(void **state)
@@ -148,6 +198,7 @@ static void recv_passes_and_describes(void **state)
 	struct kpost_message message;
 
 	(void)state;
+	memset(&message, 0x5a, sizeof(message));
 	standin_reset(11);
 	standin.answer = answer_recv;
 	assert_int_equal(kpost_recv(ENDPOINT_FD, payload, 16, &message, KPOST_TRUNCATE, 55), 11);
@@ -156,6 +207,7 @@ static void recv_passes_and_describes(void **state)
 	assert_int_equal(asked->deadline, 55);
 	assert_int_equal(asked->buf, (uintptr_t)payload);
 	assert_int_equal(asked->len, 16);
+	assert_int_equal(asked->cookie, 0);
 	expect_message(&message);
 	/* nobody has to want the description */
 	assert_int_equal(kpost_recv(ENDPOINT_FD, payload, 16, NULL, 0, 0), 11);
@@ -235,8 +287,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(send_passes_all, standin_setup),
-		cmocka_unit_test_setup(send_tells_the_number, standin_setup),
-		cmocka_unit_test_setup(sendv_passes_the_list, standin_setup),
+		cmocka_unit_test_setup(sendv_tells_the_number, standin_setup),
+		cmocka_unit_test_setup(sendv_passes_all, standin_setup),
 		cmocka_unit_test_setup(sendv_counts_at_their_limits, standin_setup),
 		cmocka_unit_test_setup(shape_is_not_the_callers, standin_setup),
 		cmocka_unit_test_setup(errors_are_returned, standin_setup),

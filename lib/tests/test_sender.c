@@ -25,6 +25,13 @@ static void note(void *arg, void *cookie, int result)
 	log->results[log->count++] = result;
 }
 
+static void note_nothing(void *arg, void *cookie, int result)
+{
+	(void)arg;
+	(void)cookie;
+	(void)result;
+}
+
 /* Each message was reported once, in order, and with this result. */
 static void expect_log(const struct log *log, unsigned int from, unsigned int to, int result)
 {
@@ -65,12 +72,86 @@ static void messages_are_checked(void **state)
 	struct kpost_sender *sender = pipe_sender(0, 0, NULL, NULL);
 
 	(void)state;
-	assert_int_equal(kpost_sender_queue(sender, "", KPOST_PAYLOAD_MAX + 1, 0, 0, NULL),
+	assert_int_equal(kpost_sender_queue(sender, "", KPOST_PAYLOAD_MAX + 1, NULL, NULL),
 			 -EMSGSIZE);
-	assert_int_equal(kpost_sender_queue(sender, NULL, 1, 0, 0, NULL), -EFAULT);
+	assert_int_equal(kpost_sender_queue(sender, NULL, 1, NULL, NULL), -EFAULT);
 	assert_int_equal(kpost_sender_pending(sender), 0);
 	assert_int_equal(kpost_sender_flush(sender, 0), 0);
 	assert_int_equal(kpost_sender_free(sender), 0);
+}
+
+static void options_go_with_the_message(void **state)
+{
+	const struct kpost_options all = {
+		.priority = 9,
+		.deadline = 1ull << 41,
+		.tag = UINT64_MAX,
+	};
+	struct kpost_sender *sender = pipe_sender(0, 0, NULL, NULL);
+	unsigned int number = 0;
+
+	(void)state;
+	assert_int_equal(kpost_sender_queue(sender, &number, sizeof(number), &all, NULL), 0);
+	assert_int_equal(kpost_sender_submit(sender), 0);
+	assert_int_equal(pipe_last.flags, 0);
+	assert_int_equal(pipe_last.priority, 9);
+	assert_int_equal(pipe_last.deadline, 1ull << 41);
+	assert_int_equal(pipe_last.tag, UINT64_MAX);
+	assert_int_equal(pipe_last.cookie, 0);
+	pipe_expect(0, 1);
+	kpost_sender_free(sender);
+	/* and none of it is left for the next one in its place */
+	sender = pipe_sender(1, 1, note_nothing, NULL);
+	assert_int_equal(kpost_sender_queue(sender, &number, sizeof(number), &all, NULL), 0);
+	assert_int_equal(kpost_sender_flush(sender, kpost_deadline(20 * SECOND)), 0);
+	assert_int_equal(kpost_sender_queue(sender, &number, sizeof(number), NULL, NULL), 0);
+	assert_int_equal(kpost_sender_flush(sender, kpost_deadline(20 * SECOND)), 0);
+	assert_int_equal(pipe_last.priority, 0);
+	assert_int_equal(pipe_last.deadline, 0);
+	assert_int_equal(pipe_last.tag, 0);
+	kpost_sender_free(sender);
+}
+
+static void strange_options_queue_nothing(void **state)
+{
+	static const unsigned int flags[] = { KPOST_DONTWAIT, KPOST_SYNC, KPOST_IOVEC,
+					      KPOST_WANT_SEQUENCE, 1u << 31 };
+	struct {
+		struct kpost_options known;
+		unsigned char more[8];
+	} newer = { .known = { .tag = 3 } };
+	struct kpost_sender *sender = pipe_sender(0, 0, NULL, NULL);
+	struct kpost_options options = { .tag = 3 };
+	unsigned int number = 0, i;
+	int ret;
+
+	(void)state;
+	for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		options.flags = flags[i];
+		ret = kpost_sender_queue(sender, &number, sizeof(number), &options, NULL);
+		assert_int_equal(ret, -EINVAL);
+	}
+	newer.more[7] = 1;
+	ret = kpost_sender_queue_sized(sender, &number, sizeof(number), &newer.known, NULL,
+				       sizeof(newer));
+	assert_int_equal(ret, -E2BIG);
+	assert_int_equal(kpost_sender_pending(sender), 0);
+	newer.more[7] = 0;
+	ret = kpost_sender_queue_sized(sender, &number, sizeof(number), &newer.known, NULL,
+				       sizeof(newer));
+	assert_int_equal(ret, 0);
+	assert_int_equal(kpost_sender_submit(sender), 0);
+	assert_int_equal(pipe_last.tag, 3);
+	/* an older program's end before the tag */
+	ret = kpost_sender_queue_sized(sender, &number, sizeof(number), &newer.known, NULL,
+				       offsetof(struct kpost_options, tag));
+	assert_int_equal(ret, 0);
+	assert_int_equal(kpost_sender_submit(sender), 0);
+	assert_int_equal(pipe_last.tag, 0);
+	/* all defaults, whatever size they do not have */
+	ret = kpost_sender_queue_sized(sender, &number, sizeof(number), NULL, NULL, sizeof(newer));
+	assert_int_equal(ret, 0);
+	assert_int_equal(kpost_sender_free(sender), 1);
 }
 
 static void payload_is_copied(void **state)
@@ -79,7 +160,7 @@ static void payload_is_copied(void **state)
 	unsigned int number = 0;
 
 	(void)state;
-	assert_int_equal(kpost_sender_queue(sender, &number, sizeof(number), 0, 0, NULL), 0);
+	assert_int_equal(kpost_sender_queue(sender, &number, sizeof(number), NULL, NULL), 0);
 	number = 77;
 	assert_int_equal(kpost_sender_submit(sender), 0);
 	pipe_expect(0, 1);
@@ -139,10 +220,10 @@ static void full_is_eagain(void **state)
 		pipe_queue(sender, i);
 	/* all sent, but nobody has looked at them */
 	kpost_sender_flush(sender, 0);
-	assert_int_equal(kpost_sender_queue(sender, &i, sizeof(i), 0, 0, NULL), -EAGAIN);
+	assert_int_equal(kpost_sender_queue(sender, &i, sizeof(i), NULL, NULL), -EAGAIN);
 	assert_int_equal(kpost_sender_reap(sender, &done, 1), 1);
 	pipe_queue(sender, 8);
-	assert_int_equal(kpost_sender_queue(sender, &i, sizeof(i), 0, 0, NULL), -EAGAIN);
+	assert_int_equal(kpost_sender_queue(sender, &i, sizeof(i), NULL, NULL), -EAGAIN);
 	kpost_sender_flush(sender, 0);
 	pipe_expect(0, 9);
 	assert_int_equal(pipe_take(), -1);
@@ -159,7 +240,7 @@ static void order_is_kept_through_a_full_mailbox(void **state)
 	while (taken < 2000) {
 		/* far ahead of the reader, so that nearly all have to wait */
 		while (queued < 2000) {
-			int ret = kpost_sender_queue(sender, &queued, sizeof(queued), 0, 0,
+			int ret = kpost_sender_queue(sender, &queued, sizeof(queued), NULL,
 						     (void *)(uintptr_t)queued);
 
 			if (ret == -EAGAIN)
@@ -192,7 +273,7 @@ static void failing_message_fails_alone(void **state)
 		bool fails = j < 6 && bad[j] == i;
 
 		assert_int_equal(kpost_sender_queue(sender, &i, sizeof(i),
-						    fails ? PRIORITY_FAULT : 0, 0,
+						    fails ? &pipe_fault : NULL,
 						    (void *)(uintptr_t)i),
 				 0);
 		j += fails;
@@ -229,7 +310,7 @@ static void all_may_fail(void **state)
 
 	(void)state;
 	for (i = 0; i < 100; i++)
-		assert_int_equal(kpost_sender_queue(sender, &i, sizeof(i), PRIORITY_FAULT, 0,
+		assert_int_equal(kpost_sender_queue(sender, &i, sizeof(i), &pipe_fault,
 						    (void *)(uintptr_t)i),
 				 0);
 	assert_int_equal(kpost_sender_flush(sender, kpost_deadline(20 * SECOND)), 0);
@@ -254,7 +335,7 @@ static void failure_may_stop_the_rest(void **state)
 	assert_int_equal(kpost_sender_new(&sender, pipe_fds[1], &options), 0);
 	/* in the second of three batches */
 	for (i = 0; i < 24; i++) {
-		int ret = kpost_sender_queue(sender, &i, sizeof(i), i == 10 ? PRIORITY_FAULT : 0, 0,
+		int ret = kpost_sender_queue(sender, &i, sizeof(i), i == 10 ? &pipe_fault : NULL,
 					     (void *)(uintptr_t)i);
 
 		assert_true(!ret || (i > 10 && ret == -ECANCELED));
@@ -270,7 +351,7 @@ static void failure_may_stop_the_rest(void **state)
 	}
 	pipe_expect(0, 10);
 	assert_int_equal(pipe_take(), -1);
-	assert_int_equal(kpost_sender_queue(sender, "", 0, 0, 0, NULL), -ECANCELED);
+	assert_int_equal(kpost_sender_queue(sender, "", 0, NULL, NULL), -ECANCELED);
 	assert_int_equal(kpost_sender_free(sender), 0);
 }
 
@@ -400,7 +481,7 @@ static void refuse(void *arg, void *cookie, int result)
 	struct log *log = arg;
 
 	note(arg, cookie, result);
-	assert_int_equal(kpost_sender_queue(log->sender, "", 0, 0, 0, NULL), -ECANCELED);
+	assert_int_equal(kpost_sender_queue(log->sender, "", 0, NULL, NULL), -ECANCELED);
 	assert_int_equal(kpost_sender_submit(log->sender), -ECANCELED);
 }
 
@@ -448,7 +529,7 @@ static void large_and_small_share_slots(void **state)
 		large[i] = (char)(i * 7);
 	for (round = 0; round < 12; round++) {
 		len = round % 3 ? sizeof(large) >> round : sizeof(large);
-		assert_int_equal(kpost_sender_queue(sender, large, len, 0, 0, NULL), 0);
+		assert_int_equal(kpost_sender_queue(sender, large, len, NULL, NULL), 0);
 		assert_int_equal(kpost_sender_submit(sender), 0);
 		for (got = 0; got < len; got += (size_t)ret) {
 			ret = read(pipe_fds[0], out + got, sizeof(out) - got);
@@ -482,7 +563,7 @@ static void errno_is_left_alone(void **state)
 	untouched(kpost_sender_reap(sender, done, 64));
 	untouched(kpost_sender_wait(sender, 0));
 	for (i = 0; i <= PIPE_ROOM; i++)
-		untouched(kpost_sender_queue(sender, &i, sizeof(i), 0, 0, NULL));
+		untouched(kpost_sender_queue(sender, &i, sizeof(i), NULL, NULL));
 	untouched(kpost_sender_submit(sender));
 	untouched(kpost_sender_reap(sender, done, 64));
 	untouched(kpost_sender_wait(sender, kpost_deadline(10)));
@@ -547,6 +628,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ring_test(options_are_checked),
 		ring_test(messages_are_checked),
+		ring_test(options_go_with_the_message),
+		ring_test(strange_options_queue_nothing),
 		ring_test(payload_is_copied),
 		ring_test(batches_start_by_themselves),
 		ring_test(completions_are_collected),

@@ -72,7 +72,7 @@ static void *queue_many(void *arg)
 	int ret;
 
 	while (number < last) {
-		ret = kpost_sender_queue(shared, &number, sizeof(number), 0, 0,
+		ret = kpost_sender_queue(shared, &number, sizeof(number), NULL,
 					 (void *)(uintptr_t)number);
 		if (ret == -EAGAIN) {
 			/* all wait at once, and each has to wake */
@@ -451,7 +451,7 @@ static void queueing_calls_nothing(void **state)
 	shared = pipe_sender(8, 2, note_under_lock, NULL);
 	pthread_mutex_lock(&programs);
 	for (i = 0;; i++) {
-		ret = kpost_sender_queue(shared, &i, sizeof(i), 0, 0, (void *)(uintptr_t)i);
+		ret = kpost_sender_queue(shared, &i, sizeof(i), NULL, (void *)(uintptr_t)i);
 		if (ret)
 			break;
 	}

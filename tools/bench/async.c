@@ -30,7 +30,7 @@ static void async_send(struct line *line, void *buf, size_t len)
 			die("kpost_sender_new: %s", strerror(-ret));
 		line->state = sender;
 	}
-	while ((ret = kpost_sender_queue(line->state, buf, len, 0, 0, NULL)) == -EAGAIN) {
+	while ((ret = kpost_sender_queue(line->state, buf, len, NULL, NULL)) == -EAGAIN) {
 		if (!kpost_sender_reap(line->state, done, BATCH)) {
 			ret = kpost_sender_wait(line->state, 0);
 			if (ret)

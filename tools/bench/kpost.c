@@ -132,8 +132,9 @@ static void library_call(struct line *line, void *buf, size_t len)
 static void library_serve(struct line *line, void *buf, size_t len)
 {
 	uint64_t *token = line->state;
+	struct kpost_response response = { .token = *token, .buf = buf, .len = len };
 	struct kpost_message message;
-	ssize_t ret = kpost_reply_recv(line->in, token, buf, len, buf, len, &message, 0, 0);
+	ssize_t ret = kpost_reply_recv(line->in, &response, buf, len, &message, 0, 0);
 
 	if (ret < 0)
 		die("kpost_reply_recv: %s", strerror((int)-ret));

@@ -19,7 +19,7 @@ static void queue(struct kpost_sender *sender, const char *line, size_t len, uin
 	int ret;
 
 	for (;;) {
-		ret = kpost_sender_queue(sender, line, len, 0, 0, (void *)(uintptr_t)number);
+		ret = kpost_sender_queue(sender, line, len, NULL, (void *)(uintptr_t)number);
 		if (ret != -EAGAIN)
 			break;
 		/* As far ahead as is allowed: wait for the workers. */

@@ -126,6 +126,7 @@ struct stage {
 		struct kpost_reply_recv reply_recv;
 		struct kpost_stat st;
 		struct kpost_setattr set;
+		struct kpost_grant grant;
 		struct kpost_iovec pieces[PIECES];
 	} args, args_before;
 	struct kpost_call job_call;

@@ -159,7 +159,7 @@ static void check_too_long(struct stage *stage)
 	must(stage, arrived(stage, stage->buffer));
 }
 
-/* ---- STAT, SETATTR ---- */
+/* ---- STAT, SETATTR, GRANT ---- */
 
 static long call_stat(struct stage *stage)
 {
@@ -189,6 +189,32 @@ static void check_setattr(struct stage *stage)
 {
 	must(stage, kt_stat(stage->fds[0]).messages == stage->args.set.messages);
 	must(stage, kt_stat(stage->fds[0]).mode == 0640);
+}
+
+static void prepare_grant(struct stage *stage)
+{
+	stage->args.grant = (struct kpost_grant){
+		.flags = KPOST_GRANT_BADGE,
+		.rights = KPOST_RIGHT_RECV | KPOST_RIGHT_ADMIN,
+		.badge = 1,
+	};
+}
+
+/* Returns 0 for an endpoint, which is closed. */
+static long call_grant(struct stage *stage)
+{
+	long ret = stage_do(stage, stage->fds[0], KPOST_IOC_GRANT, &stage->args.grant);
+
+	if (ret < 0)
+		return ret;
+	must(stage, kt_stat((int)ret).receivers == stage->before.st.receivers + 1);
+	close((int)ret);
+	return 0;
+}
+
+static void check_grant(struct stage *stage)
+{
+	must(stage, kt_stat(stage->fds[0]).receivers == stage->before.st.receivers);
 }
 
 const struct trial message_trials[] = {
@@ -303,6 +329,14 @@ const struct trial message_trials[] = {
 		.prepare = prepare_setattr,
 		.call = call_setattr,
 		.check = check_setattr,
+	},
+	{
+		.name = "GRANT",
+		COMMAND(NULL, NO_FIXED),
+		.errnos = { EFAULT, ENOMEM, ENFILE },
+		.prepare = prepare_grant,
+		.call = call_grant,
+		.check = check_grant,
 	},
 	{},
 };

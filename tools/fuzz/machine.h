@@ -81,6 +81,7 @@ struct work {
 		struct kpost_reply_recv reply_recv;
 		struct kpost_stat stat;
 		struct kpost_setattr setattr;
+		struct kpost_grant grant;
 	} arg;
 	struct kpost_recv recv;
 	struct kpost_reply reply;

@@ -28,6 +28,7 @@ static const struct {
 	[OP_REPLY_RECV] = { KPOST_IOC_REPLY_RECV, false },
 	[OP_STAT] = { KPOST_IOC_STAT, true },
 	[OP_SETATTR] = { KPOST_IOC_SETATTR, false },
+	[OP_GRANT] = { KPOST_IOC_GRANT, false },
 	[OP_IOCTL] = { _IO(KPOST_IOC_TYPE, 0x3f), false },
 };
 
@@ -90,6 +91,8 @@ static void compose_open(struct kpost_open *arg, const struct operation *op)
 	}
 	if (op->flags & KPOST_OPEN_WAIT || op->value & 64)
 		arg->deadline = memory_deadline(op->deadline);
+	if (op->value == 63)
+		arg->cookie = 1;
 	if (op->value & 128)
 		arg->send_fd = 1;
 	if (!(op->flags & KPOST_OPEN_ANONYMOUS) || op->name)
@@ -98,10 +101,12 @@ static void compose_open(struct kpost_open *arg, const struct operation *op)
 
 static void compose_list(struct kpost_list *arg, const struct operation *op, struct work *work)
 {
-	static const uint32_t sizes[] = { sizeof(struct kpost_stat), 343, 400, 4096, 4097, 0, ~0u };
+	static const uint32_t sizes[] = {
+		sizeof(struct kpost_stat), sizeof(struct kpost_stat) - 1, 400, 4096, 4097, 0, ~0u
+	};
 
 	arg->count = memory_length(op->len);
-	arg->entry_size = op->value % 8 < 7 ? sizes[op->value % 8] : 345;
+	arg->entry_size = op->value % 8 < 7 ? sizes[op->value % 8] : sizeof(struct kpost_stat) + 1;
 	arg->buf = (uintptr_t)memory_address(op->buf, (uint64_t)arg->count * arg->entry_size);
 	if (op->flags & 1)
 		compose_name(arg->after, op->name);
@@ -147,9 +152,21 @@ static uint32_t priority(const struct operation *op)
 				  op->value % 4;
 }
 
+/* Nothing of kpost's looks at what it is, but for a cookie, which has to be 0. */
+static uint64_t tag(const struct operation *op)
+{
+	return op->value * 0x0101010101010101;
+}
+
+static uint64_t cookie(const struct operation *op)
+{
+	return op->rights & 8 ? 1ull << 40 : 0;
+}
+
 static void compose_recv(struct kpost_recv *arg, const struct operation *op, struct work *work)
 {
 	arg->flags = op->flags;
+	arg->cookie = cookie(op);
 	arg->deadline = memory_deadline(op->deadline);
 	work->most = compose_payload(&arg->buf, &arg->len, op->flags & KPOST_IOVEC, work->pieces,
 				     op->buf, op->len);
@@ -161,6 +178,8 @@ static void compose_reply(struct kpost_reply *arg, const struct operation *op, s
 
 	arg->flags = op->flags;
 	arg->reserved = op->rights & 0x80;
+	if (!(op->flags & KPOST_DROP) || op->rights & 4)
+		arg->tag = tag(op);
 	arg->token =
 		op->value == 255 ? ~0ull :
 		op->value == 254 ? 0 :
@@ -214,6 +233,17 @@ static void compose_setattr(struct kpost_setattr *arg, const struct operation *o
 		arg->gid = 1;
 }
 
+static void compose_grant(struct kpost_grant *arg, const struct operation *op)
+{
+	arg->flags = op->flags;
+	arg->rights = op->rights ? op->rights : KPOST_RIGHT_SEND;
+	if (op->flags & KPOST_GRANT_BADGE || op->value & 128)
+		arg->badge = tag(op);
+	arg->tag = tag(op);
+	arg->priority = priority(op);
+	arg->reserved = op->len == LEN_3;
+}
+
 static size_t struct_size(size_t now, enum size size)
 {
 	switch (size) {
@@ -257,6 +287,8 @@ void operation_compose(struct work *work)
 	case OP_SEND:
 		work->arg.send.flags = op->flags;
 		work->arg.send.priority = priority(op);
+		work->arg.send.tag = tag(op);
+		work->arg.send.cookie = cookie(op);
 		work->arg.send.deadline = memory_deadline(op->deadline);
 		compose_payload(&work->arg.send.buf, &work->arg.send.len, op->flags & KPOST_IOVEC,
 				work->pieces, op->buf, op->len);
@@ -267,6 +299,8 @@ void operation_compose(struct work *work)
 	case OP_CALL:
 		work->arg.call.flags = op->flags;
 		work->arg.call.priority = priority(op);
+		work->arg.call.tag = tag(op);
+		work->arg.call.cookie = cookie(op);
 		work->arg.call.deadline = memory_deadline(op->deadline);
 		compose_payload(&work->arg.call.buf, &work->arg.call.len, op->flags & KPOST_IOVEC,
 				work->pieces, op->buf, op->len);
@@ -282,6 +316,10 @@ void operation_compose(struct work *work)
 		break;
 	case OP_SETATTR:
 		compose_setattr(&work->arg.setattr, op);
+		break;
+	case OP_GRANT:
+		compose_grant(&work->arg.grant, op);
+		work->most = INT32_MAX;
 		break;
 	}
 	work->cmd = ANY_SIZE(operations[op->kind].cmd, size);
@@ -356,6 +394,8 @@ void operation_judge(const struct operation *op, struct work *work, long ret)
 		machine_found("operation %td (kind %u, via %u) returned %ld, above %llu",
 			      op - world->program.operations, op->kind, op->via, ret,
 			      (unsigned long long)work->most);
+	if (op->kind == OP_GRANT)
+		file_keep(op->to, (int)ret);
 	if ((op->kind == OP_RECV || op->kind == OP_REPLY_RECV) && op->at == MEM_PRIVATE) {
 		const struct kpost_recv *recv = op->kind == OP_RECV ? &work->arg.recv : &work->recv;
 

@@ -42,6 +42,7 @@
 	X(OP_REPLY_RECV) \
 	X(OP_STAT) \
 	X(OP_SETATTR) \
+	X(OP_GRANT) /* rights, flags, value: badge; to: slot */ \
 	X(OP_IOCTL) /* value: an odd number */ \
 	/* files */ \
 	X(OP_READ) \

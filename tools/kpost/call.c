@@ -8,6 +8,7 @@ struct options {
 	const char *name;
 	const char *payload; /* NULL to read it */
 	unsigned int priority;
+	uint64_t tag;
 	size_t reply_max;
 	int64_t timeout;
 	bool raw;
@@ -25,6 +26,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case 't':
 		options->timeout = parse_timeout(state, arg);
+		break;
+	case KEY_TAG:
+		options->tag = parse_number(state, "tag", arg);
 		break;
 	case KEY_REPLY_MAX:
 		options->reply_max = parse_size(state, "reply-max", arg, KPOST_PAYLOAD_MAX);
@@ -57,6 +61,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option choices[] = {
 	{ "priority", 'p', "N", 0, "Priority of the request, 0 (default) to 32767", 0 },
+	{ "tag", KEY_TAG, "N", 0, "A number for the receiver, of 64 bits; default 0", 0 },
 	TIMEOUT_OPTION("Give up when there is no reply after this long, with status 4"),
 	{ "reply-max", KEY_REPLY_MAX, "SIZE", 0, "Longest reply; default 64K", 0 },
 	{ "raw", KEY_RAW, NULL, 0, "Print no newline after the reply", 0 },
@@ -95,6 +100,9 @@ static void print_json(const struct kpost_answer *answer, const void *reply, siz
 {
 	json_open("{");
 	json_number("sequence", answer->sequence);
+	json_number("tag", answer->tag);
+	json_number("badge", answer->badge);
+	json_number("time", answer->time);
 	json_number("size", len);
 	json_number("pid", (uint64_t)answer->pid);
 	json_number("uid", answer->uid);
@@ -111,6 +119,7 @@ int verb_call(int argc, char **argv)
 {
 	struct options options = { .timeout = -1, .reply_max = DEFAULT_REPLY };
 	struct kpost_answer answer = { 0 };
+	struct kpost_options how;
 	struct iovec request, reply;
 	struct input input;
 	const char *bytes;
@@ -133,8 +142,12 @@ int verb_call(int argc, char **argv)
 				.iov_len = options.reply_max };
 	if (!reply.iov_base)
 		fail(ENOMEM, NULL, "cannot make room for the reply");
-	ret = kpost_callv(fd, &request, 1, &reply, 1, options.priority,
-			  kpost_deadline(options.timeout), &answer);
+	how = (struct kpost_options){
+		.priority = options.priority,
+		.deadline = kpost_deadline(options.timeout),
+		.tag = options.tag,
+	};
+	ret = kpost_callv(fd, &request, 1, &reply, 1, &how, &answer);
 	if (ret < 0)
 		call_failed(&options, (int)ret, &answer);
 	if (options.json) {

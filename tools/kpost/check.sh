@@ -87,6 +87,18 @@ basics()
 	is '--sync waits for receipt' 0 'a\nreceived\n' sh_in \
 		'kpost send --sync $MAILBOX <<<a && echo received >$WORK/sync &
 		 kpost recv $MAILBOX; wait; cat $WORK/sync'
+	is '--tag, decimal and hexadecimal, with all digits' 0 \
+		'"tag":18446744073709551615\n"tag":255\n"tag":0\n"tag":10\n' sh_in \
+		'kpost send --tag 18446744073709551615 $MAILBOX <<<a
+		 kpost send --tag 0XfF --whole $MAILBOX <<<b; kpost send $MAILBOX <<<c
+		 kpost recv -n 3 --json $MAILBOX >$WORK/tags
+		 kpost send --tag 010 --sync -t 10 $MAILBOX <<<d &
+		 kpost recv -t 10 --json $MAILBOX >>$WORK/tags; wait; grep -o "\"tag\":[0-9]*" $WORK/tags'
+	is 'recv --json tells when a message got in, not when it was received' 0 'later\n' sh_in \
+		'kpost send $MAILBOX <<<x; sleep 0.3; kpost send $MAILBOX <<<y
+		 kpost recv -n 2 --json $MAILBOX | sed "s/.*\"time\":\([0-9]*\).*/\1/" | {
+			read -r first; read -r second; ((second - first > 200000000)) && echo later
+		 }'
 	says 'send --timeout on a full mailbox' 4 'timed out' sh_in \
 		'kpost create --messages 1 $MAILBOX-1 && kpost send $MAILBOX-1 <<<a
 		 kpost send -t 0.1 $MAILBOX-1 <<<b; s=$?; kpost rm $MAILBOX-1; exit $s'
@@ -156,6 +168,19 @@ looking()
 		'kpost ls --json | sed "s/{[^}]*\"name\":\"$MAILBOX\"[^}]*}/1/"'
 	is 'stat --json' 0 '"messages":1024\n' sh_in \
 		'kpost stat --json $MAILBOX | grep -o "\"messages\":[0-9]*"'
+	is 'stat --json tells what came unattended' 0 '"unattended":2,\n' sh_in \
+		'kpost create $MAILBOX-u; printf "1\n2\n" | kpost send $MAILBOX-u
+		 kpost recv -n 2 $MAILBOX-u >/dev/null; kpost send $MAILBOX-u <<<3
+		 kpost stat --json $MAILBOX-u | grep -o "\"unattended\":[0-9]*,"; kpost rm $MAILBOX-u'
+	is 'the identity is a string, in stat and ls the same, and not of who has the name next' 0 \
+		'same\nanother\n' sh_in \
+		'identity() { grep -o "\"identity\":\"[0-9]*\"" | grep -o "[0-9]*"; }
+		 kpost create $MAILBOX-u; first=$(kpost stat --json $MAILBOX-u | identity)
+		 [ "$first" = "$(kpost ls --json | tr { "\n" | grep "\"$MAILBOX-u\"" | identity)" ] &&
+			kpost stat $MAILBOX-u | grep -qx "identity  $first" && echo same
+		 kpost rm $MAILBOX-u; kpost create $MAILBOX-u
+		 second=$(kpost stat --json $MAILBOX-u | identity); kpost rm $MAILBOX-u
+		 [ -n "$first$second" ] && [ "$first" != "$second" ] && echo another'
 	is 'stat does not close a mailbox' 0 'x\n' sh_in \
 		'kpost send $MAILBOX <<<x; kpost stat $MAILBOX >/dev/null; kpost recv $MAILBOX'
 	is 'set' 0 '"mode":"0640"\n"messages":5\n' sh_in \
@@ -182,21 +207,35 @@ looking()
 calls()
 {
 	# As a serve would find them that is run by another one's command.
-	KPOST_UID=0 KPOST_GID=0 kpost serve --jobs 2 "$mailbox-s" -- sh -c '
+	KPOST_UID=0 KPOST_GID=0 KPOST_TAG=8 KPOST_BADGE=8 kpost serve --jobs 2 "$mailbox-s" -- sh -c '
 		read -r line
 		case $line in
 		fail) exit 3 ;;
 		long) head -c 100000 /dev/zero ;;
 		slow) sleep 0.3; echo done ;;
 		who) echo "${KPOST_UID-none} ${KPOST_GID-none}" ;;
+		header) echo "$KPOST_TAG $KPOST_BADGE" ;;
 		*) printf "[%s]" "$line" ;;
 		esac' 2>"$work/serve" &
 	server=$!
 	kpost wait -t 10 "$mailbox-s"
 	is 'call and serve' 0 '[hi]\n' kpost call "$mailbox-s" hi
 	is 'call from stdin' 0 '[in]' sh_in 'echo in | kpost call --raw $MAILBOX-s -'
-	is 'call --json' 0 "{\"sequence\":3,\"size\":4,\"pid\":$server,$ids,\"reply\":\"[hi]\"}\n" \
-		kpost call --json "$mailbox-s" hi
+	is 'call --json' 0 "{\"sequence\":3,\"tag\":0,\"badge\":0,\"size\":4,\"pid\":$server,$ids,\"reply\":\"[hi]\"}\n" \
+		sh_in 'kpost call --json $MAILBOX-s hi | sed "s/\"time\":[1-9][0-9]*,//"'
+	is 'the command knows the tag and the badge' 0 '18446744073709551614 0\n\n' \
+		kpost call --tag 0xfffffffffffffffe "$mailbox-s" header
+	is '... and of a message, not of the one before' 0 '0 0\n\n' kpost call "$mailbox-s" header
+	is 'recv --json tells of a call when its caller gives up, and of no message' 0 \
+		'"call":true,"call_deadline":0,\n10\n"call":false,"sync":\n' sh_in \
+		'told() { kpost recv -t 5 --json $MAILBOX; }
+		 kpost call $MAILBOX a 2>/dev/null & told | grep -o "\"call\":true,\"call_deadline\":0,"
+		 kpost call -t 10 $MAILBOX b 2>/dev/null &
+		 told | sed "s/.*\"time\":\([0-9]*\),.*\"call_deadline\":\([0-9]*\),.*/\1 \2/" | {
+			read -r time deadline
+			echo $(((deadline - time + 500000000) / 1000000000))
+		 }
+		 wait; kpost send $MAILBOX <<<c; told | grep -o "\"call\":false,\"sync\":"'
 	is 'the command knows who calls' 0 "$(id -u) $(id -g)\n\n" kpost call "$mailbox-s" who
 	says 'a reply to a full disk' 1 'No space left.*reply is lost' sh_in \
 		'kpost call $MAILBOX-s hi >/dev/full'
@@ -223,6 +262,85 @@ calls()
 	wait $server
 	is 'serve ends cleanly' 0 '' test $? -eq 0
 	says 'and its mailbox goes with it' 3 'no such mailbox' kpost call "$mailbox-s" hi
+}
+
+grants()
+{
+	local header='"priority":[0-9]*,"tag":[0-9]*,"badge":[0-9]*'
+	as_nobody='setpriv --reuid 65534 --regid 65534 --clear-groups'
+	export as_nobody
+
+	kpost create --mode 622 "$mailbox-g"
+	is 'each write of a granted command is a message' 0 \
+		'"payload":"a"\n"payload":"\\n"\n"payload":"b"\n' sh_in \
+		'kpost grant $MAILBOX-g -- sh -c "printf a; echo; printf b"
+		 kpost recv -n 3 -t 0 --json $MAILBOX-g | grep -o "\"payload\":\"[^\"]*\""'
+	is '... with badge, tag and priority' 0 \
+		'"priority":3,"tag":255,"badge":18446744073709551615\n' sh_in \
+		'kpost grant --badge 18446744073709551615 --tag 0xff -p 3 $MAILBOX-g -- echo x
+		 kpost recv -t 0 --json $MAILBOX-g | grep -o '"'$header'"
+	is '... and none of them if none is given' 0 '"priority":0,"tag":0,"badge":0\n' sh_in \
+		'kpost grant $MAILBOX-g -- echo x
+		 kpost recv -t 0 --json $MAILBOX-g | grep -o '"'$header'"
+	is 'the command is what kpost becomes, with the same process and its own options' 0 'same\n' sh_in \
+		'kpost grant $MAILBOX-g -- sh -c "echo \$\$ --tag" & pid=$!; wait $pid
+		 [ "$(kpost recv -t 0 $MAILBOX-g)" = "$pid --tag" ] && echo same'
+	is '... with its status' 9 '' kpost grant "$mailbox-g" -- sh -c 'exit 9'
+	is '... and only its output, to send' 0 'send 6\n' sh_in \
+		'kpost grant --badge 6 $MAILBOX-g -- sh -c "cat /proc/self/fdinfo/*" >/dev/null
+		 kpost recv -n 0 -t 0 $MAILBOX-g >$WORK/fdinfo 2>/dev/null
+		 [ "$(grep -c kpost-name $WORK/fdinfo)" -eq 1 ] || exit 99
+		 echo $(sed -n "s/^kpost-\(rights\|badge\):\t//p" $WORK/fdinfo)'
+	is 'the badge stays when the command drops its user' 0 '"badge":5\n"mixed_ids":true\n' sh_in \
+		'kpost grant --badge 5 $MAILBOX-g -- $as_nobody echo x
+		 kpost recv -t 0 --json $MAILBOX-g | grep -oE "\"(badge|mixed_ids)\":[a-z0-9]*"'
+	is '... and whoever opens the mailbox has none' 0 '"badge":0\n' sh_in \
+		'$as_nobody kpost send $MAILBOX-g <<<x
+		 kpost recv -t 0 --json $MAILBOX-g | grep -o "\"badge\":[0-9]*"'
+	is 'serve tells the badge' 0 '7 4\n' sh_in \
+		'kpost serve $MAILBOX-v -- sh -c "echo \$KPOST_BADGE \$KPOST_TAG >$WORK/badge" & server=$!
+		 kpost wait -t 10 $MAILBOX-v; kpost grant --badge 7 --tag 4 $MAILBOX-v -- echo x
+		 until [ -s $WORK/badge ]; do sleep 0.05; done; kill $server; wait $server; cat $WORK/badge'
+	is '--input' 0 'x\nrecv 3\n' sh_in \
+		'printf "x\n" | kpost send --whole $MAILBOX-g
+		 kpost grant --input --badge 3 $MAILBOX-g -- sh -c "head -n 1
+			echo \$(sed -n \"s/^kpost-\(rights\|badge\):\\\t//p\" /proc/self/fdinfo/0)" </dev/null'
+	says '... of less than a message' 1 'Message too long' sh_in \
+		'printf abcd | kpost send --whole $MAILBOX-g
+		 kpost grant --input $MAILBOX-g -- dd bs=2 count=1 status=none'
+	is '... which stays' 0 'abcd\n' kpost recv -t 0 "$mailbox-g"
+	says '--badge of who is not the owner' 5 'only its owner.*kpost stat' sh_in \
+		'$as_nobody kpost grant --badge 1 $MAILBOX-g -- echo x'
+	is '... who may do without' 0 'x\n\n' sh_in \
+		'$as_nobody kpost grant $MAILBOX-g -- echo x; kpost recv -t 0 $MAILBOX-g'
+	says '--input of who may not receive' 5 'permission denied' sh_in \
+		'$as_nobody kpost grant --input $MAILBOX-g -- cat'
+	says 'grant on no mailbox' 3 'make it with' kpost grant "$mailbox-none" -- touch "$work/ran"
+	says 'grant with a name that is none' 2 "no '/'" kpost grant a/b -- touch "$work/ran"
+	is '... runs nothing' 1 '' test -e "$work/ran"
+	says 'a command that is not found' 127 "cannot run 'no-such-command': No such file" \
+		kpost grant "$mailbox-g" -- no-such-command
+	says '... or cannot be run' 126 "cannot run '/tmp': Permission denied" \
+		kpost grant "$mailbox-g" -- /tmp
+	is '... sends nothing' 4 '' kpost recv -t 0 "$mailbox-g"
+	says 'grant without a command' 2 'which command' kpost grant "$mailbox-g" --
+	says 'grant without a mailbox' 2 'which mailbox' kpost grant --badge 1
+	says '--tag of an input' 2 'of what is sent' kpost grant --input --tag 1 "$mailbox-g" -- cat
+	for number in '' -1 +1 ' 1' 1K 0x 0x1g 18446744073709551616 0x10000000000000000; do
+		says "--badge '$number'" 2 '--badge wants a number' \
+			kpost grant --badge "$number" "$mailbox-g" -- touch "$work/ran"
+		says "--tag '$number'" 2 '--tag wants a number' kpost send --tag "$number" "$mailbox-g"
+	done
+	says 'call --tag of no number' 2 '--tag wants a number' kpost call --tag x "$mailbox-g"
+	says 'grant --priority too high' 2 'at most 32767' \
+		kpost grant -p 32768 "$mailbox-g" -- touch "$work/ran"
+	is 'what is wrong runs nothing, and sends nothing' 0 '0\n' sh_in \
+		'[ -e $WORK/ran ] || kpost stat --json $MAILBOX-g | sed "s/.*\"queued_messages\":\([0-9]*\).*/\1/"'
+	is 'a write to a mailbox that has closed fails, without a signal' 0 'Broken pipe\n' sh_in \
+		'kpost create $MAILBOX-c
+		 kpost grant $MAILBOX-c -- sh -c "kpost rm $MAILBOX-c >&2; exec printf x" 2>&1 |
+			grep -o "Broken pipe"'
+	kpost rm "$mailbox-g"
 }
 
 # What becomes of calls and receivers whose other side goes.
@@ -301,6 +419,7 @@ basics
 output_lost
 looking
 calls
+grants
 ends
 complaints
 echo "1..$count"

@@ -27,12 +27,12 @@ _kpost()
 	COMPREPLY=()
 
 	if ((COMP_CWORD == 1)); then
-		_kpost_words create send recv call serve ls stat set rm wait info \
+		_kpost_words create send recv call serve grant ls stat set rm wait info \
 			--help --version
 		return
 	fi
-	# Behind the name, serve runs a command with options of its own.
-	if [[ $verb == serve ]]; then
+	# Behind the name, these run a command with options of its own.
+	if [[ $verb == serve || $verb == grant ]]; then
 		for ((i = 2; i < COMP_CWORD; i++)); do
 			if [[ ${COMP_WORDS[i]} == -- ]]; then
 				if ((i == COMP_CWORD - 1)); then
@@ -47,10 +47,11 @@ _kpost()
 	if [[ $cur == -* ]]; then
 		case $verb in
 		create) options='--mode --messages --bytes --message-max --exclusive' ;;
-		send) options='--priority --timeout --sync --whole --create' ;;
+		send) options='--priority --tag --timeout --sync --whole --create' ;;
 		recv) options='--count --follow --timeout --raw --json' ;;
-		call) options='--priority --timeout --reply-max --raw --json' ;;
+		call) options='--priority --tag --timeout --reply-max --raw --json' ;;
 		serve) options='--jobs --' ;;
+		grant) options='--badge --tag --priority --input --' ;;
 		ls) options='--names --json' ;;
 		stat) options='--json' ;;
 		set) options='--mode --owner --messages --bytes' ;;
@@ -66,7 +67,7 @@ _kpost()
 		# First the mailbox, then a file.
 		for ((i = 2; i < COMP_CWORD; i++)); do
 			case ${COMP_WORDS[i - 1]} in
-			--priority | --timeout | -p | -t) continue ;;
+			--priority | --tag | --timeout | -p | -t) continue ;;
 			esac
 			if [[ ${COMP_WORDS[i]} != -* ]]; then
 				mapfile -t COMPREPLY < <(compgen -f -- "$cur")
@@ -82,7 +83,7 @@ _kpost()
 			_kpost_names
 		fi
 		;;
-	recv | call | serve | stat | rm) _kpost_names ;;
+	recv | call | serve | grant | stat | rm) _kpost_names ;;
 	esac
 }
 

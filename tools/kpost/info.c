@@ -35,6 +35,11 @@ static void print_json(const struct kpost_info *info)
 	json_number("abi_version", info->abi_version);
 	json_bool("io_uring", info->features & KPOST_FEATURE_URING);
 	json_bool("io_uring_registered_buffers", info->features & KPOST_FEATURE_URING_FIXED);
+	json_bool("tag", info->features & KPOST_FEATURE_TAG);
+	json_bool("time", info->features & KPOST_FEATURE_TIME);
+	json_bool("grant", info->features & KPOST_FEATURE_GRANT);
+	json_bool("call_deadline", info->features & KPOST_FEATURE_CALL_DEADLINE);
+	json_bool("identity", info->features & KPOST_FEATURE_IDENTITY);
 	json_number("name_max", info->name_max);
 	json_number("payload_max", info->payload_max);
 	json_number("priority_max", info->priority_max);
@@ -60,10 +65,22 @@ static const char *uring(uint64_t features)
 	return "yes, also with registered buffers";
 }
 
+static const char *header(uint64_t features)
+{
+	static char text[80];
+
+	snprintf(text, sizeof(text), "%s%s%s%s", features & KPOST_FEATURE_TAG ? " tag" : "",
+		 features & KPOST_FEATURE_TIME ? " time" : "",
+		 features & KPOST_FEATURE_GRANT ? " badge" : "",
+		 features & KPOST_FEATURE_CALL_DEADLINE ? " call_deadline" : "");
+	return *text ? text + 1 : "nothing more";
+}
+
 static void print_text(const struct kpost_info *info)
 {
 	output_text("interface         version %u\n", info->abi_version);
 	output_text("io_uring          %s\n", uring(info->features));
+	output_text("a message tells   %s\n", header(info->features));
 	output_text("name              at most %u bytes\n", info->name_max);
 	output_text("message           at most %s, priorities 0 to %u\n",
 		    human_size(info->payload_max), info->priority_max);

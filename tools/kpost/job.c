@@ -9,7 +9,8 @@
 
 /* What the command finds of a message; each is set only where it is known. */
 static const char *const words[] = {
-	"KPOST_MAILBOX", "KPOST_SEQUENCE", "KPOST_PRIORITY", "KPOST_PID", "KPOST_UID", "KPOST_GID",
+	"KPOST_MAILBOX", "KPOST_SEQUENCE", "KPOST_PRIORITY", "KPOST_TAG",
+	"KPOST_BADGE",	 "KPOST_PID",	   "KPOST_UID",	     "KPOST_GID",
 };
 
 static void set_number(const char *name, uint64_t value)
@@ -30,6 +31,8 @@ static void set_environment(const char *mailbox, const struct kpost_message *mes
 	setenv("KPOST_MAILBOX", mailbox, 1);
 	set_number("KPOST_SEQUENCE", message->sequence);
 	set_number("KPOST_PRIORITY", message->priority);
+	set_number("KPOST_TAG", message->tag);
+	set_number("KPOST_BADGE", message->badge);
 	if (message->pid)
 		set_number("KPOST_PID", (uint64_t)message->pid);
 	/* Where these are set, permissions are given by them. */

@@ -44,6 +44,14 @@ void json_number(const char *key, uint64_t value)
 	output(digits, (size_t)len);
 }
 
+void json_id(const char *key, uint64_t value)
+{
+	char digits[24];
+	int len = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)value);
+
+	json_bytes(key, digits, (size_t)len);
+}
+
 void json_bool(const char *key, bool value)
 {
 	begin(key);
@@ -149,5 +157,7 @@ void json_stat(const struct kpost_stat *st)
 	json_number("sent", st->sent);
 	json_number("received", st->received);
 	json_number("dropped", st->dropped);
+	json_number("unattended", st->unattended);
+	json_id("identity", st->identity);
 	json_close("}");
 }

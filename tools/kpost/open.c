@@ -59,6 +59,11 @@ int mailbox_open(const char *name, unsigned int rights, unsigned int flags,
 			   "cannot make mailbox '%s': these sizes do not go together; a message "
 			   "as long as --message-max must fit in --bytes",
 			   shown(name));
+	if (fd == -EACCES && rights & KPOST_RIGHT_ADMIN && !(flags & KPOST_OPEN_CREATE))
+		fail_plain(STATUS_PERMISSION,
+			   "cannot open mailbox '%s': permission denied; only its owner may change "
+			   "it, or give badges, and 'kpost stat %s' shows who that is",
+			   shown(name), shown(name));
 	if (fd < 0)
 		fail(fd, name, "cannot %s mailbox '%s'",
 		     flags & KPOST_OPEN_CREATE ? "make" : "open", shown(name));

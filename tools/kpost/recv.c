@@ -123,6 +123,9 @@ static void print(const struct options *options, const struct kpost_message *mes
 	json_open("{");
 	json_number("sequence", message->sequence);
 	json_number("priority", message->priority);
+	json_number("tag", message->tag);
+	json_number("badge", message->badge);
+	json_number("time", message->time);
 	json_number("size", message->size);
 	json_number("pid", (uint64_t)message->pid);
 	json_number("uid", message->uid);
@@ -131,6 +134,8 @@ static void print(const struct options *options, const struct kpost_message *mes
 	json_number("opener_gid", message->opener_gid);
 	json_bool("mixed_ids", message->flags & KPOST_MESSAGE_MIXED_IDS);
 	json_bool("call", message->flags & KPOST_MESSAGE_CALL);
+	if (message->flags & KPOST_MESSAGE_CALL)
+		json_number("call_deadline", message->call_deadline);
 	json_bool("sync", message->flags & KPOST_MESSAGE_SYNC);
 	json_bool("truncated", message->flags & KPOST_MESSAGE_TRUNCATED);
 	json_bytes("payload", payload, len);

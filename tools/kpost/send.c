@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* kpost send: lines, or all of the input, as messages. */
 #include <poll.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "tool.h"
@@ -9,6 +10,7 @@ struct options {
 	const char *name;
 	const char *path;
 	unsigned int priority;
+	uint64_t tag;
 	unsigned int open_flags;
 	int64_t timeout;
 	bool sync;
@@ -43,6 +45,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_CREATE:
 		options->open_flags = KPOST_OPEN_CREATE | KPOST_OPEN_PERSIST;
 		break;
+	case KEY_TAG:
+		options->tag = parse_number(state, "tag", arg);
+		break;
 	case KEY_SYNC:
 		options->sync = true;
 		break;
@@ -69,6 +74,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option choices[] = {
 	{ "priority", 'p', "N", 0, "Priority, 0 (default) to 32767; higher is received first", 0 },
+	{ "tag", KEY_TAG, "N", 0, "A number for the receiver, of 64 bits; default 0", 0 },
 	TIMEOUT_OPTION("Give up when it takes longer than this in all, with status 4"),
 	{ "sync", KEY_SYNC, NULL, 0, "Wait for each message until it was received", 0 },
 	{ "whole", KEY_WHOLE, NULL, 0, "Send the whole input as one message", 0 },
@@ -166,6 +172,13 @@ static void settle(void *arg)
 static void send_one(struct transfer *transfer, const char *bytes, size_t len)
 {
 	const struct options *options = transfer->options;
+	const struct iovec payload = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
+	const struct kpost_options how = {
+		.flags = options->sync ? KPOST_SYNC : 0,
+		.priority = options->priority,
+		.deadline = transfer->deadline,
+		.tag = options->tag,
+	};
 	void *cookie = (void *)(uintptr_t)++transfer->number;
 	int ret;
 
@@ -175,13 +188,12 @@ static void send_one(struct transfer *transfer, const char *bytes, size_t len)
 		report_failure(transfer, true);
 	}
 	if (!transfer->sender) {
-		ret = kpost_send(transfer->fd, bytes, len, options->priority,
-				 options->sync ? KPOST_SYNC : 0, transfer->deadline);
+		ret = kpost_sendv(transfer->fd, &payload, 1, &how, NULL);
 		sent(transfer, cookie, ret);
 		check(transfer);
 	} else {
-		while ((ret = kpost_sender_queue(transfer->sender, bytes, len, options->priority,
-						 transfer->deadline, cookie)) == -EAGAIN)
+		while ((ret = kpost_sender_queue(transfer->sender, bytes, len, &how, cookie)) ==
+		       -EAGAIN)
 			check_ring(transfer, kpost_sender_wait(transfer->sender, 0));
 		/* One has failed, and nothing is sent behind it: be told of that one. */
 		if (ret == -ECANCELED)

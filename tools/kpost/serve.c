@@ -70,8 +70,8 @@ static const struct argp argp = {
 	       "longer than the caller takes, gives the call up. It runs for other messages too, "
 	       "whose senders see no output.\v"
 	       "The mailbox is made if there is none, and then goes when this ends. The command "
-	       "finds KPOST_MAILBOX, KPOST_SEQUENCE, KPOST_PRIORITY and KPOST_PID in its "
-	       "environment, and KPOST_UID and KPOST_GID unless they alone do not tell who means "
+	       "finds KPOST_MAILBOX, KPOST_SEQUENCE, KPOST_PRIORITY, KPOST_TAG, KPOST_BADGE and "
+	       "KPOST_PID in its environment, and KPOST_UID and KPOST_GID unless they alone do not tell who means "
 	       "it. SIGINT and SIGTERM end it when the commands that run have been answered; a second "
 	       "one at once.",
 };

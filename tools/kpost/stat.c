@@ -66,6 +66,9 @@ static void print_text(const struct kpost_stat *st)
 	output_text("so far    %llu sent, %llu received, %llu dropped\n",
 		    (unsigned long long)st->sent, (unsigned long long)st->received,
 		    (unsigned long long)st->dropped);
+	output_text("          %llu of those sent found it empty and nobody waiting\n",
+		    (unsigned long long)st->unattended);
+	output_text("identity  %llu\n", (unsigned long long)st->identity);
 }
 
 int verb_stat(int argc, char **argv)

@@ -135,6 +135,23 @@ uint64_t parse_positive(struct argp_state *state, const char *option, const char
 	return value;
 }
 
+uint64_t parse_number(struct argp_state *state, const char *option, const char *arg)
+{
+	bool hex = arg[0] == '0' && (arg[1] == 'x' || arg[1] == 'X');
+	const char *digits = hex ? arg + 2 : arg;
+	size_t len = strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789");
+	unsigned long long value;
+
+	/* strtoull() would take blanks and signs. */
+	errno = 0;
+	value = strtoull(digits, NULL, hex ? 16 : 10);
+	if (!len || digits[len] || errno)
+		argp_error(state,
+			   "--%s wants a number of at most 64 bits, such as 7 or 0x1f, not '%s'",
+			   option, shown(arg));
+	return value;
+}
+
 unsigned int parse_mode(struct argp_state *state, const char *arg)
 {
 	unsigned long value;

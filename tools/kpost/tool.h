@@ -29,12 +29,16 @@ enum {
 	STATUS_PERMISSION,
 	STATUS_NO_DEVICE,
 	STATUS_GONE, /* the other side has: the mailbox closed, a call was given up */
+	/* as of a shell, of a command that kpost is to become */
+	STATUS_CANNOT_RUN = 126,
+	STATUS_NO_COMMAND = 127,
 };
 
 /* ---- the verbs ---------------------------------------------------------- */
 
 int verb_call(int argc, char **argv);
 int verb_create(int argc, char **argv);
+int verb_grant(int argc, char **argv);
 int verb_info(int argc, char **argv);
 int verb_list(int argc, char **argv);
 int verb_recv(int argc, char **argv);
@@ -91,14 +95,17 @@ const char *human_size(uint64_t bytes); /* valid until the eighth next call */
 uint64_t parse_size(struct argp_state *state, const char *option, const char *arg, uint64_t max);
 uint64_t parse_positive(struct argp_state *state, const char *option, const char *arg,
 			uint64_t max);
+uint64_t parse_number(struct argp_state *state, const char *option, const char *arg);
 unsigned int parse_mode(struct argp_state *state, const char *arg);
 int64_t parse_timeout(struct argp_state *state, const char *arg); /* milliseconds */
 
 /* Keys of options that have no letter. */
 enum {
-	KEY_BYTES = 256,
+	KEY_BADGE = 256,
+	KEY_BYTES,
 	KEY_CREATE,
 	KEY_EXCLUSIVE,
+	KEY_INPUT,
 	KEY_JSON,
 	KEY_MESSAGES,
 	KEY_MESSAGE_MAX,
@@ -106,6 +113,7 @@ enum {
 	KEY_RAW,
 	KEY_REPLY_MAX,
 	KEY_SYNC,
+	KEY_TAG,
 	KEY_TRUNCATE,
 	KEY_WHOLE,
 };
@@ -125,6 +133,8 @@ void json_open(const char *bracket); /* "{" or "[" */
 void json_close(const char *bracket);
 void json_number(const char *key, uint64_t value);
 void json_bool(const char *key, bool value);
+/* A number that is a name: as a string, so that no reader rounds it. */
+void json_id(const char *key, uint64_t value);
 /* As "key" if it is UTF-8, else as "key_base64". */
 void json_bytes(const char *key, const void *bytes, size_t len);
 void json_stat(const struct kpost_stat *st);

@@ -31,6 +31,7 @@
  *  - KPOST_DONTWAIT, and O_NONBLOCK on the file, never wait: EAGAIN instead.
  *  - A wait ends early with EINTR, or is restarted where the signal's handler was
  *    installed with SA_RESTART, its deadline being absolute.
+ *  - Where an operation can wait, its struct has a @cookie, which must be 0.
  *  - Structs and buffers are the kernel's from the beginning of an operation to its
  *    end; what another thread writes to a buffer meanwhile may be lost.
  *
@@ -63,6 +64,11 @@
 /* Features, bits of kpost_info.features. */
 #define KPOST_FEATURE_URING	(1ull << 0)	/* io_uring commands */
 #define KPOST_FEATURE_URING_FIXED (1ull << 1)	/* ... with registered buffers */
+#define KPOST_FEATURE_TAG	(1ull << 2)	/* tags of messages and replies */
+#define KPOST_FEATURE_TIME	(1ull << 3)	/* when a message got in */
+#define KPOST_FEATURE_GRANT	(1ull << 4)	/* KPOST_IOC_GRANT, and badges */
+#define KPOST_FEATURE_CALL_DEADLINE (1ull << 5)	/* a receiver sees a call's deadline */
+#define KPOST_FEATURE_IDENTITY	(1ull << 6)	/* kpost_stat.identity */
 
 /**
  * struct kpost_info - answer to KPOST_IOC_INFO
@@ -124,6 +130,7 @@ struct kpost_info {
  * @send_fd: out, with KPOST_OPEN_PAIR: the endpoint with KPOST_RIGHT_SEND;
  *	must be 0 on entry
  * @deadline: with KPOST_OPEN_WAIT: how long to wait
+ * @cookie: 0
  * @name: the name, NUL-terminated, at most KPOST_NAME_MAX bytes; any bytes but
  *	'/' and control characters, and not "." or "..".  All zero with
  *	KPOST_OPEN_ANONYMOUS.
@@ -154,6 +161,7 @@ struct kpost_open {
 	__u32 message_max;
 	__s32 send_fd;
 	__u64 deadline;
+	__u64 cookie;
 	char name[KPOST_NAME_MAX + 1];
 };
 
@@ -204,6 +212,8 @@ struct kpost_iovec {
  * @deadline: when to give up waiting for room, and with KPOST_SYNC for receipt
  * @buf: the payload, or with KPOST_IOVEC its pieces
  * @len: bytes of @buf, or with KPOST_IOVEC the number of pieces
+ * @tag: any number, for the receiver: what kind of message it is, or which key it is of
+ * @cookie: 0
  * @sequence: out, with KPOST_WANT_SEQUENCE and success: the message's number in this
  *	mailbox, from 1 up.  That the struct can be written to is looked at before the
  *	message is sent; if that memory is taken away meanwhile, the number is lost,
@@ -227,6 +237,8 @@ struct kpost_send {
 	__u64 deadline;
 	__u64 buf;
 	__u64 len;
+	__u64 tag;
+	__u64 cookie;
 	__u64 sequence;
 };
 
@@ -244,10 +256,17 @@ struct kpost_send {
  * @deadline: when to give up waiting for a message
  * @buf: where the payload goes, or with KPOST_IOVEC the pieces
  * @len: bytes of @buf, or with KPOST_IOVEC the number of pieces
+ * @cookie: 0
+ * @tag: out, what the sender set, or for write(2) what the endpoint was granted with
  * @size: out, bytes of the message's payload, however many were stored
  * @sequence: out, the message's number in this mailbox, from 1 up
  * @token: out, for KPOST_IOC_REPLY if this is a call, else 0
  * @reply_max: out, the longest reply that the caller has room for
+ * @badge: out, of the endpoint that it was sent through, see struct kpost_grant
+ * @time: out, when it got into the mailbox, in nanoseconds of the receiver's
+ *	CLOCK_MONOTONIC, by the tick (CLOCK_MONOTONIC_COARSE)
+ * @call_deadline: out, when the caller gives up, by the receiver's clock; 0 if never, or
+ *	if this is no call
  * @priority: out
  * @pid: out, the sender's process, as seen in the receiver's pid namespace, or 0
  *	where it is not visible there
@@ -280,10 +299,15 @@ struct kpost_recv {
 	__u64 deadline;
 	__u64 buf;
 	__u64 len;
+	__u64 cookie;
+	__u64 tag;
 	__u64 size;
 	__u64 sequence;
 	__u64 token;
 	__u64 reply_max;
+	__u64 badge;
+	__u64 time;
+	__u64 call_deadline;
 	__u32 priority;
 	__u32 pid;
 	__u32 uid;
@@ -303,7 +327,13 @@ struct kpost_recv {
  * @reply_buf: where the reply goes, or with KPOST_REPLY_IOVEC the pieces
  * @reply_len: bytes of @reply_buf, or the number of pieces; the reply can be no
  *	longer, and that much memory is reserved before the request is sent
+ * @tag: the request's, as in struct kpost_send
+ * @cookie: 0
  * @sequence: out, the request's number in this mailbox, or 0 if it never got in
+ * @reply_tag: out, what the replier set; 0 if nobody replied
+ * @badge: out, of the endpoint that the call was replied to or given up through; 0 if
+ *	nobody did
+ * @time: out, when that was, as in struct kpost_recv; likewise
  * @message_flags: out, mask of KPOST_MESSAGE_RECEIVED (the request was received) and
  *	KPOST_MESSAGE_MIXED_IDS (of who replied)
  * @pid: out, the process that replied or gave the call up, as in struct kpost_recv;
@@ -342,7 +372,12 @@ struct kpost_call {
 	__u64 len;
 	__u64 reply_buf;
 	__u64 reply_len;
+	__u64 tag;
+	__u64 cookie;
 	__u64 sequence;
+	__u64 reply_tag;
+	__u64 badge;
+	__u64 time;
 	__u32 message_flags;
 	__u32 pid;
 	__u32 uid;
@@ -358,6 +393,7 @@ struct kpost_call {
  * @token: the call's, as received through this endpoint
  * @buf: the reply, or with KPOST_IOVEC its pieces; 0 with KPOST_DROP
  * @len: bytes of @buf, or the number of pieces; 0 with KPOST_DROP
+ * @tag: any number, for the caller; 0 with KPOST_DROP
  *
  * Never waits.  A token works once, and only on the endpoint that received the
  * call.  It is used up by success and by ECANCELED, and by nothing else.
@@ -375,6 +411,7 @@ struct kpost_reply {
 	__u64 token;
 	__u64 buf;
 	__u64 len;
+	__u64 tag;
 };
 
 /**
@@ -424,6 +461,11 @@ struct kpost_reply_recv {
  * @sent: messages ever taken into the mailbox, the last one's sequence number
  * @received: messages ever received
  * @dropped: messages lost because the mailbox closed, or withdrawn by the sender
+ * @unattended: of those taken in, how many found the mailbox empty and nobody waiting
+ * @identity: the mailbox's own number, which no other one ever has, in no office and
+ *	after no restart
+ * @rights: of the endpoint that asks; 0 in a list
+ * @reserved: 0
  * @name: its name, or empty if it has none (any more)
  *
  * Any endpoint may ask.  As many bytes as the caller's struct has are written, those
@@ -449,6 +491,10 @@ struct kpost_stat {
 	__u64 sent;
 	__u64 received;
 	__u64 dropped;
+	__u64 unattended;
+	__u64 identity;
+	__u32 rights;
+	__u32 reserved;
 	char name[KPOST_NAME_MAX + 1];
 };
 
@@ -509,6 +555,40 @@ struct kpost_setattr {
 	__u64 bytes;
 };
 
+/* kpost_grant.flags */
+#define KPOST_GRANT_NONBLOCK	(1u << 0)	/* set O_NONBLOCK on the endpoint */
+#define KPOST_GRANT_BADGE	(1u << 1)	/* with another badge than one's own */
+
+/**
+ * struct kpost_grant - argument of KPOST_IOC_GRANT
+ * @flags: mask of KPOST_GRANT_*
+ * @rights: mask of KPOST_RIGHT_*, not 0, and none that this endpoint lacks
+ * @badge: with KPOST_GRANT_BADGE: what the kernel stamps on all that goes through the new
+ *	endpoint; else 0
+ * @tag: of what write(2) sends through it
+ * @priority: likewise, 0 to KPOST_PRIORITY_MAX
+ * @reserved: 0
+ *
+ * Makes another endpoint on this one's mailbox, to be handed to somebody else.  It has the
+ * badge of this one, or with KPOST_GRANT_BADGE another, for which KPOST_RIGHT_ADMIN is
+ * needed: so a badge tells a receiver which grant a message came through, and who has it
+ * cannot change that.  An endpoint that was opened has badge 0.  Whoever grants counts as
+ * the opener of the new one.
+ *
+ * Returns the endpoint, a file descriptor with close-on-exec set.
+ *
+ * Errors: EFAULT, EINVAL, EMFILE, ENFILE, ENOMEM, EPERM (a right that this endpoint lacks, or
+ * KPOST_GRANT_BADGE without KPOST_RIGHT_ADMIN), EPIPE (the mailbox is closed).
+ */
+struct kpost_grant {
+	__u32 flags;
+	__u32 rights;
+	__u64 badge;
+	__u64 tag;
+	__u32 priority;
+	__u32 reserved;
+};
+
 /**
  * struct kpost_uring - the 16 bytes of sqe->cmd of an io_uring command
  * @arg: address of the struct that the operation in sqe->cmd_op takes
@@ -550,5 +630,6 @@ struct kpost_uring {
 #define KPOST_IOC_REPLY_RECV	_IOWR(KPOST_IOC_TYPE, 0x14, struct kpost_reply_recv)
 #define KPOST_IOC_STAT		_IOR(KPOST_IOC_TYPE, 0x15, struct kpost_stat)
 #define KPOST_IOC_SETATTR	_IOW(KPOST_IOC_TYPE, 0x16, struct kpost_setattr)
+#define KPOST_IOC_GRANT		_IOW(KPOST_IOC_TYPE, 0x17, struct kpost_grant)
 
 #endif /* _UAPI_LINUX_KPOST_H */
