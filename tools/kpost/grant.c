@@ -34,19 +34,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		options->input = true;
 		break;
 	case ARGP_KEY_ARG:
-		if (options->name) {
-			/* The command, and all that follows is its own. */
-			options->command = state->argv + state->next - 1;
-			state->next = state->argc;
-		} else {
-			options->name = arg;
-		}
+		take_name_or_command(state, arg, &options->name, &options->command);
 		break;
 	case ARGP_KEY_END:
-		if (!options->name)
-			argp_error(state, "which mailbox?");
-		if (!options->command)
-			argp_error(state, "which command?");
+		want_name_and_command(state, options->name, options->command);
 		if (options->input && options->sends_as)
 			argp_error(state, "--tag and --priority are of what is sent, and with "
 					  "--input nothing is");

@@ -152,6 +152,24 @@ uint64_t parse_number(struct argp_state *state, const char *option, const char *
 	return value;
 }
 
+void take_name_or_command(struct argp_state *state, char *arg, const char **name, char ***command)
+{
+	if (!*name) {
+		*name = arg;
+		return;
+	}
+	*command = state->argv + state->next - 1;
+	state->next = state->argc;
+}
+
+void want_name_and_command(struct argp_state *state, const char *name, char *const *command)
+{
+	if (!name)
+		argp_error(state, "which mailbox?");
+	if (!command)
+		argp_error(state, "which command?");
+}
+
 unsigned int parse_mode(struct argp_state *state, const char *arg)
 {
 	unsigned long value;

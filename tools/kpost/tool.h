@@ -96,6 +96,10 @@ uint64_t parse_size(struct argp_state *state, const char *option, const char *ar
 uint64_t parse_positive(struct argp_state *state, const char *option, const char *arg,
 			uint64_t max);
 uint64_t parse_number(struct argp_state *state, const char *option, const char *arg);
+
+/* The arguments NAME COMMAND [ARGUMENT]..., of which all but the first are the command's own. */
+void take_name_or_command(struct argp_state *state, char *arg, const char **name, char ***command);
+void want_name_and_command(struct argp_state *state, const char *name, char *const *command);
 unsigned int parse_mode(struct argp_state *state, const char *arg);
 int64_t parse_timeout(struct argp_state *state, const char *arg); /* milliseconds */
 
