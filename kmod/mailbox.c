@@ -103,8 +103,9 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	kpost_pollers_init(&mailbox->in, NULL, NULL);
 	kpost_pollers_init(&mailbox->end, NULL, NULL);
 	mailbox->id = atomic_inc_return(&last_id);
-	mailbox->identity = atomic64_inc_return(&last_identity) ?:
-								  atomic64_inc_return(&last_identity);
+	mailbox->identity = atomic64_inc_return(&last_identity);
+	if (!mailbox->identity)
+		mailbox->identity = atomic64_inc_return(&last_identity);
 	strscpy(mailbox->name, arg->name, strlen(arg->name) + 1);
 	return mailbox;
 

@@ -346,7 +346,9 @@ TEST_F(abi, abi_larger_structs_are_e2big_if_their_tail_is_not_zero)
 /* a program of tomorrow with a struct of its own, which it has not cleared */
 TEST_F(abi, abi_larger_answers_are_filled_whatever_was_in_them)
 {
-	static const size_t sizes[] = { 1, 8, 100, 4096, (1 << 14) - 1 - sizeof(struct kpost_stat) };
+	static const size_t sizes[] = {
+		1, 8, 100, 4096, (1 << 14) - 1 - sizeof(struct kpost_stat),
+	};
 	static unsigned char want[1 << 14], seen[1 << 15];
 
 	for_each_op(o) {

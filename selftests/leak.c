@@ -79,7 +79,8 @@ static const struct operation {
 		FIELD(kpost_recv, size) } },
 	{ REPLY, "REPLY", KPOST_IOC_REPLY, 40, false, { { 0, 0 } } },
 	{ CALL, "CALL", KPOST_IOC_CALL, 120, false, { CALL_OUT } },
-	{ CALL_REFUSED, "CALL that ends without a reply", KPOST_IOC_CALL, 120, false, { CALL_OUT } },
+	{ CALL_REFUSED, "CALL that ends without a reply", KPOST_IOC_CALL, 120, false, {
+		CALL_OUT } },
 	{ STAT, "STAT", KPOST_IOC_STAT, 368, false, { WHOLE } },
 	{ SETATTR, "SETATTR", KPOST_IOC_SETATTR, 32, false, { { 0, 0 } } },
 	{ GRANT, "GRANT", KPOST_IOC_GRANT, 32, false, { { 0, 0 } } },
