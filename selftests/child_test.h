@@ -169,12 +169,17 @@ static inline int tell(int sock)
 	return write(sock, "!", 1) == 1 ? 0 : -errno;
 }
 
-static inline bool is_told(int sock)
+static inline bool is_told_within(int sock, int ms)
 {
 	struct pollfd pfd = { sock, POLLIN, 0 };
 	char byte;
 
-	return poll(&pfd, 1, KT_SOON) == 1 && read(sock, &byte, 1) == 1;
+	return poll(&pfd, 1, ms) == 1 && read(sock, &byte, 1) == 1;
+}
+
+static inline bool is_told(int sock)
+{
+	return is_told_within(sock, KT_SOON);
 }
 
 #endif /* KPOST_CHILD_TEST_H */

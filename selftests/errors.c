@@ -64,6 +64,9 @@ FIXTURE_TEARDOWN(errors)
 	}									\
 } while (0)
 
+/* The stack may lie so high that what is long would end behind all user memory. */
+static char low[16];
+
 static bool tells_of_nobody(const struct kpost_call *call)
 {
 	return !call->sequence && !call->message_flags && !call->pid && call->uid == 65534 &&
@@ -97,6 +100,7 @@ TEST_F(errors, errors_of_send)
 	send = good;
 	send.len = 101;
 	expect_refused(EMSGSIZE, self->fd, KPOST_IOC_SEND, send);
+	send.buf = (uintptr_t)low;
 	send.len = KPOST_PAYLOAD_MAX + 1;
 	expect_refused(EMSGSIZE, self->fd, KPOST_IOC_SEND, send);
 	send = good;
@@ -162,7 +166,7 @@ TEST_F(errors, errors_of_recv)
 TEST_F(errors, errors_of_call)
 {
 	struct kpost_iovec many[2] = {
-		{ (uintptr_t)self->answer, KPOST_PAYLOAD_MAX },
+		{ (uintptr_t)low, KPOST_PAYLOAD_MAX },
 		{ (uintptr_t)self->answer, 1 },
 	};
 	struct kpost_call good = kt_call_args(self->buf, 10, self->answer, 10, kt_soon()), call;
@@ -186,6 +190,7 @@ TEST_F(errors, errors_of_call)
 	call.len = 101;
 	expect_call_refused(EMSGSIZE, self->fd, call, false);
 	call = good;
+	call.reply_buf = (uintptr_t)low;
 	call.reply_len = KPOST_PAYLOAD_MAX + 1;
 	expect_call_refused(EMSGSIZE, self->fd, call, false);
 	call = good;

@@ -50,6 +50,9 @@ static inline pid_t fork_attacker(uid_t uid)
 	pid = kt_fork();
 	if (pid == 0 && child_become(uid, uid))
 		_exit(126);
+	/* a victim that fails may not kill it */
+	if (pid == 0)
+		alarm(TEST_TIMEOUT_DEFAULT);
 	if (pid && seteuid(VICTIM))
 		return -errno;
 	return pid;
