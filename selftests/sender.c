@@ -297,18 +297,22 @@ TEST_F(sender, one_that_stops_sends_nothing_behind_a_failure)
 
 TEST_F(sender, deadline_fails_one_message_and_not_those_behind_it)
 {
-	const struct kpost_options soon = { .deadline = kt_in(50) };
+	struct kpost_options soon = { .deadline = 0 };
 	int late = 0;
 
 	close(self->fd);
 	self->fd = kt_mailbox(1, 0, 0);
 	ASSERT_EQ(0, sender_open(self, &seen, 16, 16));
 	ASSERT_EQ(0, kt_post(self->fd, &(int){ 77 }, sizeof(int), 0));
+	soon.deadline = kt_in(50);
 	ASSERT_EQ(0, kpost_sender_queue(self->sender, &late, sizeof(late), &soon, NULL));
 	ASSERT_EQ(0, queue(self, 1));
 	ASSERT_EQ(0, queue(self, 2));
 	ASSERT_EQ(0, kpost_sender_submit(self->sender));
-	ASSERT_EQ(0, kpost_sender_wait(self->sender, kt_soon()));
+	/* on a slow machine it may have been too late already, and nothing else ends by itself */
+	if (!seen.total) {
+		ASSERT_EQ(0, kpost_sender_wait(self->sender, kt_soon()));
+	}
 	EXPECT_EQ(1, seen.total);
 	EXPECT_EQ(-ETIMEDOUT, seen.result[0]);
 	EXPECT_EQ(77, next_value(self->fd, true));
