@@ -62,8 +62,8 @@ static const struct argp argp = {
 	       "whose senders see no output.\v"
 	       "The mailbox is made if there is none, and then goes when this ends. The command "
 	       "finds KPOST_MAILBOX, KPOST_SEQUENCE, KPOST_PRIORITY, KPOST_TAG, KPOST_BADGE and "
-	       "KPOST_PID in its environment, and KPOST_UID and KPOST_GID unless they alone do not tell who means "
-	       "it. SIGINT and SIGTERM end it when the commands that run have been answered; a second "
+	       "KPOST_PID in its environment, and KPOST_UID and KPOST_GID unless they alone do not "
+	       "tell who means it. SIGINT and SIGTERM end it when the commands that run have been answered; a second "
 	       "one at once.",
 };
 
