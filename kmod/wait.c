@@ -37,7 +37,7 @@ u64 kpost_time_here(u64 time)
 {
 	s64 ahead = clock_ahead();
 
-	/* As long as it can be stays that. */
+	/* The last time that there is stands for one that never comes, by each clock. */
 	if (time == KTIME_MAX)
 		return time;
 	if (ahead > 0)
@@ -50,6 +50,7 @@ ktime_t kpost_deadline_on_host(u64 deadline)
 {
 	s64 offset = clock_ahead();
 
+	/* As in kpost_time_here(). */
 	if (deadline == KTIME_MAX)
 		return deadline;
 	if (offset < 0)

@@ -462,8 +462,9 @@ struct kpost_reply_recv {
  * @received: messages ever received
  * @dropped: messages lost because the mailbox closed, or withdrawn by the sender
  * @unattended: of those taken in, how many found the mailbox empty and nobody waiting
- * @identity: the mailbox's own number, which no other one ever has, in no office and
- *	after no restart
+ * @identity: the mailbox's own number, of 64 bits: counted on in all offices from one that
+ *	is drawn at random when the module is loaded, so no other mailbox has it, nor one
+ *	after a restart, but by a chance that is next to none.  It is no secret.
  * @rights: of the endpoint that asks; 0 in a list
  * @reserved: 0
  * @name: its name, or empty if it has none (any more)
