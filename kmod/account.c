@@ -5,6 +5,7 @@
 #include <linux/user_namespace.h>
 
 #include "account.h"
+#include "endpoint.h"
 #include "office.h"
 
 /* Of users in whose user namespaces there are offices. */
@@ -41,10 +42,32 @@ kuid_t kpost_account_user(void)
 	return uid;
 }
 
-/* May the task go past limits?  Being refused that is nothing to audit. */
+/* Does what the task does count for no user?  That it does is nothing to audit. */
 bool kpost_account_privileged(void)
 {
 	return ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE);
+}
+
+/* Tell those who poll an endpoint of that they may try again. */
+static void account_work(struct work_struct *work)
+{
+	struct kpost_account *account = container_of(work, struct kpost_account, work);
+	LIST_HEAD(refused);
+
+	spin_lock(&account->lock);
+	list_splice_init(&account->refused, &refused);
+	while (!list_empty(&refused)) {
+		struct kpost_endpoint *endpoint =
+			list_first_entry(&refused, struct kpost_endpoint, short_of);
+
+		/* Under the lock, since an endpoint takes itself off before it goes. */
+		list_del_init(&endpoint->short_of);
+		WRITE_ONCE(endpoint->is_short, false);
+		kpost_pollers_owe(&endpoint->room, EPOLLOUT | EPOLLWRNORM);
+		cond_resched_lock(&account->lock);
+	}
+	spin_unlock(&account->lock);
+	kpost_account_put(account);
 }
 
 static struct kpost_account *account_find(struct kpost_accounts *accounts, kuid_t uid)
@@ -59,6 +82,25 @@ static struct kpost_account *account_find(struct kpost_accounts *accounts, kuid_
 		return account;
 	}
 	return NULL;
+}
+
+static void account_init(struct kpost_account *account, struct kpost_accounts *accounts,
+			 struct kpost_office *office, kuid_t uid)
+{
+	account->accounts = accounts;
+	account->office = office;
+	account->uid = uid;
+	refcount_set(&account->refs, 1);
+	kpost_patience_init(&account->patience);
+	spin_lock_init(&account->lock);
+	INIT_LIST_HEAD(&account->refused);
+	INIT_WORK(&account->work, account_work);
+}
+
+/* The account of @office itself, which is part of it, zeroed, and never the last to be put. */
+void kpost_account_init_own(struct kpost_account *own, struct kpost_office *office)
+{
+	account_init(own, &office->accounts, office, INVALID_UID);
 }
 
 /* @uid's account, held; NULL if there is no memory for it. */
@@ -76,11 +118,7 @@ static struct kpost_account *account_get(struct kpost_accounts *accounts,
 	fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
 	if (!fresh)
 		return NULL;
-	fresh->accounts = accounts;
-	fresh->office = office;
-	fresh->uid = uid;
-	refcount_set(&fresh->refs, 1);
-	kpost_patience_init(&fresh->patience);
+	account_init(fresh, accounts, office, uid);
 
 	spin_lock(&accounts->lock);
 	account = account_find(accounts, uid);
@@ -97,6 +135,15 @@ static struct kpost_account *account_get(struct kpost_accounts *accounts,
 struct kpost_account *kpost_account_get(struct kpost_office *office)
 {
 	return account_get(&office->accounts, office, kpost_account_user());
+}
+
+/* Who pays for what the task does, held: its user, or the office; NULL for want of memory. */
+struct kpost_account *kpost_account_payer(struct kpost_office *office)
+{
+	if (!kpost_account_privileged())
+		return kpost_account_get(office);
+	refcount_inc(&office->own.refs);
+	return &office->own;
 }
 
 /*
@@ -129,116 +176,189 @@ void kpost_account_put(struct kpost_account *account)
 	spin_unlock(&accounts->lock);
 	if (!last)
 		return;
-	WARN_ON_ONCE(atomic_long_read(&account->bytes) || atomic_long_read(&account->mailboxes));
+	WARN_ON_ONCE(atomic_long_read(&account->used[KPOST_CAPACITY]) ||
+		     atomic_long_read(&account->used[KPOST_SENDING]));
 	kfree(account);
 }
 
-/* Add @n unless that goes past @max and the task has no privilege to do so, or must not use it. */
-static bool counter_add(atomic_long_t *counter, long n, long max, bool privileged)
+static unsigned long share_limit(const struct kpost_office *office, enum kpost_share share)
+{
+	return share == KPOST_CAPACITY ? kpost_limit(office, user_bytes) :
+					 kpost_limit(office, user_sending_bytes);
+}
+
+static unsigned long office_limit(const struct kpost_office *office, enum kpost_share share)
+{
+	return share == KPOST_CAPACITY ? kpost_limit(office, office_bytes) :
+					 kpost_limit(office, office_sending_bytes);
+}
+
+/* Add @n unless that goes past @max. */
+static bool counter_add(atomic_long_t *counter, long n, long max)
 {
 	long old = atomic_long_read(counter);
 
 	do {
-		if (unlikely(n > max - old) && !(privileged && kpost_account_privileged()))
+		if (unlikely(n > max - old))
 			return false;
 	} while (!atomic_long_try_cmpxchg(counter, &old, old + n));
 	return true;
 }
 
-enum counted {
-	MAILBOXES,
-	BYTES,
-};
-
-static atomic_long_t *account_counter(struct kpost_account *account, enum counted what)
+/* Is it the office's own? */
+bool kpost_account_is_own(const struct kpost_account *account)
 {
-	return what == BYTES ? &account->bytes : &account->mailboxes;
+	return account == &account->office->own;
 }
 
-static unsigned long user_limit(const struct kpost_office *office, enum counted what)
+/* What the task's user has of @share. */
+unsigned long kpost_account_used(struct kpost_office *office, enum kpost_share share)
 {
-	return what == BYTES ? kpost_limit(office, user_bytes) :
-			       kpost_limit(office, user_mailboxes);
+	struct kpost_account *account;
+	unsigned long used = 0;
+
+	spin_lock(&office->accounts.lock);
+	account = account_find(&office->accounts, kpost_account_user());
+	spin_unlock(&office->accounts.lock);
+	if (account) {
+		used = atomic_long_read(&account->used[share]);
+		kpost_account_put(account);
+	}
+	return used;
+}
+
+/* Who else pays for what counts for @account: the office is a user's, and this is not its own. */
+static struct kpost_account *account_sponsor(const struct kpost_account *account)
+{
+	return kpost_account_is_own(account) ? NULL : account->office->sponsor;
 }
 
 /*
- * Count @n more for @account, its office, and whoever has to pay for that.  The users
- * first, so that one over its limit takes nothing from the others.  Returns 0, -EDQUOT or
- * -ENOSPC.
+ * Count @bytes more for @account, which is held, its office, and whoever has to pay for that.
+ * The users first, so that one over its limit takes nothing from the others.  Returns 0,
+ * -EDQUOT or -ENOSPC.
  */
-static int account_add(struct kpost_account *account, enum counted what, long n, bool privileged)
+int kpost_account_add(struct kpost_account *account, enum kpost_share share, long bytes)
 {
 	struct kpost_office *office = account->office;
-	struct kpost_account *sponsor = office->sponsor;
-	atomic_long_t *all = what == BYTES ? &office->bytes : &office->mailboxes;
-	long max = what == BYTES ? kpost_limit(office, office_bytes) :
-				   kpost_limit(office, office_mailboxes);
+	struct kpost_account *sponsor = account_sponsor(account);
+	bool own = kpost_account_is_own(account);
+	long all = office_limit(office, share);
 	int err = -EDQUOT;
 
-	if (!counter_add(account_counter(account, what), n, user_limit(office, what), privileged))
+	if (!counter_add(&account->used[share], bytes,
+			 own ? LONG_MAX : share_limit(office, share)))
 		return err;
-	if (sponsor && !counter_add(account_counter(sponsor, what), n,
-				    user_limit(sponsor->office, what), privileged))
+	if (sponsor && !counter_add(&sponsor->used[share], bytes,
+				    share_limit(sponsor->office, share)))
 		goto err_sponsor;
 	err = -ENOSPC;
-	if (!counter_add(all, n, max, privileged))
+	if (!counter_add(&office->used[share], bytes, own ? all : all - all / 10))
 		goto err_office;
-	refcount_inc(&account->refs);
 	return 0;
 
 err_office:
 	if (sponsor)
-		atomic_long_sub(n, account_counter(sponsor, what));
+		atomic_long_sub(bytes, &sponsor->used[share]);
 err_sponsor:
-	atomic_long_sub(n, account_counter(account, what));
+	atomic_long_sub(bytes, &account->used[share]);
 	return err;
 }
 
-static void account_sub(struct kpost_account *account, enum counted what, long n)
+void kpost_account_sub(struct kpost_account *account, enum kpost_share share, long bytes)
 {
-	struct kpost_office *office = account->office;
+	struct kpost_account *sponsor = account_sponsor(account);
 
-	atomic_long_sub(n, account_counter(account, what));
-	if (office->sponsor)
-		atomic_long_sub(n, account_counter(office->sponsor, what));
-	atomic_long_sub(n, what == BYTES ? &office->bytes : &office->mailboxes);
-	kpost_account_put(account);
-}
-
-/* Count a mailbox; the account is held by it. Returns 0, -ENOSPC or -EDQUOT. */
-int kpost_account_add_mailbox(struct kpost_account *account)
-{
-	return account_add(account, MAILBOXES, 1, true);
-}
-
-void kpost_account_del_mailbox(struct kpost_account *account)
-{
-	account_sub(account, MAILBOXES, 1);
+	atomic_long_sub(bytes, &account->used[share]);
+	if (sponsor)
+		atomic_long_sub(bytes, &sponsor->used[share]);
+	atomic_long_sub(bytes, &account->office->used[share]);
 }
 
 /*
- * Charge @bytes, past limits only if @privileged and the task is so too.  Returns 0,
- * -ENOBUFS (the office has no more) or -EDQUOT.
+ * Charge @bytes to the sending share.  Returns 0, -ENOBUFS (the office has no more) or
+ * -EDQUOT.
  */
-int kpost_charge(struct kpost_charge *charge, struct kpost_account *account, size_t bytes,
-		 bool privileged)
+int kpost_charge(struct kpost_charge *charge, struct kpost_account *account, size_t bytes)
 {
-	int err = account_add(account, BYTES, bytes, privileged);
+	int err = kpost_account_add(account, KPOST_SENDING, bytes);
 
 	if (err)
 		return err == -ENOSPC ? -ENOBUFS : err;
+	refcount_inc(&account->refs);
 	charge->account = account;
 	charge->bytes = bytes;
 	return 0;
 }
 
+/* Something was given back: those that were refused may try again. */
+static void account_tell(struct kpost_account *account)
+{
+	if (likely(list_empty(&account->refused)))
+		return;
+	refcount_inc(&account->refs);
+	if (!kpost_pollers_queue(&account->work))
+		kpost_account_put(account);
+}
+
 /* Give back what was charged; harmless if nothing was. */
 void kpost_uncharge(struct kpost_charge *charge)
 {
-	struct kpost_account *account = charge->account;
+	struct kpost_account *account = charge->account, *sponsor;
 
 	if (!account)
 		return;
 	charge->account = NULL;
-	account_sub(account, BYTES, charge->bytes);
+	kpost_account_sub(account, KPOST_SENDING, charge->bytes);
+	/* Pairs with the one in kpost_account_refuse(): one of us sees the other. */
+	smp_mb__after_atomic();
+	sponsor = account_sponsor(account);
+	account_tell(account);
+	if (sponsor)
+		account_tell(sponsor);
+	account_tell(&account->office->own);
+	kpost_account_put(account);
+}
+
+/*
+ * Something was refused with @err through @endpoint: who polls it for room is told when
+ * something is given back of what was short.  The caller looks again after that.
+ */
+void kpost_account_refuse(struct kpost_account *account, struct kpost_endpoint *endpoint, int err)
+{
+	if (err == -ENOBUFS)
+		account = &account->office->own;
+	else
+		account = account_sponsor(account) ?: account;
+
+	lockdep_assert_held(&endpoint->mailbox->lock);
+	if (endpoint->short_account != account) {
+		kpost_account_forget(endpoint);
+		refcount_inc(&account->refs);
+		endpoint->short_account = account;
+	}
+	spin_lock(&account->lock);
+	if (!endpoint->is_short && !endpoint->released) {
+		list_add_tail(&endpoint->short_of, &account->refused);
+		WRITE_ONCE(endpoint->is_short, true);
+	}
+	spin_unlock(&account->lock);
+	/* Pairs with the one in kpost_uncharge(). */
+	smp_mb();
+}
+
+/* @endpoint goes, or is not short any more. */
+void kpost_account_forget(struct kpost_endpoint *endpoint)
+{
+	struct kpost_account *account = endpoint->short_account;
+
+	lockdep_assert_held(&endpoint->mailbox->lock);
+	if (!account)
+		return;
+	spin_lock(&account->lock);
+	list_del_init(&endpoint->short_of);
+	WRITE_ONCE(endpoint->is_short, false);
+	spin_unlock(&account->lock);
+	endpoint->short_account = NULL;
+	kpost_account_put(account);
 }

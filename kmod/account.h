@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Who pays for what.
+ * Who pays for what, in bytes.
  *
- * An account is one user's in one office.  What is charged to it holds a
- * reference, so that it lives until the last byte was given back, by exactly
- * what was charged.  It is the user of the task that acts, not that of whoever
- * opened the endpoint: who sends through an inherited endpoint pays for it.
+ * An account is one user's in one office, and has two shares.  *Capacity* is what the
+ * mailboxes count for that the user made, from when they are made; what is in them counts no
+ * more.  *Sending* is what tasks of the user have under way: what waits for room, large
+ * copies, open calls and the room for their replies, granted endpoints.  So a message that
+ * finds room meets no account.
+ *
+ * What is charged holds a reference, so that the account lives until the last byte was given
+ * back, by exactly what was charged.  It is the user of the task that acts, not that of
+ * whoever opened the endpoint: who sends through an inherited endpoint pays for it.
+ *
+ * What is done with CAP_SYS_RESOURCE counts for the office and for no user: an office has an
+ * account of its own for that.  A tenth of the office is left to it.
  *
  * The user of a task is its real one; but a user who makes user namespaces may
  * have thousands of ids in them, and is one user all the same.  So the owner of the
@@ -23,15 +31,24 @@
 
 #include <linux/atomic.h>
 #include <linux/hashtable.h>
+#include <linux/list.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/uidgid.h>
+#include <linux/workqueue.h>
 
 #include "pollers.h"
 
+struct kpost_endpoint;
 struct kpost_office;
 struct user_namespace;
+
+enum kpost_share {
+	KPOST_CAPACITY,
+	KPOST_SENDING,
+	KPOST_SHARES,
+};
 
 /* Accounts of users, one each. */
 struct kpost_accounts {
@@ -45,30 +62,44 @@ struct kpost_account {
 	struct kpost_office *office; /* whose limits hold, and counters too but for a sponsor */
 	kuid_t uid;
 	refcount_t refs;
-	atomic_long_t bytes; /* memory of its messages */
-	atomic_long_t mailboxes;
+	atomic_long_t used[KPOST_SHARES]; /* bytes */
 	struct kpost_patience patience; /* with those who poll its endpoints for room */
+
+	/*
+	 * Endpoints through which something was refused for want of a share, to be told when
+	 * something is given back.
+	 */
+	spinlock_t lock; /* a leaf, but for the lock of a wait queue */
+	struct list_head refused; /* of struct kpost_endpoint (protected by lock) */
+	struct work_struct work; /* tells them; holds the account while it is queued */
 };
 
-/* So much memory is charged to this account, which is held. */
+/* So much is charged to the sending share of this account, which is held. */
 struct kpost_charge {
 	struct kpost_account *account;
 	size_t bytes;
 };
 
 void kpost_accounts_init(struct kpost_accounts *accounts);
+void kpost_account_init_own(struct kpost_account *own, struct kpost_office *office);
 
 kuid_t kpost_account_user(void);
 bool kpost_account_privileged(void);
 struct kpost_account *kpost_account_get(struct kpost_office *office);
+struct kpost_account *kpost_account_payer(struct kpost_office *office);
 int kpost_account_sponsor(const struct user_namespace *ns, struct kpost_account **sponsor);
 void kpost_account_put(struct kpost_account *account);
 
-int kpost_account_add_mailbox(struct kpost_account *account);
-void kpost_account_del_mailbox(struct kpost_account *account);
+bool kpost_account_is_own(const struct kpost_account *account);
+unsigned long kpost_account_used(struct kpost_office *office, enum kpost_share share);
+int kpost_account_add(struct kpost_account *account, enum kpost_share share, long bytes);
+void kpost_account_sub(struct kpost_account *account, enum kpost_share share, long bytes);
 
-int kpost_charge(struct kpost_charge *charge, struct kpost_account *account, size_t bytes,
-		 bool privileged);
+int kpost_charge(struct kpost_charge *charge, struct kpost_account *account, size_t bytes);
 void kpost_uncharge(struct kpost_charge *charge);
+
+/* With the lock of the endpoint's mailbox held. */
+void kpost_account_refuse(struct kpost_account *account, struct kpost_endpoint *endpoint, int err);
+void kpost_account_forget(struct kpost_endpoint *endpoint);
 
 #endif /* KPOST_ACCOUNT_H */

@@ -41,7 +41,7 @@ static struct kpost_call_state *call_alloc(struct kpost_endpoint *endpoint, size
 	err = kpost_endpoint_charge(endpoint, &call->charge, sizeof(*call));
 	if (err)
 		goto err_call;
-	reply = kpost_message_alloc(endpoint, room);
+	reply = kpost_message_alloc(endpoint, room, true);
 	err = PTR_ERR_OR_ZERO(reply);
 	if (err)
 		goto err_call;

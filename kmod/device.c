@@ -45,15 +45,18 @@ static long device_info(struct kpost_office *office, const struct kpost_operand 
 		.payload_max = KPOST_PAYLOAD_MAX,
 		.priority_max = KPOST_PRIORITY_MAX,
 		.iovec_max = KPOST_IOVEC_MAX,
-		.default_messages = kpost_limit(office, default_messages),
+		.default_messages = kpost_default_messages(kpost_limit(office, default_bytes)),
 		.default_bytes = kpost_limit(office, default_bytes),
-		.max_messages = kpost_limit(office, max_messages),
-		.max_bytes = kpost_limit(office, max_bytes),
-		.user_mailboxes = kpost_limit(office, user_mailboxes),
 		.user_bytes = kpost_limit(office, user_bytes),
-		.office_mailboxes = kpost_limit(office, office_mailboxes),
+		.user_sending_bytes = kpost_limit(office, user_sending_bytes),
 		.office_bytes = kpost_limit(office, office_bytes),
+		.office_sending_bytes = kpost_limit(office, office_sending_bytes),
+		.user_used = kpost_account_used(office, KPOST_CAPACITY),
+		.user_sending_used = kpost_account_used(office, KPOST_SENDING),
+		.office_used = atomic_long_read(&office->used[KPOST_CAPACITY]),
+		.office_sending_used = atomic_long_read(&office->used[KPOST_SENDING]),
 	};
+
 	return kpost_struct_answer(op, &info, sizeof(info));
 }
 
@@ -294,14 +297,14 @@ static const struct {
 	size_t size_1; /* of its struct in the first version */
 	long (*operate)(struct kpost_office *office, const struct kpost_operand *op);
 } operations[] = {
-	{ KPOST_IOC_INFO, 80, device_info },
+	{ KPOST_IOC_INFO, 104, device_info },
 	{ KPOST_IOC_OPEN, 304, device_open_mailbox },
 	{ KPOST_IOC_UNLINK, 264, device_unlink },
 	{ KPOST_IOC_LIST, 272, device_list },
 };
 
 /* Grown structs keep their places and their first sizes; these change with them. */
-static_assert(sizeof(struct kpost_info) == 80);
+static_assert(sizeof(struct kpost_info) == 104);
 static_assert(sizeof(struct kpost_open) == 304);
 static_assert(sizeof(struct kpost_unlink) == 264);
 static_assert(sizeof(struct kpost_list) == 272);

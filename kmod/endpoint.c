@@ -6,11 +6,15 @@
 #include <linux/module.h>
 #include <linux/poll.h>
 #include <linux/seq_file.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "call.h"
 #include "endpoint.h"
 #include "trace.h"
+
+/* What a granted one counts for: itself, its file, and what these are kept in. */
+#define ENDPOINT_BYTES SZ_1K
 
 static const struct file_operations endpoint_fops;
 
@@ -19,6 +23,7 @@ void kpost_endpoint_put(struct kpost_endpoint *endpoint)
 	if (!refcount_dec_and_test(&endpoint->refs))
 		return;
 	/* Whoever tells its pollers looks at the account's patience; and is in this office. */
+	kpost_uncharge(&endpoint->charge);
 	kpost_account_put(endpoint->account);
 	kfree(endpoint);
 }
@@ -51,6 +56,7 @@ struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock)
 	endpoint->uid = current_euid();
 	endpoint->gid = current_egid();
 	endpoint->privileged = kpost_account_privileged();
+	INIT_LIST_HEAD(&endpoint->short_of);
 	endpoint->calls = RB_ROOT;
 	INIT_LIST_HEAD(&endpoint->refused);
 	kpost_pollers_init(&endpoint->room, &endpoint->account->patience, endpoint_one_told);
@@ -123,6 +129,9 @@ long kpost_grant(struct kpost_operand *op)
 	if (fd < 0)
 		return fd;
 	granted = file->private_data;
+	err = kpost_endpoint_charge(endpoint, &granted->charge, ENDPOINT_BYTES);
+	if (err)
+		goto err_file;
 	granted->badge = arg.flags & KPOST_GRANT_BADGE ? arg.badge : endpoint->badge;
 	granted->tag = arg.tag;
 	granted->priority = arg.priority;
@@ -131,32 +140,60 @@ long kpost_grant(struct kpost_operand *op)
 	if (!err)
 		kpost_endpoint_attach(file, mailbox);
 	spin_unlock(&office->lock);
-	if (err) {
-		fput(file);
-		put_unused_fd(fd);
-		return err;
-	}
+	if (err)
+		goto err_file;
 	fd_install(fd, file);
 	return fd;
+
+err_file:
+	fput(file);
+	put_unused_fd(fd);
+	return err;
 }
 
 /*
- * Charge @bytes to the user of the task for what it does through @endpoint.  Returns 0,
- * -ENOBUFS, -EDQUOT or -ENOMEM.
+ * @account had no share left for what the task does through @endpoint, which cannot be
+ * written to before it has.  It may have been given some back meanwhile.
+ */
+static int endpoint_charge_short(struct kpost_endpoint *endpoint, struct kpost_charge *charge,
+				 struct kpost_account *account, size_t bytes, int err)
+{
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+
+	spin_lock(&mailbox->lock);
+	kpost_account_refuse(account, endpoint, err);
+	err = kpost_charge(charge, account, bytes);
+	if (!err)
+		kpost_account_forget(endpoint);
+	spin_unlock(&mailbox->lock);
+	return err;
+}
+
+/*
+ * Charge @bytes to the sending share of who pays for what the task does through @endpoint.
+ * Returns 0, -ENOBUFS, -EDQUOT or -ENOMEM.
  */
 int kpost_endpoint_charge(struct kpost_endpoint *endpoint, struct kpost_charge *charge,
 			  size_t bytes)
 {
 	struct kpost_account *account = endpoint->account;
+	struct kpost_office *office = account->office;
+	bool held = false;
 	int err;
 
-	if (likely(uid_eq(account->uid, kpost_account_user())))
-		return kpost_charge(charge, account, bytes, endpoint->privileged);
-	account = kpost_account_get(account->office);
-	if (!account)
-		return -ENOMEM;
-	err = kpost_charge(charge, account, bytes, endpoint->privileged);
-	kpost_account_put(account);
+	if (endpoint->privileged && kpost_account_privileged()) {
+		account = &office->own;
+	} else if (!uid_eq(account->uid, kpost_account_user())) {
+		account = kpost_account_get(office);
+		if (!account)
+			return -ENOMEM;
+		held = true;
+	}
+	err = kpost_charge(charge, account, bytes);
+	if (unlikely(err))
+		err = endpoint_charge_short(endpoint, charge, account, bytes, err);
+	if (held)
+		kpost_account_put(account);
 	return err;
 }
 
@@ -172,6 +209,7 @@ static int endpoint_release(struct inode *inode, struct file *file)
 		spin_lock(&mailbox->lock);
 		endpoint->released = true;
 		list_del_init(&endpoint->refused);
+		kpost_account_forget(endpoint);
 		spin_unlock(&mailbox->lock);
 		kpost_pollers_exit(&endpoint->room);
 		kpost_mailbox_detach(mailbox, endpoint->rights);
@@ -204,7 +242,10 @@ static __poll_t endpoint_poll(struct file *file, struct poll_table_struct *wait)
 			events |= EPOLLHUP;
 	}
 	if (endpoint->rights & KPOST_RIGHT_SEND) {
-		if (kpost_mailbox_writable(mailbox))
+		/* Whoever clears that tells of it then. */
+		if (READ_ONCE(endpoint->is_short))
+			;
+		else if (kpost_mailbox_writable(mailbox))
 			events |= EPOLLOUT | EPOLLWRNORM;
 		else if (wants_room)
 			kpost_mailbox_refuse(endpoint);

@@ -29,6 +29,7 @@ struct kpost_payload;
 struct kpost_endpoint {
 	struct kpost_mailbox *mailbox; /* fixed once the file is known to user space */
 	struct kpost_account *account; /* the opener's, see kpost_endpoint_charge() */
+	struct kpost_charge charge; /* for it, if it was granted */
 	struct net *net;
 	u32 rights; /* fixed once the file is known, as are the next three */
 	u32 priority; /* of what write(2) sends */
@@ -45,6 +46,9 @@ struct kpost_endpoint {
 	struct rb_root calls; /* received through it (protected by mailbox->lock) */
 	unsigned int open_calls; /* likewise */
 	struct list_head refused; /* in mailbox->refused (likewise) */
+	struct kpost_account *short_account; /* held; of what somebody was short (likewise) */
+	struct list_head short_of; /* in its list (protected by its lock) */
+	bool is_short; /* is in that; read without */
 	unsigned int refusals; /* likewise: so many have to be told of room */
 	u64 told; /* likewise: the mailbox's count of received messages that they know of */
 	bool released; /* likewise: nothing may be left to the work of @room any more */
@@ -65,7 +69,7 @@ struct kpost_operand {
 /* Sizes of structs in their first version, where more than the table needs them. */
 #define KPOST_REPLY_SIZE_1 40
 #define KPOST_RECV_SIZE_1 128
-#define KPOST_STAT_SIZE_1 368
+#define KPOST_STAT_SIZE_1 376
 
 #define KPOST_STRUCT_MAX ((1U << _IOC_SIZEBITS) - 1)
 

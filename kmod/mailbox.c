@@ -16,6 +16,10 @@
 #define MESSAGES_HARD_MAX 1048576U
 #define BYTES_HARD_MAX SZ_1G
 
+/* What a mailbox and each message count for beside their payloads, in bytes. */
+#define MAILBOX_COST 1024
+#define MESSAGE_COST 256
+
 static atomic64_t last_identity;
 
 /* Identities go on from where no earlier module's are, as far as chance has it. */
@@ -25,29 +29,68 @@ void __init kpost_mailboxes_init(void)
 }
 
 /* Either is 0 where it is not asked for. */
-static int capacity_check(const struct kpost_office *office, u32 messages, u64 bytes)
+static bool capacity_is_possible(u32 messages, u64 bytes)
 {
-	if (messages > MESSAGES_HARD_MAX || bytes > BYTES_HARD_MAX)
-		return -EINVAL;
-	if ((messages > kpost_limit(office, max_messages) ||
-	     bytes > kpost_limit(office, max_bytes)) &&
-	    !capable(CAP_SYS_RESOURCE))
-		return -EPERM;
-	return 0;
+	return messages <= MESSAGES_HARD_MAX && bytes <= BYTES_HARD_MAX;
+}
+
+/* What a mailbox that holds that counts for. */
+static u64 capacity_cost(u32 messages, u64 bytes)
+{
+	return MAILBOX_COST + bytes + (u64)MESSAGE_COST * messages;
+}
+
+/* What @mailbox has to count for; @above says whether it is for what is in it. */
+static u64 mailbox_cost(const struct kpost_mailbox *mailbox, bool *above)
+{
+	u64 held = 0, capacity = 0;
+
+	lockdep_assert_held(&mailbox->lock);
+	if (mailbox->messages)
+		held = capacity_cost(mailbox->messages, mailbox->bytes);
+	if (!mailbox->closed)
+		capacity = capacity_cost(mailbox->max_messages, mailbox->max_bytes);
+	*above = held > capacity;
+	return max(held, capacity);
+}
+
+/* Give back what @mailbox counts for too much. */
+void kpost_mailbox_recount(struct kpost_mailbox *mailbox)
+{
+	u64 cost = mailbox_cost(mailbox, &mailbox->above);
+	u64 surplus, own;
+
+	/* What is in it was let in by its capacity, which was counted. */
+	if (WARN_ON_ONCE(cost > mailbox->counted + mailbox->counted_own))
+		return;
+	surplus = mailbox->counted + mailbox->counted_own - cost;
+	if (!surplus)
+		return;
+	own = min(surplus, mailbox->counted_own);
+	mailbox->counted_own -= own;
+	mailbox->counted -= surplus - own;
+	kpost_account_sub(&mailbox->office->own, KPOST_CAPACITY, own);
+	kpost_account_sub(mailbox->account, KPOST_CAPACITY, surplus - own);
+}
+
+/* As many as there are when each is of 512 bytes, but some. */
+u32 kpost_default_messages(u64 bytes)
+{
+	return clamp_t(u64, bytes / 512, 16, MESSAGES_HARD_MAX);
 }
 
 /*
- * A mailbox that takes one message of its largest size at a time would have those
- * who poll for room wait until it is empty.
+ * A mailbox that takes one message of its largest size at a time would have those who poll for
+ * room wait until it is empty.
  */
 static u32 default_message_max(u64 bytes)
 {
-	return clamp_t(u64, bytes / 8, 1, KPOST_PAYLOAD_MAX);
+	return clamp_t(u64, bytes / 4, 1, KPOST_PAYLOAD_MAX);
 }
 
 /*
  * A mailbox as @arg describes it, of the task's user, held by the caller and
- * known to nobody.  Returns it or -EINVAL, -EPERM, -EDQUOT, -ENOSPC, -ENOMEM.
+ * known to nobody.  Returns it or -EINVAL, -EDQUOT, -ENOSPC, -ENOMEM.
  */
 struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struct kpost_open *arg)
 {
@@ -56,36 +99,34 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	u64 bytes = arg->bytes;
 	struct kpost_account *account;
 	struct kpost_mailbox *mailbox;
+	u64 cost;
 	int err;
 
-	/* A default is no reason to be refused. */
-	if (!messages)
-		messages = kpost_lesser(kpost_limit(office, default_messages),
-					kpost_limit(office, max_messages));
 	if (!bytes)
-		bytes = kpost_lesser(kpost_limit(office, default_bytes),
-				     kpost_limit(office, max_bytes));
+		bytes = kpost_limit(office, default_bytes);
+	if (!messages)
+		messages = kpost_default_messages(bytes);
 	if (!message_max)
 		message_max = default_message_max(bytes);
-	err = capacity_check(office, messages, bytes);
-	if (err)
-		return ERR_PTR(err);
-	if (!messages || !bytes || message_max > bytes || message_max > KPOST_PAYLOAD_MAX)
+	if (!capacity_is_possible(messages, bytes))
+		return ERR_PTR(-EINVAL);
+	if (!bytes || message_max > bytes || message_max > KPOST_PAYLOAD_MAX)
 		return ERR_PTR(-EINVAL);
 
 	mailbox = kzalloc(struct_size(mailbox, name, strlen(arg->name) + 1), GFP_KERNEL_ACCOUNT);
-	account = kpost_account_get(office);
+	account = kpost_account_payer(office);
 	err = -ENOMEM;
 	if (!mailbox || !account)
 		goto err_free;
-	err = kpost_account_add_mailbox(account);
+	cost = capacity_cost(messages, bytes);
+	err = kpost_account_add(account, KPOST_CAPACITY, cost);
 	if (err)
 		goto err_free;
-	kpost_account_put(account);
 
 	kref_init(&mailbox->refs);
 	mailbox->office = office;
 	mailbox->account = account;
+	mailbox->counted = cost;
 	mailbox->anonymous = arg->flags & KPOST_OPEN_ANONYMOUS;
 	mailbox->persistent = arg->flags & KPOST_OPEN_PERSIST;
 	spin_lock_init(&mailbox->lock);
@@ -121,11 +162,13 @@ void kpost_mailbox_release(struct kref *refs)
 	struct kpost_mailbox *mailbox = container_of(refs, struct kpost_mailbox, refs);
 
 	WARN_ON_ONCE(!kpost_queue_empty(&mailbox->queue) || mailbox->messages);
+	/* One that nobody ever opened still counts. */
+	kpost_account_sub(mailbox->account, KPOST_CAPACITY, mailbox->counted);
+	kpost_account_sub(&mailbox->office->own, KPOST_CAPACITY, mailbox->counted_own);
+	kpost_account_put(mailbox->account);
 	cancel_work_sync(&mailbox->room_work);
 	kpost_pollers_exit(&mailbox->in);
 	kpost_pollers_exit(&mailbox->end);
-	if (mailbox->account)
-		kpost_account_del_mailbox(mailbox->account);
 	kfree(mailbox);
 }
 
@@ -196,6 +239,7 @@ static bool mailbox_drop_one(struct kpost_mailbox *mailbox)
 		mailbox->messages--;
 		mailbox->bytes -= message->size;
 		mailbox->dropped++;
+		kpost_mailbox_recount(mailbox);
 	}
 	if (message->sender)
 		kpost_waiter_done(message->sender, -EPIPE, &wakes);
@@ -217,10 +261,9 @@ static void mailbox_close(struct kpost_mailbox *mailbox)
 	mailbox->closed = true;
 	if (mailbox->named)
 		kpost_office_del(mailbox->office, mailbox);
-	spin_unlock(&mailbox->lock);
 	/* Whoever still holds an endpoint holds no more than that. */
-	kpost_account_del_mailbox(mailbox->account);
-	mailbox->account = NULL;
+	kpost_mailbox_recount(mailbox);
+	spin_unlock(&mailbox->lock);
 }
 
 /*
@@ -333,6 +376,39 @@ static int setattr_owner(struct kpost_mailbox *mailbox, const struct kpost_setat
 	return may_chown ? 0 : -EPERM;
 }
 
+/*
+ * Change the capacity, and what the mailbox counts for.  Larger it is made by its maker, or by
+ * who has the privilege, and then for the office.
+ */
+static int setattr_capacity(struct kpost_mailbox *mailbox, const struct kpost_setattr *arg)
+{
+	u32 messages = arg->valid & KPOST_SET_MESSAGES ? arg->messages : mailbox->max_messages;
+	u64 bytes = arg->valid & KPOST_SET_BYTES ? arg->bytes : mailbox->max_bytes;
+	u64 cost = capacity_cost(messages, bytes);
+	u64 counted = mailbox->counted + mailbox->counted_own;
+	bool privileged;
+	int err;
+
+	lockdep_assert_held(&mailbox->lock);
+	if (messages > mailbox->max_messages || bytes > mailbox->max_bytes) {
+		privileged = kpost_account_privileged();
+		if (!privileged && !uid_eq(mailbox->account->uid, kpost_account_user()))
+			return -EPERM;
+		if (cost > counted) {
+			cost -= counted;
+			err = kpost_account_add(privileged ? &mailbox->office->own : mailbox->account,
+						KPOST_CAPACITY, cost);
+			if (err)
+				return err;
+			*(privileged ? &mailbox->counted_own : &mailbox->counted) += cost;
+		}
+	}
+	mailbox->max_messages = messages;
+	mailbox->max_bytes = bytes;
+	kpost_mailbox_recount(mailbox);
+	return 0;
+}
+
 /* Change what may change; the endpoint's right to do so was checked. */
 int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_setattr *arg)
 {
@@ -345,31 +421,26 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 	if ((arg->valid & KPOST_SET_MESSAGES && !arg->messages) ||
 	    (arg->valid & KPOST_SET_BYTES && arg->bytes < mailbox->message_max))
 		return -EINVAL;
-	err = capacity_check(office, arg->messages, arg->bytes);
-	if (err)
-		return err;
+	if (!capacity_is_possible(arg->messages, arg->bytes))
+		return -EINVAL;
 
 	spin_lock(&office->lock);
+	spin_lock(&mailbox->lock);
 	err = setattr_owner(mailbox, arg, &uid, &gid);
 	if (!err && mailbox->closed)
 		err = -EPIPE;
+	if (!err)
+		err = setattr_capacity(mailbox, arg);
 	if (err) {
+		spin_unlock(&mailbox->lock);
 		spin_unlock(&office->lock);
 		return err;
 	}
-	spin_lock(&mailbox->lock);
 	mailbox->uid = uid;
 	mailbox->gid = gid;
 	if (arg->valid & KPOST_SET_MODE)
 		mailbox->mode = arg->mode;
-	if (arg->valid & KPOST_SET_MESSAGES)
-		mailbox->max_messages = arg->messages;
-	if (arg->valid & KPOST_SET_BYTES)
-		mailbox->max_bytes = arg->bytes;
-	spin_unlock(&mailbox->lock);
 	spin_unlock(&office->lock);
-
-	spin_lock(&mailbox->lock);
 	kpost_mailbox_let_in(mailbox, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	return 0;
@@ -380,6 +451,9 @@ void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st)
 {
 	memset(st, 0, sizeof(*st));
 	st->message_max = mailbox->message_max;
+	st->maker = kpost_account_is_own(mailbox->account) ?
+			    KPOST_MAKER_OFFICE :
+			    from_kuid_munged(current_user_ns(), mailbox->account->uid);
 
 	spin_lock(&mailbox->lock);
 	st->flags = (mailbox->persistent ? KPOST_STAT_PERSIST : 0) |
@@ -404,5 +478,6 @@ void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st)
 	st->dropped = mailbox->dropped;
 	st->unattended = mailbox->unattended;
 	st->identity = mailbox->identity;
+	st->counted = mailbox->counted + mailbox->counted_own;
 	spin_unlock(&mailbox->lock);
 }

@@ -39,8 +39,9 @@ struct kpost_mailbox {
 	struct kpost_office *office;
 	bool anonymous; /* never had a name */
 
+	struct kpost_account *account; /* the maker's, held; fixed */
+
 	/* protected by office->lock */
-	struct kpost_account *account; /* whom it is counted for until it closes */
 	struct rb_node by_name; /* in office->names */
 	unsigned int endpoints;
 
@@ -53,6 +54,14 @@ struct kpost_mailbox {
 	kuid_t uid; /* changed with office->lock held too, as are gid and mode */
 	kgid_t gid;
 	umode_t mode;
+
+	/*
+	 * What it counts for, to its account, and by who had privilege to the office: what it
+	 * can hold, or what it does hold, if that is more.
+	 */
+	u64 counted;
+	u64 counted_own;
+	bool above; /* that is more */
 
 	u32 max_messages;
 	u64 max_bytes;
@@ -87,6 +96,7 @@ struct kpost_mailbox {
 };
 
 void kpost_mailboxes_init(void);
+u32 kpost_default_messages(u64 bytes);
 struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struct kpost_open *arg);
 void kpost_mailbox_release(struct kref *refs);
 
@@ -115,6 +125,7 @@ void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st);
 /* With mailbox->lock held. */
 bool kpost_mailbox_admits(const struct kpost_mailbox *mailbox, size_t size, u32 priority);
 bool kpost_mailbox_writable(const struct kpost_mailbox *mailbox);
+void kpost_mailbox_recount(struct kpost_mailbox *mailbox);
 bool kpost_mailbox_finished(const struct kpost_mailbox *mailbox);
 void kpost_mailbox_refuse(struct kpost_endpoint *endpoint);
 void kpost_mailbox_admit(struct kpost_mailbox *mailbox, struct kpost_message *message,

@@ -12,27 +12,27 @@
 #define FIRST_PIECE (PAGE_SIZE - sizeof(struct kpost_message))
 #define NEXT_PIECE (PAGE_SIZE - sizeof(struct kpost_piece))
 
+/* Charge a message to who sends it through @endpoint.  Returns 0, -EDQUOT, -ENOBUFS, -ENOMEM. */
+int kpost_message_charge(struct kpost_message *message, struct kpost_endpoint *endpoint)
+{
+	return kpost_endpoint_charge(endpoint, &message->charge,
+				     sizeof(*message) + message->room);
+}
+
 /*
- * Room for a payload of @size bytes, charged for what the task does through @endpoint.
- * Returns the message or -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR.
+ * Room for a payload of @size bytes, which is charged to who sends it through @endpoint if
+ * @counts.  Returns the message or -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR.
  */
-struct kpost_message *kpost_message_alloc(struct kpost_endpoint *endpoint, size_t size)
+struct kpost_message *kpost_message_alloc(struct kpost_endpoint *endpoint, size_t size, bool counts)
 {
 	size_t done = min_t(size_t, size, FIRST_PIECE);
-	struct kpost_charge charge;
 	struct kpost_message *message;
 	struct kpost_piece **link;
 	int err;
 
-	err = kpost_endpoint_charge(endpoint, &charge, sizeof(*message) + size);
-	if (err)
-		return ERR_PTR(err);
-
 	message = kmalloc(sizeof(*message) + done, GFP_KERNEL_ACCOUNT);
-	if (!message) {
-		kpost_uncharge(&charge);
+	if (!message)
 		return ERR_PTR(-ENOMEM);
-	}
 	/* All but what kpost_message_identify() and a commit fill in. */
 	message->node.order = 0;
 	message->withdrawn = false;
@@ -42,8 +42,13 @@ struct kpost_message *kpost_message_alloc(struct kpost_endpoint *endpoint, size_
 	message->size = size;
 	message->room = size;
 	message->pid = NULL;
-	message->charge = charge;
+	message->charge.account = NULL;
 	message->pieces = NULL;
+	if (unlikely(counts)) {
+		err = kpost_message_charge(message, endpoint);
+		if (err)
+			goto err_free;
+	}
 
 	for (link = &message->pieces; done < size; link = &(*link)->next) {
 		size_t n = min_t(size_t, size - done, NEXT_PIECE);

@@ -71,12 +71,13 @@ struct kpost_message {
 	kgid_t opener_gid;
 	bool mixed_ids; /* these, and the sender's effective ones, are not all the same */
 
-	struct kpost_charge charge;
+	struct kpost_charge charge; /* until it got in, if anything; a reply's for good */
 	struct kpost_piece *pieces; /* what does not fit into data */
 	u8 data[];
 };
 
-struct kpost_message *kpost_message_alloc(struct kpost_endpoint *endpoint, size_t size);
+struct kpost_message *kpost_message_alloc(struct kpost_endpoint *endpoint, size_t size, bool counts);
+int kpost_message_charge(struct kpost_message *message, struct kpost_endpoint *endpoint);
 void kpost_message_free(struct kpost_message *message);
 void kpost_message_identify(struct kpost_message *message, const struct kpost_endpoint *endpoint);
 void kpost_message_tell_ids(const struct kpost_message *message, struct kpost_ids *ids);

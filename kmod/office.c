@@ -203,6 +203,7 @@ static int __net_init office_init(struct net *net)
 	office->names = RB_ROOT;
 	office->awaited = RB_ROOT;
 	kpost_accounts_init(&office->accounts);
+	kpost_account_init_own(&office->own, office);
 
 	err = kpost_account_sponsor(net->user_ns, &office->sponsor);
 	if (err)
@@ -241,7 +242,10 @@ static void __net_exit office_exit(struct net *net)
 			break;
 		kpost_mailbox_unnamed(mailbox);
 	}
-	WARN_ON_ONCE(atomic_long_read(&office->mailboxes) || atomic_long_read(&office->bytes));
+	/* What still tells somebody holds an account of this office. */
+	kpost_pollers_flush();
+	WARN_ON_ONCE(atomic_long_read(&office->used[KPOST_CAPACITY]) ||
+		     atomic_long_read(&office->used[KPOST_SENDING]));
 	if (office->sponsor)
 		kpost_account_put(office->sponsor);
 }

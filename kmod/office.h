@@ -22,14 +22,11 @@ struct ctl_table_header;
 
 /* What net.kpost.* sets; read without a lock, see kpost_limit(). */
 struct kpost_limits {
-	unsigned int default_messages;
-	unsigned int max_messages;
-	unsigned int user_mailboxes;
-	unsigned int office_mailboxes;
-	unsigned long default_bytes;
-	unsigned long max_bytes;
-	unsigned long user_bytes;
-	unsigned long office_bytes;
+	unsigned long default_bytes; /* capacity of a mailbox */
+	unsigned long user_bytes; /* that the mailboxes of a user count for */
+	unsigned long user_sending_bytes; /* that a user has under way */
+	unsigned long office_bytes; /* likewise of all together */
+	unsigned long office_sending_bytes;
 };
 
 struct kpost_office {
@@ -44,9 +41,9 @@ struct kpost_office {
 	struct rb_root awaited; /* of struct office_opener, sorted: who waits for a name */
 
 	struct kpost_accounts accounts;
+	struct kpost_account own; /* what counts for no user */
 	struct kpost_account *sponsor; /* held; who else pays, or NULL; fixed */
-	atomic_long_t mailboxes;
-	atomic_long_t bytes;
+	atomic_long_t used[KPOST_SHARES]; /* bytes */
 };
 
 /* What is in force: the initial office's limits may have been lowered since. */

@@ -59,7 +59,7 @@ static_assert(sizeof(struct kpost_recv) == 128);
 static_assert(sizeof(struct kpost_call) == 120);
 static_assert(sizeof(struct kpost_reply) == 40);
 static_assert(sizeof(struct kpost_reply_recv) == 24);
-static_assert(sizeof(struct kpost_stat) == 368);
+static_assert(sizeof(struct kpost_stat) == 376);
 static_assert(sizeof(struct kpost_setattr) == 32);
 static_assert(sizeof(struct kpost_grant) == 32);
 static_assert(sizeof(struct kpost_iovec) == 16);

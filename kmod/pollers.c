@@ -220,10 +220,16 @@ void kpost_pollers_owe(struct kpost_pollers *pollers, __poll_t events)
 	pollers_queue(pollers);
 }
 
-/* Work of the same kind. */
-void kpost_pollers_queue(struct work_struct *work)
+/* Work of the same kind.  Returns whether it was not queued before. */
+bool kpost_pollers_queue(struct work_struct *work)
 {
-	queue_work(workqueue, work);
+	return queue_work(workqueue, work);
+}
+
+/* Wait for what is queued now. */
+void kpost_pollers_flush(void)
+{
+	flush_workqueue(workqueue);
 }
 
 int __init kpost_pollers_start(void)

@@ -197,6 +197,9 @@ void kpost_mailbox_admit(struct kpost_mailbox *mailbox, struct kpost_message *me
 		mailbox->unattended++;
 	mailbox->messages++;
 	mailbox->bytes += message->size;
+	/* It is part of what the mailbox counts for now. */
+	if (unlikely(message->charge.account))
+		kpost_uncharge(&message->charge);
 	message->time = ktime_get_coarse_ns();
 	message->node.order = ++mailbox->sent;
 	trace_kpost_send(mailbox->id, message->node.order, message->size, message->node.priority);
@@ -266,6 +269,8 @@ void kpost_mailbox_give_back(struct kpost_mailbox *mailbox, struct kpost_message
 	lockdep_assert_held(&mailbox->lock);
 	mailbox->messages--;
 	mailbox->bytes -= message->size;
+	if (unlikely(mailbox->above))
+		kpost_mailbox_recount(mailbox);
 	kpost_mailbox_let_in(mailbox, wakes);
 	if (kpost_mailbox_finished(mailbox))
 		kpost_mailbox_finish(mailbox, wakes);

@@ -8,12 +8,16 @@
  * and is told what became of it.
  */
 #include <linux/fs.h>
+#include <linux/sizes.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 
 #include "call.h"
 #include "endpoint.h"
 #include "payload.h"
+
+/* What may be under way uncounted: no more than that for each task. */
+#define UNCOUNTED_MAX SZ_64K
 
 /*
  * A message with the payload @from, ready to be committed.  Returns it or
@@ -27,7 +31,7 @@ struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint,
 
 	if (from->size > endpoint->mailbox->message_max)
 		return ERR_PTR(-EMSGSIZE);
-	message = kpost_message_alloc(endpoint, from->size);
+	message = kpost_message_alloc(endpoint, from->size, from->size > UNCOUNTED_MAX);
 	if (IS_ERR(message))
 		return message;
 	kpost_place_init(&place, from);
@@ -77,7 +81,7 @@ static void message_await(struct kpost_message *message, struct kpost_waiter *se
 /*
  * Commit @message.  Returns 0 if it is in the mailbox and there is nothing to
  * wait for, 1 if @sender has to wait, for room or because the message asks for it,
- * or -EPIPE, -EAGAIN, after which the message is still the caller's.  Once it is in,
+ * or -EPIPE, -EAGAIN, -EDQUOT, -ENOBUFS, -ENOMEM, after which the message is still the caller's.  Once it is in,
  * *@sequence is its number; sender->sequence if it waits.
  */
 int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *message,
@@ -85,11 +89,12 @@ int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_wakes wakes __uninitialized;
-	int err = message->sync || message->call;
+	int charged, err = message->sync || message->call;
 
 	kpost_wakes_init(&wakes);
 	if (err)
 		message_await(message, sender);
+again:
 	spin_lock(&mailbox->lock);
 	if (unlikely(mailbox->closed)) {
 		err = -EPIPE;
@@ -99,6 +104,13 @@ int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *
 	} else if (nowait) {
 		kpost_mailbox_refuse(endpoint);
 		err = -EAGAIN;
+	} else if (!message->charge.account) {
+		/* From here on it counts; others may have given room back meanwhile. */
+		spin_unlock(&mailbox->lock);
+		charged = kpost_message_charge(message, endpoint);
+		if (charged)
+			return charged;
+		goto again;
 	} else {
 		message_await(message, sender);
 		message->state = KPOST_PENDING;

@@ -5,48 +5,47 @@
  * The root of a namespace may set those of its own office, but no higher than
  * those of the initial one, which only the machine's root can set.
  */
+#include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/sysctl.h>
 
 #include "compat/compat.h"
 #include "office.h"
 
-static const struct kpost_limits defaults = {
-	.default_messages = 1024,
-	.default_bytes = 1UL << 20,
-	.max_messages = 1U << 16,
-	.max_bytes = 8UL << 20,
-	.user_mailboxes = 256,
-	.user_bytes = 16UL << 20,
-	.office_mailboxes = 1U << 16,
-	.office_bytes = 256UL << 20,
-};
+/* Of the initial office. */
+static void limits_init(struct kpost_limits *limits)
+{
+	unsigned long memory = totalram_pages() << PAGE_SHIFT;
+	unsigned long share = clamp(memory / 64, 64UL << 20, 256UL << 20);
 
-static const unsigned int uint_max = INT_MAX;
+	limits->default_bytes = 128UL << 10;
+	limits->user_bytes = share;
+	limits->user_sending_bytes = share;
+	limits->office_bytes = max(memory / 4, 16 * share);
+	limits->office_sending_bytes = limits->office_bytes;
+}
+
 static const unsigned long ulong_max = LONG_MAX;
 static const unsigned long ulong_zero;
 
 /* clang-format off */
-#define LIMIT(field, handler) \
+#define LIMIT(field) \
 	{ \
 		.procname = #field, \
 		.data = (void *)offsetof(struct kpost_limits, field), \
 		.maxlen = sizeof_field(struct kpost_limits, field), \
 		.mode = 0644, \
-		.proc_handler = handler, \
+		.proc_handler = proc_doulongvec_minmax, \
 	}
 /* clang-format on */
 
 /* Data is an offset here, and an address in each office's copy. */
 static const struct ctl_table table_template[] = {
-	LIMIT(default_messages, proc_douintvec_minmax),
-	LIMIT(default_bytes, proc_doulongvec_minmax),
-	LIMIT(max_messages, proc_douintvec_minmax),
-	LIMIT(max_bytes, proc_doulongvec_minmax),
-	LIMIT(user_mailboxes, proc_douintvec_minmax),
-	LIMIT(user_bytes, proc_doulongvec_minmax),
-	LIMIT(office_mailboxes, proc_douintvec_minmax),
-	LIMIT(office_bytes, proc_doulongvec_minmax),
+	LIMIT(default_bytes),
+	LIMIT(user_bytes),
+	LIMIT(user_sending_bytes),
+	LIMIT(office_bytes),
+	LIMIT(office_sending_bytes),
 	{},
 };
 
@@ -63,19 +62,18 @@ int kpost_sysctl_init(struct kpost_office *office)
 	if (!table)
 		return -ENOMEM;
 	/* The ceiling may change at any time, and each limit is looked at with it. */
-	office->limits = initial ? defaults : data_race(*ceiling);
+	if (initial)
+		limits_init(&office->limits);
+	else
+		office->limits = data_race(*ceiling);
 	office->ceiling = ceiling;
 
 	for (i = 0; i < ENTRIES; i++) {
 		size_t offset = (size_t)table[i].data;
-		bool is_long = table[i].maxlen == sizeof(unsigned long);
 
 		table[i].data = (u8 *)&office->limits + offset;
-		table[i].extra1 = is_long ? (void *)&ulong_zero : SYSCTL_ZERO;
-		if (!initial)
-			table[i].extra2 = (u8 *)ceiling + offset;
-		else
-			table[i].extra2 = is_long ? (void *)&ulong_max : (void *)&uint_max;
+		table[i].extra1 = (void *)&ulong_zero;
+		table[i].extra2 = initial ? (void *)&ulong_max : (u8 *)ceiling + offset;
 	}
 	office->sysctl = register_net_sysctl_sz(office->net, "net/kpost", table, ENTRIES);
 	if (!office->sysctl) {

@@ -78,14 +78,21 @@
  * @payload_max: longest payload of any mailbox
  * @priority_max: highest priority
  * @iovec_max: most entries of a scatter/gather list
- * @default_messages: capacity of a mailbox in messages if none is asked for
+ * @default_messages: capacity of a mailbox in messages if neither is asked for; else it is
+ *	@bytes / 512, but at least 16
  * @default_bytes: capacity in payload bytes if none is asked for
- * @max_messages: largest capacity in messages without CAP_SYS_RESOURCE
- * @max_bytes: largest capacity in bytes without CAP_SYS_RESOURCE
- * @user_mailboxes: most mailboxes of one user
- * @user_bytes: most memory that one user's messages may take
- * @office_mailboxes: most mailboxes of the office
- * @office_bytes: most memory that the office's messages may take
+ * @user_bytes: how much the mailboxes may count for that one user has made, where each
+ *	counts for 1 KiB, its capacity in bytes, and 256 bytes for each message of it
+ * @user_sending_bytes: how much one user may have under way: messages that wait for room,
+ *	messages longer than 64 KiB while they are copied, open calls and the room for their
+ *	replies, endpoints that were granted
+ * @office_bytes: as @user_bytes, of all users together; a tenth is left to those with
+ *	CAP_SYS_RESOURCE in the initial user namespace, who count for no user
+ * @office_sending_bytes: as @user_sending_bytes, likewise
+ * @user_used: of @user_bytes, by the user of the task that asks
+ * @user_sending_used: likewise
+ * @office_used: of @office_bytes
+ * @office_sending_used: likewise
  *
  * The limits are those of the office, see kpost(4) for their sysctls.  What is written
  * is as for struct kpost_stat.
@@ -99,13 +106,14 @@ struct kpost_info {
 	__u32 iovec_max;
 	__u32 default_messages;
 	__u64 default_bytes;
-	__u32 max_messages;
-	__u32 user_mailboxes;
-	__u64 max_bytes;
 	__u64 user_bytes;
+	__u64 user_sending_bytes;
 	__u64 office_bytes;
-	__u32 office_mailboxes;
-	__u32 reserved;
+	__u64 office_sending_bytes;
+	__u64 user_used;
+	__u64 user_sending_used;
+	__u64 office_used;
+	__u64 office_sending_used;
 };
 
 /* kpost_open.flags */
@@ -124,8 +132,8 @@ struct kpost_info {
  * @mode: permission bits (0777) of a mailbox that is made, less the umask
  * @messages: its capacity in messages, 0 for the default
  * @bytes: its capacity in payload bytes, 0 for the default
- * @message_max: its largest payload, at most @bytes and KPOST_PAYLOAD_MAX; 0 for an
- *	eighth of @bytes, so that a sender that polls for room need not find the
+ * @message_max: its largest payload, at most @bytes and KPOST_PAYLOAD_MAX; 0 for a
+ *	quarter of @bytes, so that a sender that polls for room need not find the
  *	mailbox empty
  * @send_fd: out, with KPOST_OPEN_PAIR: the endpoint with KPOST_RIGHT_SEND;
  *	must be 0 on entry
@@ -437,6 +445,9 @@ struct kpost_reply_recv {
 	__u32 recv_size;
 };
 
+/* kpost_stat.maker */
+#define KPOST_MAKER_OFFICE	0xffffffffu	/* it counts for no user */
+
 /* kpost_stat.flags */
 #define KPOST_STAT_PERSIST	(1u << 0)	/* outlives its endpoints */
 #define KPOST_STAT_CLOSED	(1u << 1)	/* nobody can receive from it */
@@ -465,8 +476,11 @@ struct kpost_reply_recv {
  * @identity: the mailbox's own number, of 64 bits: counted on in all offices from one that
  *	is drawn at random when the module is loaded, so no other mailbox has it, nor one
  *	after a restart, but by a chance that is next to none.  It is no secret.
+ * @counted: bytes that it counts for, see kpost_info.user_bytes; for more than its capacity
+ *	while it holds more, after it was made smaller
  * @rights: of the endpoint that asks; 0 in a list
- * @reserved: 0
+ * @maker: the user that it counts for; KPOST_MAKER_OFFICE if none, since who made it had
+ *	CAP_SYS_RESOURCE
  * @name: its name, or empty if it has none (any more)
  *
  * Any endpoint may ask.  As many bytes as the caller's struct has are written, those
@@ -494,8 +508,9 @@ struct kpost_stat {
 	__u64 dropped;
 	__u64 unattended;
 	__u64 identity;
+	__u64 counted;
 	__u32 rights;
-	__u32 reserved;
+	__u32 maker;
 	char name[KPOST_NAME_MAX + 1];
 };
 
