@@ -62,7 +62,7 @@ static void account_work(struct work_struct *work)
 
 		/* Under the lock, since an endpoint takes itself off before it goes. */
 		list_del_init(&endpoint->short_of);
-		WRITE_ONCE(endpoint->is_short, false);
+		endpoint->is_short = false;
 		kpost_pollers_owe(&endpoint->room, EPOLLOUT | EPOLLWRNORM);
 		cond_resched_lock(&account->lock);
 	}
@@ -326,12 +326,12 @@ void kpost_uncharge(struct kpost_charge *charge)
  */
 void kpost_account_refuse(struct kpost_account *account, struct kpost_endpoint *endpoint, int err)
 {
+	lockdep_assert_held(&endpoint->mailbox->lock);
+	/* Which of the two users it was is not known; the sponsor's has what the other has. */
 	if (err == -ENOBUFS)
 		account = &account->office->own;
 	else
 		account = account_sponsor(account) ?: account;
-
-	lockdep_assert_held(&endpoint->mailbox->lock);
 	if (endpoint->short_account != account) {
 		kpost_account_forget(endpoint);
 		refcount_inc(&account->refs);
@@ -340,11 +340,26 @@ void kpost_account_refuse(struct kpost_account *account, struct kpost_endpoint *
 	spin_lock(&account->lock);
 	if (!endpoint->is_short && !endpoint->released) {
 		list_add_tail(&endpoint->short_of, &account->refused);
-		WRITE_ONCE(endpoint->is_short, true);
+		endpoint->is_short = true;
 	}
 	spin_unlock(&account->lock);
 	/* Pairs with the one in kpost_uncharge(). */
 	smp_mb();
+}
+
+/* Is that so still? */
+bool kpost_account_refuses(struct kpost_endpoint *endpoint)
+{
+	struct kpost_account *account = endpoint->short_account;
+	bool is_short;
+
+	lockdep_assert_held(&endpoint->mailbox->lock);
+	if (likely(!account))
+		return false;
+	spin_lock(&account->lock);
+	is_short = endpoint->is_short;
+	spin_unlock(&account->lock);
+	return is_short;
 }
 
 /* @endpoint goes, or is not short any more. */
@@ -357,7 +372,7 @@ void kpost_account_forget(struct kpost_endpoint *endpoint)
 		return;
 	spin_lock(&account->lock);
 	list_del_init(&endpoint->short_of);
-	WRITE_ONCE(endpoint->is_short, false);
+	endpoint->is_short = false;
 	spin_unlock(&account->lock);
 	endpoint->short_account = NULL;
 	kpost_account_put(account);

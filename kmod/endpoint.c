@@ -23,7 +23,6 @@ void kpost_endpoint_put(struct kpost_endpoint *endpoint)
 	if (!refcount_dec_and_test(&endpoint->refs))
 		return;
 	/* Whoever tells its pollers looks at the account's patience; and is in this office. */
-	kpost_uncharge(&endpoint->charge);
 	kpost_account_put(endpoint->account);
 	kfree(endpoint);
 }
@@ -214,6 +213,7 @@ static int endpoint_release(struct inode *inode, struct file *file)
 		kpost_pollers_exit(&endpoint->room);
 		kpost_mailbox_detach(mailbox, endpoint->rights);
 	}
+	kpost_uncharge(&endpoint->charge);
 	kpost_endpoint_put(endpoint);
 	put_net(net);
 	return 0;
@@ -242,12 +242,11 @@ static __poll_t endpoint_poll(struct file *file, struct poll_table_struct *wait)
 			events |= EPOLLHUP;
 	}
 	if (endpoint->rights & KPOST_RIGHT_SEND) {
-		/* Whoever clears that tells of it then. */
-		if (READ_ONCE(endpoint->is_short))
-			;
+		if (unlikely(kpost_account_refuses(endpoint)))
+			wants_room = false; /* It is told when it may look for some. */
 		else if (kpost_mailbox_writable(mailbox))
 			events |= EPOLLOUT | EPOLLWRNORM;
-		else if (wants_room)
+		if (wants_room && !(events & EPOLLOUT))
 			kpost_mailbox_refuse(endpoint);
 		/* What select(2) takes for writable: a write would not wait. */
 		if (mailbox->closed)

@@ -48,7 +48,7 @@ struct kpost_endpoint {
 	struct list_head refused; /* in mailbox->refused (likewise) */
 	struct kpost_account *short_account; /* held; of what somebody was short (likewise) */
 	struct list_head short_of; /* in its list (protected by its lock) */
-	bool is_short; /* is in that; read without */
+	bool is_short; /* likewise: is in that */
 	unsigned int refusals; /* likewise: so many have to be told of room */
 	u64 told; /* likewise: the mailbox's count of received messages that they know of */
 	bool released; /* likewise: nothing may be left to the work of @room any more */

@@ -25,7 +25,8 @@
  *
  *	office->lock		names, attachment, closing
  *	  mailbox->lock		list work of one mailbox
- *	accounts->lock		finding and freeing accounts; a leaf
+ *	    account->lock	who is to be told that a share has room
+ *	    accounts->lock	finding and freeing accounts
  *
  * All are spinlocks.  No lock is held while user memory is touched or a task that waits
  * is woken, and no two mailboxes are locked at once.  What is done in one go under either
@@ -40,11 +41,12 @@
  *	The office holds each mailbox that has a name in it.  A message is
  *	owned by its sender until it is committed, then by the mailbox's lists,
  *	then by the receiver that has taken it.  A message holds its sender's
- *	struct pid, what was charged for it, and its call.  A waiter is on the
+ *	struct pid, what was charged for it, and its call.  A mailbox holds its maker's
+ *	account, an endpoint its opener's.  A waiter is on the
  *	stack of its task and reached under the lock of the list it is in, see
  *	wait.h.  An operation under way, from a worker of io_uring's too, holds
- *	its file.  A work item holds nothing: what it works for waits for it before
- *	it goes.
+ *	its file.  A work item holds nothing, but for an account's, which holds that: what
+ *	it works for waits for it before it goes.
  */
 #include <linux/module.h>
 
