@@ -362,6 +362,17 @@ bool kpost_account_refuses(struct kpost_endpoint *endpoint)
 	return is_short;
 }
 
+/* Is anything in use that can be given back?  Else nobody would ever be told. */
+bool kpost_account_may_tell(struct kpost_endpoint *endpoint)
+{
+	struct kpost_account *account = endpoint->short_account;
+
+	lockdep_assert_held(&endpoint->mailbox->lock);
+	if (kpost_account_is_own(account))
+		return atomic_long_read(&account->office->used[KPOST_SENDING]);
+	return atomic_long_read(&account->used[KPOST_SENDING]);
+}
+
 /* @endpoint goes, or is not short any more. */
 void kpost_account_forget(struct kpost_endpoint *endpoint)
 {

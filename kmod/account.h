@@ -101,6 +101,7 @@ void kpost_uncharge(struct kpost_charge *charge);
 /* With the lock of the endpoint's mailbox held. */
 void kpost_account_refuse(struct kpost_account *account, struct kpost_endpoint *endpoint, int err);
 bool kpost_account_refuses(struct kpost_endpoint *endpoint);
+bool kpost_account_may_tell(struct kpost_endpoint *endpoint);
 void kpost_account_forget(struct kpost_endpoint *endpoint);
 
 #endif /* KPOST_ACCOUNT_H */

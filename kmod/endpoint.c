@@ -158,12 +158,18 @@ static int endpoint_charge_short(struct kpost_endpoint *endpoint, struct kpost_c
 				 struct kpost_account *account, size_t bytes, int err)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	bool was_short;
 
 	spin_lock(&mailbox->lock);
+	was_short = kpost_account_refuses(endpoint);
 	kpost_account_refuse(account, endpoint, err);
 	err = kpost_charge(charge, account, bytes);
-	if (!err)
+	if (!err || !kpost_account_may_tell(endpoint)) {
 		kpost_account_forget(endpoint);
+		/* Others that were refused before wait to be told, and by nobody else now. */
+		if (was_short)
+			kpost_pollers_owe(&endpoint->room, EPOLLOUT | EPOLLWRNORM);
+	}
 	spin_unlock(&mailbox->lock);
 	return err;
 }
