@@ -291,6 +291,15 @@ int kpost_charge(struct kpost_charge *charge, struct kpost_account *account, siz
 	return 0;
 }
 
+/* Have @bytes of what was charged be given back apart from the rest. */
+void kpost_charge_split(struct kpost_charge *from, struct kpost_charge *to, size_t bytes)
+{
+	refcount_inc(&from->account->refs);
+	to->account = from->account;
+	to->bytes = bytes;
+	from->bytes -= bytes;
+}
+
 /* Something was given back: those that were refused may try again. */
 static void account_tell(struct kpost_account *account)
 {

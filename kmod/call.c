@@ -25,8 +25,13 @@ void kpost_call_put(struct kpost_call_state *call)
 	kfree(call);
 }
 
-/* A call with @room bytes for its reply, or -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR. */
-static struct kpost_call_state *call_alloc(struct kpost_endpoint *endpoint, size_t room)
+/*
+ * A call with @room bytes for its reply, or -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR.  All that it
+ * counts for is charged in one, with @more: to give back a part since there was not enough
+ * for another would tell those who poll for it that they may try again.
+ */
+static struct kpost_call_state *call_alloc(struct kpost_endpoint *endpoint, size_t room,
+					   size_t more)
 {
 	struct kpost_message *reply;
 	struct kpost_call_state *call;
@@ -38,13 +43,15 @@ static struct kpost_call_state *call_alloc(struct kpost_endpoint *endpoint, size
 	refcount_set(&call->refs, 1);
 
 	/* For as long as the receiver keeps it, even when the caller has left. */
-	err = kpost_endpoint_charge(endpoint, &call->charge, sizeof(*call));
+	err = kpost_endpoint_charge(endpoint, &call->charge,
+				    sizeof(*call) + kpost_message_cost(room) + more);
 	if (err)
 		goto err_call;
-	reply = kpost_message_alloc(endpoint, room, true);
+	reply = kpost_message_alloc(endpoint, room, false);
 	err = PTR_ERR_OR_ZERO(reply);
 	if (err)
 		goto err_call;
+	kpost_charge_split(&call->charge, &reply->charge, kpost_message_cost(room));
 	call->reply = reply;
 	call->room = room;
 	call->token = atomic64_inc_return(&last_token);
@@ -229,15 +236,22 @@ static long call_and_store(const struct kpost_operand *op, struct kpost_call *ar
 	struct kpost_message *message;
 	struct kpost_call_state *call;
 	struct kpost_place place __uninitialized;
+	size_t counts = 0;
 	long ret;
 
-	call = call_alloc(endpoint, room->size);
+	if (request->size > endpoint->mailbox->message_max)
+		return -EMSGSIZE;
+	if (kpost_payload_counts(request))
+		counts = kpost_message_cost(request->size);
+	call = call_alloc(endpoint, room->size, counts);
 	if (IS_ERR(call))
 		return PTR_ERR(call);
-	message = kpost_message_build(endpoint, request, arg->priority, arg->tag);
+	message = kpost_message_build(endpoint, request, arg->priority, arg->tag, false);
 	ret = PTR_ERR_OR_ZERO(message);
 	if (ret)
 		goto out;
+	if (counts)
+		kpost_charge_split(&call->charge, &message->charge, counts);
 	message->call = call;
 	refcount_inc(&call->refs);
 	if (arg->deadline)

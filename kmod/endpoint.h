@@ -125,7 +125,9 @@ void kpost_endpoint_put(struct kpost_endpoint *endpoint);
 
 /* send.c */
 struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint,
-					  const struct kpost_payload *from, u32 priority, u64 tag);
+					  const struct kpost_payload *from, u32 priority, u64 tag,
+					  bool counts);
+bool kpost_payload_counts(const struct kpost_payload *from);
 int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *message,
 			 struct kpost_waiter *sender, bool nowait, u64 *sequence);
 void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message *message,

@@ -16,7 +16,7 @@
 int kpost_message_charge(struct kpost_message *message, struct kpost_endpoint *endpoint)
 {
 	return kpost_endpoint_charge(endpoint, &message->charge,
-				     sizeof(*message) + message->room);
+				     kpost_message_cost(message->room));
 }
 
 /*

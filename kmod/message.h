@@ -76,6 +76,12 @@ struct kpost_message {
 	u8 data[];
 };
 
+/* What a message with a payload of @size bytes counts for while it does. */
+static inline size_t kpost_message_cost(size_t size)
+{
+	return sizeof(struct kpost_message) + size;
+}
+
 struct kpost_message *kpost_message_alloc(struct kpost_endpoint *endpoint, size_t size, bool counts);
 int kpost_message_charge(struct kpost_message *message, struct kpost_endpoint *endpoint);
 void kpost_message_free(struct kpost_message *message);

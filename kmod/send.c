@@ -19,19 +19,26 @@
 /* What may be under way uncounted: no more than that for each task. */
 #define UNCOUNTED_MAX SZ_64K
 
+/* Does a message with the payload @from count while it is copied? */
+bool kpost_payload_counts(const struct kpost_payload *from)
+{
+	return from->size > UNCOUNTED_MAX;
+}
+
 /*
- * A message with the payload @from, ready to be committed.  Returns it or
- * -EMSGSIZE, -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR, -EFAULT.
+ * A message with the payload @from, ready to be committed, which is charged to who sends it
+ * if @counts.  Returns it or -EMSGSIZE, -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR, -EFAULT.
  */
 struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint,
-					  const struct kpost_payload *from, u32 priority, u64 tag)
+					  const struct kpost_payload *from, u32 priority, u64 tag,
+					  bool counts)
 {
 	struct kpost_message *message;
 	struct kpost_place place __uninitialized;
 
 	if (from->size > endpoint->mailbox->message_max)
 		return ERR_PTR(-EMSGSIZE);
-	message = kpost_message_alloc(endpoint, from->size, from->size > UNCOUNTED_MAX);
+	message = kpost_message_alloc(endpoint, from->size, counts);
 	if (IS_ERR(message))
 		return message;
 	kpost_place_init(&place, from);
@@ -81,8 +88,8 @@ static void message_await(struct kpost_message *message, struct kpost_waiter *se
 /*
  * Commit @message.  Returns 0 if it is in the mailbox and there is nothing to
  * wait for, 1 if @sender has to wait, for room or because the message asks for it,
- * or -EPIPE, -EAGAIN, -EDQUOT, -ENOBUFS, -ENOMEM, after which the message is still the caller's.  Once it is in,
- * *@sequence is its number; sender->sequence if it waits.
+ * or -EPIPE, -EAGAIN, -EDQUOT, -ENOBUFS, -ENOMEM, after which the message is still the
+ * caller's.  Once it is in, *@sequence is its number; sender->sequence if it waits.
  */
 int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *message,
 			 struct kpost_waiter *sender, bool nowait, u64 *sequence)
@@ -191,7 +198,8 @@ long kpost_send(struct kpost_operand *op)
 				   op->fixed);
 	if (err)
 		return err;
-	message = kpost_message_build(endpoint, &payload, arg.priority, arg.tag);
+	message = kpost_message_build(endpoint, &payload, arg.priority, arg.tag,
+				      kpost_payload_counts(&payload));
 	kpost_payload_release(&payload);
 	if (IS_ERR(message))
 		return PTR_ERR(message);
@@ -215,7 +223,8 @@ ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	if (!(endpoint->rights & KPOST_RIGHT_SEND))
 		return -EBADF;
 	kpost_payload_of_iter(&payload, from);
-	message = kpost_message_build(endpoint, &payload, endpoint->priority, endpoint->tag);
+	message = kpost_message_build(endpoint, &payload, endpoint->priority, endpoint->tag,
+				      kpost_payload_counts(&payload));
 	if (IS_ERR(message))
 		return PTR_ERR(message);
 	err = send_message(endpoint, message, 0, nowait, &sequence);
