@@ -1,50 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Promise 3, beyond one mailbox: a user never has more than its share, nor an
- * office, and what was charged is given back exactly.
+ * Promise 3, beyond one mailbox: a mailbox counts for its maker from when it is made, by
+ * what it can hold; a user never has more than its share, nor an office; and what was
+ * counted is given back exactly.
  *
- * Each test is at home in a network namespace of its own, so that its sysctls
- * and counts are nobody else's.
+ * Each test is at home in a network namespace of its own, so that its sysctls and counts
+ * are nobody else's.
  */
-#include "child_test.h"
+#include "account_test.h"
 
-#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 
-#define SYSCTL	"/proc/sys/net/kpost/"
-#define USER	12345
-
-static const struct limit {
-	const char *name;
-	uint64_t value;	/* the documented default */
-} limits[] = {
-	{ "default_messages", 1024 },
-	{ "default_bytes", 1 << 20 },
-	{ "max_messages", 65536 },
-	{ "max_bytes", 8 << 20 },
-	{ "user_mailboxes", 256 },
-	{ "user_bytes", 16 << 20 },
-	{ "office_mailboxes", 65536 },
-	{ "office_bytes", 256 << 20 },
+static const char *const limits[] = {
+	"default_bytes", "user_bytes", "user_sending_bytes", "office_bytes", "office_sending_bytes",
 };
 
-static int limit_set(const char *name, uint64_t value)
+/* the documented default of each */
+static uint64_t limit_default(const char *name)
 {
-	char path[128], text[32];
+	uint64_t memory, share;
+	struct sysinfo si;
 
-	snprintf(path, sizeof(path), SYSCTL "%s", name);
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
-	return child_write(path, text);
-}
-
-static uint64_t limit_get(const char *name)
-{
-	char path[128], text[64];
-
-	snprintf(path, sizeof(path), SYSCTL "%s", name);
-	if (child_read(path, text, sizeof(text)) <= 0)
-		return ~0ull;
-	return strtoull(text, NULL, 10);
+	sysinfo(&si);
+	memory = (uint64_t)si.totalram * si.mem_unit;
+	share = memory / 64;
+	if (share < 64 << 20)
+		share = 64 << 20;
+	if (share > 256 << 20)
+		share = 256 << 20;
+	if (!strcmp(name, "default_bytes"))
+		return 131072;
+	if (!strncmp(name, "user_", 5))
+		return share;
+	return memory / 4 > 16 * share ? memory / 4 : 16 * share;
 }
 
 FIXTURE(limits) {
@@ -63,12 +52,6 @@ FIXTURE_TEARDOWN(limits)
 {
 }
 
-/* from here on as a user without privileges; root can be had back with seteuid(0) */
-static int drop(void)
-{
-	return setresgid(USER, USER, USER) || setresuid(USER, USER, 0) ? -errno : 0;
-}
-
 /* ---- sysctls -------------------------------------------------------------------------- */
 
 TEST_F(limits, defaults_are_as_documented_and_info_tells_them)
@@ -76,49 +59,58 @@ TEST_F(limits, defaults_are_as_documented_and_info_tells_them)
 	struct kpost_info info;
 
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-		EXPECT_EQ(limits[i].value, limit_get(limits[i].name))
-			TH_LOG("%s", limits[i].name);
+		EXPECT_EQ(limit_default(limits[i]), limit_get(limits[i])) TH_LOG("%s", limits[i]);
 	}
-	ASSERT_EQ(0, drop());
-	ASSERT_EQ(0, kt_ioctl(kt_device(), KPOST_IOC_INFO, &info));
-	EXPECT_EQ(1024, info.default_messages);
-	EXPECT_EQ(1 << 20, info.default_bytes);
-	EXPECT_EQ(65536, info.max_messages);
-	EXPECT_EQ(8 << 20, info.max_bytes);
-	EXPECT_EQ(256, info.user_mailboxes);
-	EXPECT_EQ(16 << 20, info.user_bytes);
-	EXPECT_EQ(65536, info.office_mailboxes);
-	EXPECT_EQ(256 << 20, info.office_bytes);
+	ASSERT_EQ(0, drop_to(USER));
+	info = info_now();
+	EXPECT_EQ(256, info.default_messages);
+	EXPECT_EQ(131072, info.default_bytes);
+	EXPECT_EQ(limit_default("user_bytes"), info.user_bytes);
+	EXPECT_EQ(limit_default("user_sending_bytes"), info.user_sending_bytes);
+	EXPECT_EQ(limit_default("office_bytes"), info.office_bytes);
+	EXPECT_EQ(limit_default("office_sending_bytes"), info.office_sending_bytes);
+	EXPECT_TRUE(nothing_is_used());
+}
+
+/* each was a second way to say the same */
+TEST_F(limits, there_are_no_others)
+{
+	static const char *const gone[] = { "default_messages", "max_messages", "max_bytes",
+					    "user_mailboxes", "office_mailboxes" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(gone); i++) {
+		EXPECT_EQ(-ENOENT, limit_set(gone[i], 1)) TH_LOG("%s", gone[i]);
+	}
 }
 
 static int see_lowered(void *arg)
 {
+	uint64_t initial = limit_default("user_bytes");
 	struct kpost_info info;
 	int device;
 
-	CHECK_EQ(100, limit_get("user_mailboxes"));
+	CHECK_EQ(100, limit_get("user_bytes"));
 	CHECK_EQ(0, unshare(CLONE_NEWNET));
 	device = kt_open_device();
 	CHECK_EQ(0, kt_ioctl(device, KPOST_IOC_INFO, &info));
-	CHECK_EQ(256, info.user_mailboxes);
-	CHECK_EQ(256, limit_get("user_mailboxes"));
-	CHECK_EQ(0, kt_ioctl(kt_device(), KPOST_IOC_INFO, &info));
-	CHECK_EQ(100, info.user_mailboxes);
+	CHECK_EQ(initial, info.user_bytes);
+	CHECK_EQ(initial, limit_get("user_bytes"));
+	CHECK_EQ(100, info_now().user_bytes);
 	(void)arg;
 	return 0;
 }
 
 TEST_F(limits, each_namespace_has_its_own)
 {
-	ASSERT_EQ(0, limit_set("user_mailboxes", 100));
+	ASSERT_EQ(0, limit_set("user_bytes", 100));
 	EXPECT_EQ(0, child_run(see_lowered, NULL));
 }
 
 TEST_F(limits, namespace_lowers_them_and_never_raises_them_above_the_initial_ones)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-		const char *name = limits[i].name;
-		uint64_t value = limits[i].value;
+		const char *name = limits[i];
+		uint64_t value = limit_default(name);
 
 		EXPECT_EQ(-EINVAL, limit_set(name, value + 1)) TH_LOG("%s", name);
 		EXPECT_EQ(value, limit_get(name)) TH_LOG("%s", name);
@@ -127,64 +119,189 @@ TEST_F(limits, namespace_lowers_them_and_never_raises_them_above_the_initial_one
 		EXPECT_EQ(0, limit_set(name, value)) TH_LOG("%s", name);
 		EXPECT_EQ(-EINVAL, limit_set(name, 1ull << 62)) TH_LOG("%s", name);
 	}
-	EXPECT_EQ(-EINVAL, child_write(SYSCTL "max_bytes", "-1"));
-	EXPECT_EQ(8 << 20, limit_get("max_bytes"));
+	EXPECT_EQ(-EINVAL, child_write(SYSCTL "default_bytes", "-1"));
+	EXPECT_EQ(131072, limit_get("default_bytes"));
 }
 
 TEST_F(limits, user_cannot_set_them)
 {
-	ASSERT_EQ(0, drop());
+	ASSERT_EQ(0, drop_to(USER));
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-		EXPECT_EQ(-EACCES, limit_set(limits[i].name, 1)) TH_LOG("%s", limits[i].name);
+		EXPECT_EQ(-EACCES, limit_set(limits[i], 1)) TH_LOG("%s", limits[i]);
 	}
-}
-
-TEST_F(limits, default_capacity_is_what_a_mailbox_gets)
-{
-	struct kpost_stat st;
-
-	ASSERT_EQ(0, limit_set("default_messages", 7));
-	ASSERT_EQ(0, limit_set("default_bytes", 5000));
-	st = kt_stat(kt_mailbox(0, 0, 0));
-	EXPECT_EQ(7, st.messages);
-	EXPECT_EQ(5000, st.bytes);
-	EXPECT_EQ(5000 / 8, st.message_max);
-	EXPECT_EQ(-EINVAL, kt_mailbox(0, 0, 5001));
 }
 
 /* ---- capacities ------------------------------------------------------------------------ */
 
-TEST_F(limits, capacity_above_the_maximum_is_eperm)
+TEST_F(limits, default_capacity_is_what_a_mailbox_gets)
 {
-	struct kpost_setattr attr = { .valid = KPOST_SET_MESSAGES, .messages = 51 };
-	int fd;
+	static const struct {
+		uint64_t by_default, bytes, has;
+		unsigned int messages, message_max;
+	} want[] = {
+		{ 131072, 0, 131072, 256, 32768 },
+		{ 5000, 0, 5000, 16, 1250 },
+		{ 20000, 0, 20000, 39, 5000 },
+		{ 5000, 1, 1, 16, 1 },
+		{ 5000, 3, 3, 16, 1 },
+		{ 5000, 8191, 8191, 16, 2047 },
+		{ 5000, 8704, 8704, 17, 2176 },
+		{ 5000, 1 << 20, 1 << 20, 2048, 1 << 18 },
+		{ 5000, 1 << 27, 1 << 27, 1 << 18, 16 << 20 },
+		/* that would be a quarter more than there can be */
+		{ 5000, 5 << 27, 5 << 27, 1 << 20, 16 << 20 },
+	};
 
-	ASSERT_EQ(0, limit_set("default_messages", 50));
-	ASSERT_EQ(0, limit_set("default_bytes", 4096));
-	ASSERT_EQ(0, limit_set("max_messages", 50));
-	ASSERT_EQ(0, limit_set("max_bytes", 5000));
-	ASSERT_EQ(0, drop());
-	EXPECT_EQ(-EPERM, kt_mailbox(51, 0, 0));
-	EXPECT_EQ(-EPERM, kt_mailbox(0, 5001, 0));
-	fd = kt_mailbox(50, 5000, 0);
-	ASSERT_LE(0, fd);
-	EXPECT_REFUSED(EPERM, fd, kt_ioctl(fd, KPOST_IOC_SETATTR, &attr));
-	attr = (struct kpost_setattr){ .valid = KPOST_SET_BYTES, .bytes = 5001 };
-	EXPECT_REFUSED(EPERM, fd, kt_ioctl(fd, KPOST_IOC_SETATTR, &attr));
+	for (size_t i = 0; i < ARRAY_SIZE(want); i++) {
+		struct kpost_stat st;
+		int fd;
 
-	/* privilege goes further, to a point */
-	ASSERT_EQ(0, seteuid(0));
-	EXPECT_LE(0, kt_mailbox(51, 5001, 0));
-	EXPECT_EQ(-EINVAL, kt_mailbox((1 << 20) + 1, 0, 0));
-	EXPECT_EQ(-EINVAL, kt_mailbox(0, (1ull << 30) + 1, 0));
+		ASSERT_EQ(0, limit_set("default_bytes", want[i].by_default));
+		EXPECT_EQ(want[i].by_default, info_now().default_bytes);
+		fd = kt_mailbox(0, want[i].bytes, 0);
+		ASSERT_LE(0, fd);
+		st = kt_stat(fd);
+		EXPECT_EQ(want[i].has, st.bytes);
+		EXPECT_EQ(want[i].messages, st.messages);
+		EXPECT_EQ(want[i].message_max, st.message_max);
+		if (!want[i].bytes)
+			EXPECT_EQ(want[i].messages, info_now().default_messages);
+		close(fd);
+	}
+	ASSERT_EQ(0, limit_set("default_bytes", 5000));
+	EXPECT_EQ(-EINVAL, kt_mailbox(0, 0, 5001));
+	EXPECT_EQ(7, kt_stat(kt_mailbox(7, 0, 0)).messages);
+	ASSERT_EQ(0, limit_set("default_bytes", 0));
+	EXPECT_EQ(-EINVAL, kt_mailbox(0, 0, 0));
+}
+
+TEST_F(limits, capacity_above_the_hard_maximum_is_einval)
+{
+	EXPECT_EQ(-EINVAL, kt_mailbox((1 << 20) + 1, 1, 1));
+	EXPECT_EQ(-EINVAL, kt_mailbox(1, (1ull << 30) + 1, 1));
+	EXPECT_TRUE(nothing_is_used());
+}
+
+/* ---- what a mailbox counts for ----------------------------------------------------------- */
+
+static const struct {
+	unsigned int messages;
+	uint64_t bytes;
+} capacities[] = {
+	{ 1, 1 }, { 1, 1 << 20 }, { 1000, 1 }, { 256, 131072 }, { 77, 777 }, { 1 << 16, 1 << 24 },
+};
+
+/* by the documented formula, to the byte, for who made it and for the office */
+TEST_F(limits, mailbox_counts_for_its_capacity)
+{
+	const uint64_t all = limit_get("user_bytes");
+
+	for (size_t i = 0; i < ARRAY_SIZE(capacities); i++) {
+		unsigned int messages = capacities[i].messages;
+		uint64_t bytes = capacities[i].bytes, want = cost(messages, bytes);
+		struct kpost_stat st;
+		int fd;
+
+		ASSERT_EQ(0, change_to(0));
+		ASSERT_EQ(0, limit_set("user_bytes", want - 1));
+		ASSERT_EQ(0, drop_to(USER));
+		EXPECT_EQ(-EDQUOT, kt_mailbox(messages, bytes, 1));
+		EXPECT_TRUE(nothing_is_used());
+		ASSERT_EQ(0, change_to(0));
+		ASSERT_EQ(0, limit_set("user_bytes", want));
+		ASSERT_EQ(0, drop_to(USER));
+		fd = kt_mailbox(messages, bytes, 1);
+		ASSERT_LE(0, fd) TH_LOG("%u messages of %llu bytes", messages,
+					(unsigned long long)bytes);
+		st = kt_stat(fd);
+		EXPECT_EQ(want, st.counted);
+		EXPECT_EQ(USER, st.maker);
+		EXPECT_EQ(want, used());
+		EXPECT_TRUE(office_has(want, 0));
+		EXPECT_EQ(-EDQUOT, kt_mailbox(1, 1, 0));
+		/* what is in it counts no more, nor does who opens it */
+		EXPECT_EQ(0, kt_post(fd, "x", 1, 0));
+		EXPECT_EQ(want, used());
+		close(fd);
+		EXPECT_TRUE(nothing_is_used());
+		ASSERT_EQ(0, change_to(0));
+		ASSERT_EQ(0, limit_set("user_bytes", all));
+		ASSERT_EQ(0, drop_to(USER));
+	}
+}
+
+TEST_F(limits, mailbox_that_is_refused_is_not_made)
+{
+	struct kpost_open open = kt_open_args("none", KPOST_RIGHT_RECV,
+					      KPOST_OPEN_CREATE | KPOST_OPEN_PAIR), before;
+	int lowest;
+
+	ASSERT_EQ(0, limit_set("user_bytes", DEFAULT_COST - 1));
+	ASSERT_EQ(0, drop_to(USER));
+	lowest = dup(0);
+	close(lowest);
+	EXPECT_EQ(-EDQUOT, kt_create("none", KT_ALL));
+	EXPECT_EQ(-EDQUOT, kt_open("none", KT_ALL, KPOST_OPEN_CREATE | KPOST_OPEN_PERSIST));
+	open = kt_open_args(NULL, KPOST_RIGHT_RECV, KPOST_OPEN_ANONYMOUS | KPOST_OPEN_PAIR);
+	before = open;
+	EXPECT_EQ(-EDQUOT, kt_do_open(&open));
+	EXPECT_EQ(0, memcmp(&open, &before, sizeof(open)));
+	EXPECT_EQ(-ENOENT, kt_open("none", KPOST_RIGHT_SEND, 0));
+	EXPECT_EQ(-ENOENT, kt_unlink("none"));
+	EXPECT_TRUE(nothing_is_used());
+	EXPECT_EQ(lowest, dup(0)) TH_LOG("a descriptor was left");
+}
+
+/* as one with default sizes: 193 KiB each */
+TEST_F(limits, user_has_as_many_mailboxes_as_go_into_its_share)
+{
+	enum { MOST = 2000 };
+	static char payload[DEFAULT_BYTES / 4];
+	const uint64_t share = limit_get("user_bytes"), many = share / DEFAULT_COST;
+	static int fd[MOST];
+	long err;
+
+	EXPECT_EQ(193 << 10, DEFAULT_COST);
+	ASSERT_LE(330, many);
+	ASSERT_GT(MOST, many);
+	ASSERT_EQ(0, allow_descriptors(MOST + 100));
+	ASSERT_EQ(0, drop_to(USER));
+	for (uint64_t i = 0; i < many; i++) {
+		fd[i] = kt_mailbox(0, 0, 0);
+		ASSERT_LE(0, fd[i]) TH_LOG("%llu of %llu", (unsigned long long)i,
+					   (unsigned long long)many);
+	}
+	EXPECT_EQ(-EDQUOT, kt_mailbox(0, 0, 0));
+	EXPECT_EQ(many * DEFAULT_COST, used());
+	/* each can be filled, which takes nothing from anybody */
+	for (uint64_t i = 0; i < many; i++) {
+		int count = 0;
+
+		while ((err = kt_post(fd[i], payload, sizeof(payload), 0)) == 0)
+			count++;
+		ASSERT_EQ(-EAGAIN, err);
+		ASSERT_EQ(4, count);
+	}
+	EXPECT_EQ(many * DEFAULT_COST, used());
+	EXPECT_EQ(0, sending());
+	/* and what is left of the share is good for small ones, to the byte */
+	EXPECT_LE(0, kt_mailbox(1, share - used() - cost(1, 0), 1));
+	EXPECT_EQ(share, used());
+	EXPECT_EQ(-EDQUOT, kt_mailbox(1, 1, 1));
+	ASSERT_EQ(0, change_to(USER + 1));
+	EXPECT_LE(0, kt_mailbox(0, 0, 0));
+	for (uint64_t i = 0; i < many; i++)
+		close(fd[i]);
+	ASSERT_EQ(0, change_to(USER));
+	EXPECT_EQ(share - many * DEFAULT_COST, used());
 }
 
 TEST_F(limits, mailbox_past_the_users_share_is_edquot)
 {
 	int fd[8], extra;
 
-	ASSERT_EQ(0, limit_set("user_mailboxes", 8));
-	ASSERT_EQ(0, drop());
+	ASSERT_EQ(0, limit_set("user_bytes", 8 * DEFAULT_COST));
+	ASSERT_EQ(0, drop_to(USER));
 	for (int i = 0; i < 8; i++) {
 		fd[i] = kt_mailbox(0, 0, 0);
 		ASSERT_LE(0, fd[i]);
@@ -203,341 +320,136 @@ TEST_F(limits, mailbox_past_the_users_share_is_edquot)
 	ASSERT_EQ(0, seteuid(0));
 	extra = kt_mailbox(0, 0, 0);
 	EXPECT_LE(0, extra);
+	EXPECT_EQ(KPOST_MAKER_OFFICE, kt_stat(extra).maker);
 	ASSERT_EQ(0, setresuid(USER + 1, USER + 1, 0));
 	EXPECT_LE(0, kt_mailbox(0, 0, 0));
 }
+
+/* ---- the office ------------------------------------------------------------------------ */
 
 TEST_F(limits, mailbox_past_the_offices_share_is_enospc)
 {
 	int fd[4];
 
-	ASSERT_EQ(0, limit_set("office_mailboxes", 4));
-	ASSERT_EQ(0, drop());
+	ASSERT_EQ(0, limit_set("office_bytes", office_for(4 * DEFAULT_COST)));
+	ASSERT_EQ(0, drop_to(USER));
 	for (int i = 0; i < 4; i++) {
 		fd[i] = kt_mailbox(0, 0, 0);
 		ASSERT_LE(0, fd[i]);
 	}
-	EXPECT_EQ(-ENOSPC, kt_mailbox(0, 0, 0));
-	ASSERT_EQ(0, setresuid(0, 0, 0));
-	ASSERT_EQ(0, setresuid(USER + 1, USER + 1, 0));
-	EXPECT_EQ(-ENOSPC, kt_mailbox(0, 0, 0)) TH_LOG("another user's is the office's too");
+	EXPECT_EQ(-ENOSPC, kt_mailbox(1, 1, 0));
+	EXPECT_EQ(4 * DEFAULT_COST, used()) TH_LOG("refused, and counted for its user");
+	ASSERT_EQ(0, change_to(USER + 1));
+	EXPECT_EQ(-ENOSPC, kt_mailbox(1, 1, 0)) TH_LOG("another user's is the office's too");
+	EXPECT_EQ(0, used());
+	EXPECT_EQ(-ENOSPC, kt_create("none", KT_ALL));
+	EXPECT_EQ(-ENOENT, kt_unlink("none"));
 	close(fd[0]);
 	EXPECT_LE(0, kt_mailbox(0, 0, 0));
+	EXPECT_EQ(-ENOSPC, kt_mailbox(1, 1, 0));
 }
 
-/* ---- memory ------------------------------------------------------------------------------- */
-
-static char parked_payload[1 << 16];
-
-/* messages of @size until one is refused; how many got in, and in @err why no more */
-static int fill(int fd, size_t size, long *err)
+/* one byte less, and it is refused */
+TEST_F(limits, tenth_of_the_office_is_left_to_privilege)
 {
-	static char payload[1 << 20];
-	int count = 0;
+	const uint64_t all = office_for(4 * DEFAULT_COST);
+	struct kpost_info info;
+	int fd;
 
-	while ((*err = kt_post(fd, payload, size, 0)) == 0)
-		count++;
-	return count;
-}
-
-static int drain(int fd)
-{
-	static char buf[1 << 20];
-	int count = 0;
-
-	while (kt_take(fd, NULL, buf, sizeof(buf)) >= 0)
-		count++;
-	return count;
-}
-
-TEST_F(limits, messages_past_the_users_memory_are_edquot)
-{
-	int fd[3], count, again;
-	long err;
-
-	ASSERT_EQ(0, limit_set("user_bytes", 1 << 20));
-	ASSERT_EQ(0, drop());
+	ASSERT_EQ(0, limit_set("office_bytes", all - 1));
+	ASSERT_EQ(0, drop_to(USER));
 	for (int i = 0; i < 3; i++) {
-		fd[i] = kt_mailbox(0, 0, 0);
-		ASSERT_LE(0, fd[i]);
+		ASSERT_LE(0, kt_mailbox(0, 0, 0));
 	}
-	count = fill(fd[0], 4000, &err);
-	EXPECT_EQ(-EDQUOT, err);
-	/* the overhead counts: but it does not count for more than the payload */
-	EXPECT_GE((1 << 20) / 4000, count);
-	EXPECT_LE((1 << 20) / 8000, count);
-	EXPECT_REFUSED(EDQUOT, fd[1], kt_post(fd[1], parked_payload, 4000, 0));
-
-	/* given back to the byte: the same number again, and again elsewhere */
-	for (int round = 0; round < 5; round++) {
-		EXPECT_EQ(count, drain(fd[round % 3]));
-		again = fill(fd[(round + 1) % 3], 4000, &err);
-		EXPECT_EQ(count, again) TH_LOG("round %d", round);
-		EXPECT_EQ(-EDQUOT, err);
-	}
-}
-
-/* as a program that is set-uid root writes to what a user gave it for an output */
-TEST_F(limits, privilege_that_was_not_the_openers_goes_past_none)
-{
-	static char payload[4000];
-	int theirs, mine, count, box;
-	long err;
-
-	ASSERT_EQ(0, limit_set("user_bytes", 1 << 20));
-	ASSERT_EQ(0, drop());
-	theirs = kt_mailbox(0, 8 << 20, 0);
-	box = kt_create("box", KT_ALL);
-	ASSERT_LE(0, theirs);
-	ASSERT_LE(0, box);
-	count = fill(theirs, 4000, &err);
-	ASSERT_EQ(-EDQUOT, err);
-
+	EXPECT_EQ(-ENOSPC, kt_mailbox(0, 0, 0));
 	ASSERT_EQ(0, seteuid(0));
-	EXPECT_REFUSED(EDQUOT, theirs, write(theirs, payload, 4000) < 0 ? -errno : 0);
-	EXPECT_REFUSED(EDQUOT, theirs, kt_post(theirs, payload, 4000, 0));
-	EXPECT_REFUSED(EDQUOT, theirs, kt_call(theirs, "x", 1, payload, 4000, kt_in(1)));
-	/* by what it opened itself it does */
-	mine = kt_open("box", KPOST_RIGHT_SEND, 0);
-	ASSERT_LE(0, mine);
-	EXPECT_EQ(0, kt_post(mine, payload, 4000, 0));
-	EXPECT_EQ(4000, write(mine, payload, 4000));
-	/* and not for whoever it gives that to */
+	ASSERT_EQ(0, limit_set("office_bytes", all));
 	ASSERT_EQ(0, seteuid(USER));
-	EXPECT_REFUSED(EDQUOT, mine, kt_post(mine, payload, 4000, 0));
-	EXPECT_EQ(count, drain(theirs));
-}
+	ASSERT_LE(0, kt_mailbox(0, 0, 0));
+	EXPECT_EQ(-ENOSPC, kt_mailbox(1, 1, 0));
 
-TEST_F(limits, messages_past_the_offices_memory_are_enobufs)
-{
-	int fd, count, again;
-	long err;
-
-	ASSERT_EQ(0, limit_set("office_bytes", 1 << 20));
-	ASSERT_EQ(0, drop());
-	fd = kt_mailbox(0, 0, 0);
+	ASSERT_EQ(0, change_to(0));
+	EXPECT_EQ(-ENOSPC, kt_mailbox(1, all / 10 - cost(1, 0) + 1, 1));
+	fd = kt_mailbox(1, all / 10 - cost(1, 0), 1);
 	ASSERT_LE(0, fd);
-	count = fill(fd, 4000, &err);
-	EXPECT_EQ(-ENOBUFS, err);
-	EXPECT_LE((1 << 20) / 8000, count);
-	EXPECT_EQ(count, drain(fd));
-	again = fill(fd, 4000, &err);
-	EXPECT_EQ(count, again);
-	EXPECT_EQ(-ENOBUFS, err);
-	/* what goes with its mailbox is given back as well */
+	EXPECT_EQ(KPOST_MAKER_OFFICE, kt_stat(fd).maker);
+	EXPECT_EQ(all / 10, kt_stat(fd).counted);
+	info = info_now();
+	EXPECT_EQ(all, info.office_used);
+	EXPECT_EQ(0, info.user_used) TH_LOG("root is no user");
+	EXPECT_EQ(-ENOSPC, kt_mailbox(1, 1, 0));
 	close(fd);
-	fd = kt_mailbox(0, 0, 0);
-	again = fill(fd, 4000, &err);
-	EXPECT_EQ(count, again);
+	EXPECT_TRUE(office_has(4 * DEFAULT_COST, 0));
 }
 
-/* with the limits as they are by default */
-TEST_F(limits, zero_length_accounting_a_million_empty_messages_hit_the_limits)
+/* what privilege has makes less of the office for users, but not of a user's share */
+TEST_F(limits, what_is_made_with_privilege_counts_for_the_office_alone)
 {
-	enum { BYTES = 16 << 20, MILLION = 1000000 };
-	int fd, total = 0;
-	long err = 0;
-
-	ASSERT_EQ(0, drop());
-	while (total < MILLION && err != -EDQUOT) {
-		fd = kt_mailbox(65536, 1, 0);
-		ASSERT_LE(0, fd);
-		total += fill(fd, 0, &err);
+	ASSERT_EQ(0, limit_set("user_bytes", DEFAULT_COST));
+	ASSERT_EQ(0, limit_set("office_bytes", office_for(5 * DEFAULT_COST)));
+	for (int i = 0; i < 4; i++) {
+		ASSERT_LE(0, kt_mailbox(0, 0, 0)) TH_LOG("beyond what a user may have");
 	}
-	EXPECT_EQ(-EDQUOT, err) TH_LOG("%d empty messages, and no end", total);
-	/* each holds some memory, whatever its payload */
-	EXPECT_GE(BYTES / 32, total);
-	EXPECT_LE(BYTES / 1024, total);
+	EXPECT_EQ(0, used());
+	EXPECT_TRUE(office_has(4 * DEFAULT_COST, 0));
+	ASSERT_EQ(0, drop_to(USER));
+	EXPECT_LE(0, kt_mailbox(0, 0, 0));
+	ASSERT_EQ(0, change_to(USER + 1));
+	EXPECT_EQ(-ENOSPC, kt_mailbox(0, 0, 0));
 }
 
-TEST_F(limits, empty_messages_fill_a_mailbox_to_its_capacity)
+/* uid 0 is a user as well as any, if it has not that capability */
+TEST_F(limits, root_without_the_capability_is_a_user)
 {
-	int fd = kt_mailbox(65536, 1, 0);
-	long err;
+	int fd;
 
-	ASSERT_LE(0, fd);
-	EXPECT_EQ(65536, fill(fd, 0, &err));
-	EXPECT_EQ(-EAGAIN, err);
-	EXPECT_EQ(65536, kt_stat(fd).queued_messages);
-	EXPECT_EQ(0, kt_stat(fd).queued_bytes);
-	EXPECT_EQ(65536, drain(fd));
-}
-
-TEST_F(limits, full_mailbox_leaves_the_users_others_working)
-{
-	int full, other;
-	char buf[8];
-	long err;
-
-	ASSERT_EQ(0, drop());
-	full = kt_mailbox(0, 0, 0);
-	other = kt_mailbox(0, 0, 0);
-	ASSERT_LE(0, other);
-	fill(full, 1000, &err);
-	EXPECT_EQ(-EAGAIN, err) TH_LOG("capacity is less than the user's share");
-	for (int i = 0; i < 100; i++) {
-		ASSERT_EQ(0, kt_post(other, "works", 5, 0));
-		ASSERT_EQ(5, kt_take(other, NULL, buf, sizeof(buf)));
-	}
-}
-
-TEST_F(limits, parked_senders_are_charged)
-{
-	enum { COUNT = 8 };
-	struct kpost_send send[COUNT];
-	struct kt_job job[COUNT];
-	int full, other, before, with, after;
-	long err;
-
-	ASSERT_EQ(0, limit_set("user_bytes", 1 << 20));
-	ASSERT_EQ(0, drop());
-	full = kt_mailbox(1, 0, 0);
-	other = kt_mailbox(0, 0, 0);
-	ASSERT_LE(0, other);
-	ASSERT_EQ(0, kt_post(full, "", 0, 0));
-	before = fill(other, 4000, &err);
-	EXPECT_EQ(-EDQUOT, err);
-	EXPECT_EQ(before, drain(other));
-	for (int i = 0; i < COUNT; i++) {
-		send[i] = kt_send_args(parked_payload, sizeof(parked_payload), 0, 0, kt_in(20000));
-		kt_start(&job[i], full, KPOST_IOC_SEND, &send[i]);
-	}
-	ASSERT_TRUE(kt_until(kt_stat(full).waiting_senders == COUNT));
-	with = fill(other, 4000, &err);
-	EXPECT_EQ(-EDQUOT, err);
-	/* half of the user's memory waits in the senders */
-	EXPECT_GE(before / 2 + 1, with);
-	EXPECT_LE(before / 3, with);
-	drain(other);
-	for (int i = 0; i <= COUNT; i++) {
-		ASSERT_LE(0, kt_recv(full, NULL, parked_payload, sizeof(parked_payload), 0,
-				     kt_soon()));
-	}
-	for (int i = 0; i < COUNT; i++) {
-		ASSERT_TRUE(kt_join(&job[i]));
-		EXPECT_EQ(0, job[i].ret);
-	}
-	after = fill(other, 4000, &err);
-	EXPECT_LE(before, after);
-}
-
-TEST_F(limits, room_for_a_reply_is_charged_and_given_back)
-{
-	struct kpost_call call;
-	struct kpost_recv recv;
-	struct kt_job job;
-	int fd, other, before, with;
-	char buf[8];
-	long err;
-
-	ASSERT_EQ(0, limit_set("user_bytes", 1 << 20));
-	ASSERT_EQ(0, drop());
-	fd = kt_mailbox(0, 0, 0);
-	other = kt_mailbox(0, 0, 0);
-	ASSERT_LE(0, other);
-	before = fill(other, 4000, &err);
-	drain(other);
-	call = kt_call_args("ask", 3, malloc(1 << 20), 1 << 19, kt_in(20000));
-	kt_start(&job, fd, KPOST_IOC_CALL, &call);
-	ASSERT_EQ(3, kt_recv(fd, &recv, buf, sizeof(buf), 0, kt_soon()));
-	with = fill(other, 4000, &err);
-	EXPECT_EQ(-EDQUOT, err);
-	EXPECT_GE(before / 2 + 1, with);
-	drain(other);
-	EXPECT_EQ(0, kt_reply(fd, recv.token, "ok", 2));
-	ASSERT_TRUE(kt_join(&job));
-	EXPECT_EQ(2, job.ret);
-	EXPECT_EQ(before, fill(other, 4000, &err));
-	drain(other);
-
-	/* too much is refused before anything is sent */
-	call.reply_len = 1 << 20;
-	EXPECT_REFUSED(EDQUOT, fd, kt_ioctl(fd, KPOST_IOC_CALL, &call));
-}
-
-TEST_F(limits, refused_messages_charge_nothing)
-{
-	char *edge = kt_edge(PROT_NONE);
-	int fd, before;
-	long err;
-
-	ASSERT_EQ(0, limit_set("user_bytes", 1 << 20));
-	ASSERT_EQ(0, drop());
+	ASSERT_EQ(0, limit_set("user_bytes", DEFAULT_COST));
+	ASSERT_EQ(0, capability_set(CAP_SYS_RESOURCE, false));
 	fd = kt_mailbox(0, 0, 0);
 	ASSERT_LE(0, fd);
-	before = fill(fd, 4000, &err);
-	drain(fd);
-	for (int i = 0; i < 500; i++) {
-		ASSERT_EQ(-EFAULT, kt_post(fd, edge - 8, 4000, 0));
-		ASSERT_EQ(-ETIMEDOUT, kt_send(fd, parked_payload, 4000, 0, KPOST_SYNC, 1));
-		ASSERT_EQ(-EMSGSIZE, kt_post(fd, parked_payload, (1 << 20) + 1, 0));
-	}
-	EXPECT_EQ(before, fill(fd, 4000, &err));
-	EXPECT_EQ(-EDQUOT, err);
-}
-
-/* the sender pays, whoever owns the mailbox and whoever receives */
-TEST_F(limits, message_is_charged_to_its_sender)
-{
-	int mine, count;
-	long err;
-
-	ASSERT_EQ(0, limit_set("user_bytes", 1 << 20));
-	ASSERT_EQ(0, drop());
-	mine = kt_mailbox(0, 0, 0);
-	ASSERT_LE(0, mine);
-	ASSERT_EQ(0, setresuid(-1, 0, -1));
-	ASSERT_EQ(0, setresuid(USER + 1, USER + 1, 0));
-	count = fill(mine, 4000, &err);
-	EXPECT_EQ(-EDQUOT, err);
-	ASSERT_EQ(0, setresuid(-1, 0, -1));
-	ASSERT_EQ(0, setresuid(USER, USER, 0));
-	EXPECT_EQ(0, kt_post(mine, parked_payload, 4000, 0));
-	EXPECT_EQ(count + 1, drain(mine));
+	EXPECT_EQ(0, kt_stat(fd).maker);
+	EXPECT_EQ(DEFAULT_COST, used());
+	EXPECT_EQ(-EDQUOT, kt_mailbox(0, 0, 0));
+	ASSERT_EQ(0, capability_set(CAP_SYS_RESOURCE, true));
+	EXPECT_LE(0, kt_mailbox(0, 0, 0));
+	EXPECT_EQ(DEFAULT_COST, used());
 }
 
 /* what is held stays, and counts: nothing more until it is below the new limit */
 TEST_F(limits, lowered_below_what_is_held_take_nothing_away_and_let_nothing_in)
 {
-	int fd, count, low, box[4];
-	long err;
+	int box[5];
 
-	ASSERT_EQ(0, limit_set("user_mailboxes", 5));
-	ASSERT_EQ(0, limit_set("user_bytes", 1 << 20));
-	ASSERT_EQ(0, drop());
-	fd = kt_mailbox(0, 0, 0);
-	ASSERT_LE(0, fd);
-	for (int i = 0; i < 4; i++) {
+	ASSERT_EQ(0, limit_set("user_bytes", 5 * DEFAULT_COST));
+	ASSERT_EQ(0, drop_to(USER));
+	for (int i = 0; i < 5; i++) {
 		box[i] = kt_mailbox(0, 0, 0);
 		ASSERT_LE(0, box[i]);
 	}
-	count = fill(fd, 4000, &err);
-	ASSERT_EQ(-EDQUOT, err);
 
 	ASSERT_EQ(0, seteuid(0));
-	ASSERT_EQ(0, limit_set("user_mailboxes", 3));
-	ASSERT_EQ(0, limit_set("user_bytes", 1 << 18));
+	ASSERT_EQ(0, limit_set("user_bytes", 3 * DEFAULT_COST));
 	ASSERT_EQ(0, seteuid(USER));
-	EXPECT_REFUSED(EDQUOT, fd, kt_post(fd, parked_payload, 1, 0));
+	EXPECT_EQ(5 * DEFAULT_COST, used());
+	for (int i = 0; i < 5; i++)
+		EXPECT_EQ(0, kt_post(box[i], "works", 5, 0));
 	for (int i = 0; i < 2; i++) {
-		EXPECT_EQ(-EDQUOT, kt_mailbox(0, 0, 0)) TH_LOG("%d of 3 too many", 2 - i);
+		EXPECT_EQ(-EDQUOT, kt_mailbox(1, 1, 0)) TH_LOG("%d of 3 too many", 2 - i);
 		close(box[i]);
 	}
-	EXPECT_EQ(-EDQUOT, kt_mailbox(0, 0, 0)) TH_LOG("as many as it may");
+	EXPECT_EQ(-EDQUOT, kt_mailbox(1, 1, 0)) TH_LOG("as many as it may");
 	close(box[2]);
 	EXPECT_LE(0, kt_mailbox(0, 0, 0));
-	EXPECT_EQ(-EDQUOT, kt_mailbox(0, 0, 0));
-	EXPECT_EQ(count, drain(fd));
-	low = fill(fd, 4000, &err);
-	EXPECT_EQ(-EDQUOT, err);
-	EXPECT_GE((1 << 18) / 4000, low);
-	EXPECT_LE((1 << 18) / 8000, low);
+	EXPECT_EQ(-EDQUOT, kt_mailbox(1, 1, 0));
 
 	ASSERT_EQ(0, seteuid(0));
-	ASSERT_EQ(0, limit_set("user_bytes", 1 << 20));
+	ASSERT_EQ(0, limit_set("user_bytes", 5 * DEFAULT_COST));
+	ASSERT_EQ(0, limit_set("office_bytes", 1));
 	ASSERT_EQ(0, seteuid(USER));
-	EXPECT_EQ(count, low + fill(fd, 4000, &err));
-	EXPECT_EQ(-EDQUOT, err);
+	EXPECT_EQ(-ENOSPC, kt_mailbox(1, 1, 0));
+	close(box[3]);
+	close(box[4]);
+	EXPECT_EQ(DEFAULT_COST, used());
 }
 
 /* Ids that a user has from newuidmap(1), say, are its own, and so is what they hold. */
@@ -568,7 +480,7 @@ TEST_F(limits, ids_of_a_user_namespace_share_what_its_maker_may_have)
 	int socks[2];
 	pid_t pid;
 
-	ASSERT_EQ(0, limit_set("user_mailboxes", 4));
+	ASSERT_EQ(0, limit_set("user_bytes", 4 * DEFAULT_COST));
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, socks));
 	pid = child_start(subordinates, socks);
 	ASSERT_TRUE(is_told(socks[0]));
