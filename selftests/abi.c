@@ -54,7 +54,7 @@ static int op_fd(const struct op *o, int fd)
 
 TEST(abi_numbers_are_fixed)
 {
-	EXPECT_EQ(0x8050be00, KPOST_IOC_INFO);
+	EXPECT_EQ(0x8068be00, KPOST_IOC_INFO);
 	EXPECT_EQ(0xc130be01, KPOST_IOC_OPEN);
 	EXPECT_EQ(0x4108be02, KPOST_IOC_UNLINK);
 	EXPECT_EQ(0x4110be03, KPOST_IOC_LIST);
@@ -63,7 +63,7 @@ TEST(abi_numbers_are_fixed)
 	EXPECT_EQ(0xc078be12, KPOST_IOC_CALL);
 	EXPECT_EQ(0x4028be13, KPOST_IOC_REPLY);
 	EXPECT_EQ(0xc018be14, KPOST_IOC_REPLY_RECV);
-	EXPECT_EQ(0x8170be15, KPOST_IOC_STAT);
+	EXPECT_EQ(0x8178be15, KPOST_IOC_STAT);
 	EXPECT_EQ(0x4020be16, KPOST_IOC_SETATTR);
 	EXPECT_EQ(0x4020be17, KPOST_IOC_GRANT);
 }
@@ -79,8 +79,11 @@ TEST(abi_wide_fields_do_not_move_for_32_bit_callers)
 		const char *name;
 	} fields[] = {
 		WIDE(kpost_info, features), WIDE(kpost_info, default_bytes),
-		WIDE(kpost_info, max_bytes), WIDE(kpost_info, user_bytes),
-		WIDE(kpost_info, office_bytes), WIDE(kpost_open, bytes),
+		WIDE(kpost_info, user_bytes), WIDE(kpost_info, user_sending_bytes),
+		WIDE(kpost_info, office_bytes), WIDE(kpost_info, office_sending_bytes),
+		WIDE(kpost_info, user_used), WIDE(kpost_info, user_sending_used),
+		WIDE(kpost_info, office_used), WIDE(kpost_info, office_sending_used),
+		WIDE(kpost_stat, counted), WIDE(kpost_open, bytes),
 		WIDE(kpost_open, deadline), WIDE(kpost_open, cookie), WIDE(kpost_iovec, base),
 		WIDE(kpost_iovec, len),
 		WIDE(kpost_send, deadline), WIDE(kpost_send, buf), WIDE(kpost_send, len),
@@ -124,15 +127,17 @@ TEST(abi_info_tells_version_limits_and_nothing_uninitialised)
 	EXPECT_EQ(KPOST_PAYLOAD_MAX, a.payload_max);
 	EXPECT_EQ(KPOST_PRIORITY_MAX, a.priority_max);
 	EXPECT_EQ(KPOST_IOVEC_MAX, a.iovec_max);
-	EXPECT_EQ(0, a.reserved);
 	EXPECT_EQ(KPOST_FEATURE_TAG | KPOST_FEATURE_TIME | KPOST_FEATURE_GRANT |
 		  KPOST_FEATURE_CALL_DEADLINE | KPOST_FEATURE_IDENTITY,
 		  a.features & ~(KPOST_FEATURE_URING | KPOST_FEATURE_URING_FIXED));
-	EXPECT_LT(0, a.default_messages);
-	EXPECT_LE(a.default_messages, a.max_messages);
-	EXPECT_LE(a.default_bytes, a.max_bytes);
+	EXPECT_EQ(a.default_bytes / 512, a.default_messages);
+	EXPECT_LE(a.default_bytes, a.user_bytes);
 	EXPECT_LE(a.user_bytes, a.office_bytes);
-	EXPECT_LE(a.user_mailboxes, a.office_mailboxes);
+	EXPECT_LE(a.user_sending_bytes, a.office_sending_bytes);
+	EXPECT_LE(a.user_used, a.office_used);
+	EXPECT_LE(a.user_sending_used, a.office_sending_used);
+	EXPECT_LE(a.office_used, a.office_bytes);
+	EXPECT_LE(a.office_sending_used, a.office_sending_bytes);
 }
 
 TEST(abi_info_defaults_are_what_a_mailbox_gets)

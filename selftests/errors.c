@@ -293,7 +293,7 @@ TEST_F(errors, errors_of_a_closed_mailbox)
 
 /* ---- accounts: as a user with limits ------------------------------------------- */
 
-enum { USER = 60005, BLOCK = 32768 };
+enum { USER = 60005, BLOCK = 131072 };
 
 /* the body of a test, as that user in a child: returns the line that failed, or 0 */
 static void run_as_user(struct __test_metadata *_metadata, int (*body)(void))
@@ -321,62 +321,44 @@ static void run_as_user(struct __test_metadata *_metadata, int (*body)(void))
 		return __LINE__;						\
 } while (0)
 
-/* all that one user may use, in messages of BLOCK bytes; -1 if the limit did not show */
-static int use_up(int *fds, int count)
+/* all that counts for the user, of either share; nobody else is that user */
+static uint64_t counted(void)
 {
-	static char block[BLOCK];
-	int sent = 0;
+	struct kpost_info info;
 
-	for (int i = 0; i < count; i++) {
-		struct kpost_open open = kt_open_args(NULL, KT_ALL, KPOST_OPEN_ANONYMOUS);
-		long ret;
-
-		open.bytes = 1 << 20;
-		open.message_max = BLOCK;
-		fds[i] = kt_do_open(&open);
-		if (fds[i] < 0)
-			return -1;
-		do {
-			ret = kt_post(fds[i], block, BLOCK, 0);
-			sent += ret == 0;
-		} while (ret == 0);
-		if (ret == -EDQUOT)
-			return sent;
-		if (ret != -EAGAIN)
-			return -1;
-	}
-	return -1;
+	kt_poison(&info, sizeof(info));
+	kt_ioctl(kt_device(), KPOST_IOC_INFO, &info);
+	return info.user_used + info.user_sending_used;
 }
 
+/* each way that a send can fail, of messages that count while they are copied too */
 static int fail_many_sends(void)
 {
 	static char block[BLOCK];
 	char *unmapped = kt_edge(PROT_NONE), *big;
 	struct kpost_iovec iov[2] = { { (uintptr_t)block, BLOCK - 1 },
 				      { (uintptr_t)unmapped, 1 } };
-	int fds[64], before, after, fd = kt_mailbox(1, BLOCK, BLOCK);
+	int fd = kt_mailbox(1, BLOCK, BLOCK);
+	uint64_t before = counted();
 
-	memset(fds, -1, sizeof(fds));
-	before = use_up(fds, 64);
-	check(before > 0);
-	for (int i = 0; i < 64; i++)
-		close(fds[i]);
-	/* each way that a send can fail; one block that leaks can be told */
+	check(before == 1024 + BLOCK + 256);
 	big = mmap(NULL, BLOCK * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	check(munmap(big + BLOCK - 4096, 4096) == 0);
+	check(munmap(big + 20 * 4096, 4096) == 0);
 	check(kt_post(fd, block, 1, 0) == 0);
-	for (int i = 0; i < 40; i++) {
-		check(kt_post(fd, big, BLOCK, 0) == -EFAULT);
-		check(kt_send(fd, iov, 2, 0, KPOST_IOVEC | KPOST_DONTWAIT, 0) == -EFAULT);
-		check(kt_post(fd, block, BLOCK, 0) == -EAGAIN);
-		check(kt_send(fd, block, BLOCK, 0, 0, 1) == -ETIMEDOUT);
-		check(kt_send(fd, block, BLOCK, 0, KPOST_SYNC, 1) == -ETIMEDOUT);
-		check(kt_post(fd, block, BLOCK + 1, 0) == -EMSGSIZE);
+	for (size_t len = BLOCK / 4 + 1; len <= BLOCK; len += BLOCK / 4) {
+		for (int i = 0; i < 10; i++) {
+			check(kt_post(fd, big + 20 * 4096 - 1, len, 0) == -EFAULT);
+			check(kt_send(fd, iov, 2, 0, KPOST_IOVEC | KPOST_DONTWAIT, 0) == -EFAULT);
+			check(kt_post(fd, block, len, 0) == -EAGAIN);
+			check(kt_send(fd, block, len, 0, 0, 1) == -ETIMEDOUT);
+			check(kt_send(fd, block, len, 0, 0, kt_now() + 100000) == -ETIMEDOUT);
+			check(kt_send(fd, block, len, 0, KPOST_SYNC, 1) == -ETIMEDOUT);
+			check(kt_post(fd, block, BLOCK + 1, 0) == -EMSGSIZE);
+			check(counted() == before);
+		}
 	}
-	memset(fds, -1, sizeof(fds));
-	after = use_up(fds, 64);
-	/* the short message that is still queued may take one block's place */
-	check(after == before || after == before - 1);
+	close(fd);
+	check(counted() == 0);
 	return 0;
 }
 
@@ -389,21 +371,21 @@ static int fail_many_calls(void)
 {
 	static char block[BLOCK], room[BLOCK];
 	char *unmapped = kt_edge(PROT_NONE);
-	int fds[64], before, fd = kt_mailbox(1, BLOCK, BLOCK);
+	int fd = kt_mailbox(1, BLOCK, BLOCK);
+	uint64_t before = counted();
 
-	memset(fds, -1, sizeof(fds));
-	before = use_up(fds, 64);
-	check(before > 0);
-	for (int i = 0; i < 64; i++)
-		close(fds[i]);
-	for (int i = 0; i < 40; i++) {
-		check(kt_call(fd, block, BLOCK, room, BLOCK, 1) == -ETIMEDOUT);
-		check(kt_call(fd, block, BLOCK, unmapped - 4, BLOCK, kt_soon()) == -EFAULT);
-		check(kt_call(fd, unmapped - 4, BLOCK, room, BLOCK, kt_soon()) == -EFAULT);
-		check(kt_call(fd, block, BLOCK, room, BLOCK, kt_now() + 1000) == -ETIMEDOUT);
+	for (size_t len = BLOCK / 4; len <= BLOCK; len += BLOCK / 4) {
+		for (int i = 0; i < 10; i++) {
+			check(kt_call(fd, block, len, room, BLOCK, 1) == -ETIMEDOUT);
+			check(kt_call(fd, block, len, unmapped - 4, BLOCK, kt_soon()) == -EFAULT);
+			check(kt_call(fd, unmapped - 4, len, room, BLOCK, kt_soon()) == -EFAULT);
+			check(kt_call(fd, block, len, room, BLOCK, kt_now() + 1000) == -ETIMEDOUT);
+			check(kt_call(fd, block, BLOCK + 1, room, BLOCK, kt_soon()) == -EMSGSIZE);
+			check(kt_call(fd, block, 1, room, KPOST_PAYLOAD_MAX + 1, kt_soon()) ==
+			      -EMSGSIZE);
+			check(counted() == before);
+		}
 	}
-	memset(fds, -1, sizeof(fds));
-	check(use_up(fds, 64) == before);
 	return 0;
 }
 
@@ -416,20 +398,23 @@ static int fail_many_opens(void)
 {
 	char *edge = kt_edge(PROT_READ | PROT_WRITE), name[KT_NAME_SIZE];
 	struct kpost_open *args = (void *)edge;
-	struct kpost_info info;
 	int fd = kt_create(kt_name(name), KT_ALL);
+	uint64_t before = counted();
 
 	check(fd >= 0);
-	check(kt_ioctl(kt_device(), KPOST_IOC_INFO, &info) == 0);
+	check(before > 0);
 	*args = kt_open_args(NULL, KPOST_RIGHT_RECV, KPOST_OPEN_ANONYMOUS | KPOST_OPEN_PAIR);
 	check(mprotect(edge, kt_page_size(), PROT_READ) == 0);
-	for (unsigned int i = 0; i < info.user_mailboxes + 10; i++) {
+	for (int i = 0; i < 100; i++) {
 		check(kt_do_open(args) == -EFAULT);
 		check(kt_create(name, KT_ALL) == -EEXIST);
 		check(kt_open(name, KT_ALL, KPOST_OPEN_CREATE | KPOST_OPEN_PAIR) == -EINVAL);
+		check(kt_mailbox(1 << 20, 0, 0) == -EDQUOT);
+		check(kt_mailbox((1 << 20) + 1, 0, 0) == -EINVAL);
+		check(kt_mailbox(1, 100, 101) == -EINVAL);
+		check(kt_grant(fd, 8) == -EINVAL);
+		check(counted() == before);
 	}
-	fd = kt_mailbox(0, 0, 0);
-	check(fd >= 0);
 	return 0;
 }
 
@@ -441,28 +426,27 @@ TEST(errors_of_opens_leave_the_account_as_it_was)
 /* receives that fault, or time out, give back nothing that they did not take */
 static int fail_many_receives(void)
 {
-	static char block[BLOCK];
+	struct kpost_setattr attr = { .valid = KPOST_SET_MESSAGES | KPOST_SET_BYTES,
+				      .messages = 1, .bytes = 4000 };
+	static char block[4000];
 	char *unmapped = kt_edge(PROT_NONE);
-	int fds[64], before, after = 0;
+	int fd = kt_mailbox(4, 16000, 4000);
+	uint64_t before = counted();
 
-	memset(fds, -1, sizeof(fds));
-	before = use_up(fds, 64);
-	check(before > 0);
+	for (int i = 0; i < 4; i++)
+		check(kt_post(fd, block, 4000, 0) == 0);
+	/* what is in it is what counts, and so it can be told */
+	check(kt_ioctl(fd, KPOST_IOC_SETATTR, &attr) == 0);
 	for (int i = 0; i < 100; i++) {
-		check(kt_take(fds[0], NULL, unmapped - 10, BLOCK) == -EFAULT);
-		check(kt_take(fds[0], NULL, block, 10) == -EMSGSIZE);
+		check(kt_take(fd, NULL, unmapped - 10, 4000) == -EFAULT);
+		check(kt_take(fd, NULL, block, 10) == -EMSGSIZE);
+		check(counted() == before);
 	}
-	/* the account is as full as it was */
-	check(kt_take(fds[0], NULL, block, BLOCK) == BLOCK);
-	check(kt_post(fds[0], block, BLOCK, 0) == 0);
-	for (int i = 0; i < 64 && fds[i] >= 0; i++) {
-		while (kt_take(fds[i], NULL, block, BLOCK) == BLOCK)
-			after++;
-		close(fds[i]);
+	for (int left = 3; left >= 0; left--) {
+		check(kt_take(fd, NULL, block, 4000) == 4000);
+		check(kt_take(fd, NULL, unmapped - 10, 4000) == (left ? -EFAULT : -EAGAIN));
+		check(counted() == 1024 + (left ? left : 1) * (4000 + 256));
 	}
-	check(after == before);
-	memset(fds, -1, sizeof(fds));
-	check(use_up(fds, 64) == before);
 	return 0;
 }
 

@@ -7,6 +7,10 @@
 
 #include <sys/resource.h>
 
+/* what so many mailboxes of default sizes count for */
+#define BOXES_3		"592896"
+#define BOXES_8		"1581056"
+
 FIXTURE(hostile) {
 	char name[KT_NAME_SIZE];
 	char buf[64];
@@ -34,7 +38,7 @@ TEST_F(hostile, closed_mailboxes_held_open_count_for_nobody)
 	int fds[2];
 	pid_t pid;
 
-	ASSERT_EQ(0, limit_set("user_mailboxes", "8"));
+	ASSERT_EQ(0, limit_set("user_bytes", BOXES_8));
 	ASSERT_EQ(0, be_victim());
 	pid = fork_attacker(ATTACKER);
 	if (pid == 0) {
@@ -67,7 +71,7 @@ TEST_F(hostile, mailboxes_count_for_their_maker_until_they_close)
 	int fds[2], fd;
 	pid_t pid;
 
-	ASSERT_EQ(0, limit_set("user_mailboxes", "3"));
+	ASSERT_EQ(0, limit_set("user_bytes", BOXES_3));
 	ASSERT_EQ(0, be_victim());
 	pid = fork_attacker(ATTACKER);
 	if (pid == 0) {
@@ -100,6 +104,15 @@ TEST_F(hostile, mailboxes_count_for_their_maker_until_they_close)
 
 static char block[4000];
 
+static struct kpost_info info_now(void)
+{
+	struct kpost_info info;
+
+	kt_poison(&info, sizeof(info));
+	kt_ioctl(kt_device(), KPOST_IOC_INFO, &info);
+	return info;
+}
+
 /* messages of a block each until one is refused; how many got in, and in @err why no more */
 static int fill(int fd, long *err)
 {
@@ -119,11 +132,27 @@ static int drain(int fd)
 	return count;
 }
 
-/* take all that one user can: of somebody's mailbox, of mailboxes, of memory; and keep it */
+/* as many grants as are let; in the end a small mailbox more than of default sizes */
+static void hoard(int fd)
+{
+	struct rlimit many = { 1000, 1000 };
+	long err;
+	int box;
+
+	setrlimit(RLIMIT_NOFILE, &many);
+	fill(fd, &err);
+	while ((box = kt_mailbox(0, 0, 0)) >= 0)
+		fill(box, &err);
+	while (kt_mailbox(1, 1000, 0) >= 0)
+		;
+	while (kt_grant(fd, KPOST_RIGHT_SEND) >= 0)
+		;
+}
+
+/* take all that one user can: of somebody's mailbox, of both its shares; and keep it */
 static pid_t fork_hoarder(const char *name, uid_t uid, int sock)
 {
 	pid_t pid = fork_attacker(uid);
-	long err;
 	int fd;
 
 	if (pid)
@@ -131,30 +160,30 @@ static pid_t fork_hoarder(const char *name, uid_t uid, int sock)
 	fd = kt_open(name, KPOST_RIGHT_SEND, 0);
 	if (fd < 0)
 		_exit(1);
-	fill(fd, &err);
-	while ((fd = kt_mailbox(0, 0, 0)) >= 0)
-		fill(fd, &err);
-	/* for the office's limits, another user may have come first */
+	hoard(fd);
 	if (tell(sock))
 		_exit(2);
 	for (;;)
 		pause();
 }
 
-TEST_F(hostile, filling_all_mailboxes_and_quotas_stops_nobody_else)
+TEST_F(hostile, filling_all_mailboxes_and_shares_stops_nobody_else)
 {
-	enum { USERS = 3 };
+	enum { USERS = 3, GRANTS = 64 };
+	int public, private, waiting;
+	struct kpost_info info;
+	struct kpost_send send;
 	struct kpost_recv recv;
-	int public, private;
 	pid_t pid[USERS];
+	struct kt_job job;
 	long err;
 
-	ASSERT_EQ(0, limit_set("user_bytes", "1048576"));
-	ASSERT_EQ(0, limit_set("office_bytes", "4194304"));
-	ASSERT_EQ(0, limit_set("user_mailboxes", "16"));
-	ASSERT_EQ(0, limit_set("office_mailboxes", "64"));
+	ASSERT_EQ(0, limit_set("user_bytes", "1581056"));
+	ASSERT_EQ(0, limit_set("office_bytes", "8388608"));
+	ASSERT_EQ(0, limit_set("user_sending_bytes", "65536"));
+	ASSERT_EQ(0, limit_set("office_sending_bytes", "524288"));
 	ASSERT_EQ(0, be_victim());
-	public = open_to_all(self->name, KT_ALL, 100);
+	public = open_to_all(self->name, KT_ALL, 16);
 	private = kt_mailbox(0, 0, 0);
 	ASSERT_LE(0, private);
 	for (int i = 0; i < USERS; i++) {
@@ -162,36 +191,55 @@ TEST_F(hostile, filling_all_mailboxes_and_quotas_stops_nobody_else)
 		ASSERT_LT(0, pid[i]);
 		ASSERT_TRUE(is_told(self->socks[0]));
 	}
+	info = info_now();
+	EXPECT_LE(USERS * (1581056 - 2280), info.office_used - info.user_used);
+	EXPECT_EQ(USERS * GRANTS * 1024, info.office_sending_used);
 	/* they have filled what they may send to; the rest of its owner's is untouched */
 	EXPECT_EQ(-EAGAIN, kt_post(public, "x", 1, 0));
 	ASSERT_LE(0, kt_recv(public, &recv, block, sizeof(block), KPOST_DONTWAIT, 0));
 	EXPECT_EQ(ATTACKER, recv.uid);
-	EXPECT_LE(0, kt_mailbox(0, 0, 0));
+	for (int i = 0; i < 6; i++)
+		EXPECT_LE(0, kt_mailbox(0, 0, 0));
 	for (int i = 0; i < 10; i++) {
-		EXPECT_LE((1 << 20) / 8000, fill(private, &err)) TH_LOG("round %d", i);
-		EXPECT_EQ(-EDQUOT, err);
+		EXPECT_EQ(131072 / 4000, fill(private, &err)) TH_LOG("round %d", i);
+		EXPECT_EQ(-EAGAIN, err);
 		drain(private);
 	}
-	/* what they have goes with them, or is received */
+	/* so is what it may have under way */
+	EXPECT_EQ(0, kt_post(public, "x", 1, 0));
+	send = kt_send_args(block, sizeof(block), 0, 0, kt_soon());
+	kt_start(&job, public, KPOST_IOC_SEND, &send);
+	ASSERT_TRUE(kt_until(kt_stat(public).waiting_senders == 1));
+	waiting = (int)info_now().user_sending_used;
+	EXPECT_LT(sizeof(block), waiting);
+	for (int i = 0; i < (65536 - waiting) / 1024; i++)
+		EXPECT_LE(0, kt_grant(private, KPOST_RIGHT_SEND));
+	EXPECT_EQ(-EDQUOT, kt_grant(private, KPOST_RIGHT_SEND));
+	EXPECT_EQ(16 + 1, drain(public));
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(0, job.ret);
+	/* what they have goes with them */
 	for (int i = 0; i < USERS; i++)
 		EXPECT_EQ(0, end_attacker(pid[i]));
-	EXPECT_EQ(99, drain(public));
-	EXPECT_EQ(0, kt_post(public, "x", 1, 0));
+	info = info_now();
+	EXPECT_EQ(info.user_used, info.office_used);
+	EXPECT_EQ(info.user_sending_used, info.office_sending_used);
 }
 
 /* so many users that the office is full: that stops everybody, until they go */
 TEST_F(hostile, filling_the_office_takes_many_users_and_ends_with_them)
 {
 	enum { USERS = 5 };
-	pid_t pid[USERS];
 	char name[KT_NAME_SIZE];
-	int fd, roots;
+	struct kpost_info info;
+	pid_t pid[USERS];
+	int fd, roots, count;
 	long err;
 
-	ASSERT_EQ(0, limit_set("user_bytes", "1048576"));
-	ASSERT_EQ(0, limit_set("office_bytes", "4194304"));
-	ASSERT_EQ(0, limit_set("user_mailboxes", "16"));
-	ASSERT_EQ(0, limit_set("office_mailboxes", "70"));
+	ASSERT_EQ(0, limit_set("user_bytes", "1581056"));
+	ASSERT_EQ(0, limit_set("office_bytes", "7000000"));
+	ASSERT_EQ(0, limit_set("user_sending_bytes", "65536"));
+	ASSERT_EQ(0, limit_set("office_sending_bytes", "262144"));
 	ASSERT_EQ(0, be_victim());
 	ASSERT_LE(0, open_to_all(self->name, KT_ALL, 2));
 	fd = kt_create(kt_name(name), KT_ALL);
@@ -201,20 +249,28 @@ TEST_F(hostile, filling_the_office_takes_many_users_and_ends_with_them)
 		ASSERT_LT(0, pid[i]);
 		ASSERT_TRUE(is_told(self->socks[0]));
 	}
-	EXPECT_EQ(-ENOBUFS, kt_post(fd, block, sizeof(block), 0));
+	/* no mailbox, and nothing under way; what is there goes on */
 	EXPECT_EQ(-ENOSPC, kt_mailbox(0, 0, 0));
-	/* whom no limit holds can go on, and see who it is */
+	EXPECT_EQ(-ENOBUFS, kt_grant(fd, KPOST_RIGHT_SEND));
+	EXPECT_EQ(-ENOBUFS, kt_call(fd, "x", 1, block, 1024, kt_soon()));
+	EXPECT_EQ(131072 / 4000, fill(fd, &err));
+	EXPECT_EQ(-EAGAIN, err);
+	EXPECT_EQ(131072 / 4000, drain(fd));
+	/* who has privilege can go on, and see who it is */
 	ASSERT_EQ(0, seteuid(0));
+	EXPECT_LE(0, kt_mailbox(0, 0, 0));
 	roots = kt_open(name, KPOST_RIGHT_SEND, 0);
 	ASSERT_LE(0, roots);
-	EXPECT_EQ(0, kt_post(roots, block, sizeof(block), 0));
-	EXPECT_EQ(1, drain(fd));
+	EXPECT_LE(0, kt_grant(roots, KPOST_RIGHT_SEND));
+	info = info_now();
+	EXPECT_LT(7000000 - 7000000 / 10, info.office_used);
 	ASSERT_EQ(0, seteuid(VICTIM));
 	for (int i = 0; i < USERS; i++)
 		EXPECT_EQ(0, end_attacker(pid[i]));
-	EXPECT_LE((1 << 20) / 8000, fill(fd, &err));
-	EXPECT_EQ(-EDQUOT, err);
-	EXPECT_LE(0, kt_mailbox(0, 0, 0));
+	for (count = 0; kt_mailbox(0, 0, 0) >= 0; count++)
+		;
+	EXPECT_EQ(8 - 1, count + 1) TH_LOG("one is root's, one for two messages less");
+	EXPECT_LE(0, kt_grant(fd, KPOST_RIGHT_SEND));
 }
 
 static int open_until_refused(const char *name, int fds[], int count)
@@ -257,7 +313,7 @@ TEST_F(hostile, opening_to_exhaustion_ends_with_the_openers_descriptors)
 	int public;
 	pid_t pid;
 
-	ASSERT_EQ(0, limit_set("user_mailboxes", "3"));
+	ASSERT_EQ(0, limit_set("user_bytes", BOXES_3));
 	ASSERT_EQ(0, be_victim());
 	public = open_to_all(self->name, KT_ALL, 2);
 	ASSERT_LE(0, public);
@@ -287,27 +343,22 @@ static pid_t fork_deaf_server(const char *name, int sock)
 		kt_recv(fd, NULL, buf, sizeof(buf), 0, 0);
 }
 
-TEST_F(hostile, never_replying_holds_no_caller_and_little_of_its_memory)
+TEST_F(hostile, never_replying_holds_no_caller_and_little_of_its_share)
 {
 	enum { CALLS = 200, ROOM = 1 << 19, CALL_MOST = 512 };
 	char *room = malloc(ROOM);
-	int fd, mine, before, with;
 	pid_t server, caller;
-	uint64_t begin;
-	long err;
+	uint64_t begin, with;
+	int fd;
 
 	ASSERT_NE(NULL, room);
-	ASSERT_EQ(0, limit_set("user_bytes", "1048576"));
+	ASSERT_EQ(0, limit_set("user_sending_bytes", "1048576"));
 	ASSERT_EQ(0, be_victim());
 	server = fork_deaf_server(self->name, self->socks[1]);
 	ASSERT_LT(0, server);
 	ASSERT_TRUE(is_told(self->socks[0]));
 	fd = kt_open(self->name, KPOST_RIGHT_SEND, 0);
-	mine = kt_mailbox(0, 0, 0);
-	ASSERT_LE(0, mine);
-	before = fill(mine, &err);
-	EXPECT_EQ(-EDQUOT, err);
-	drain(mine);
+	ASSERT_LE(0, fd);
 
 	/* the deadline is the caller's */
 	begin = kt_now();
@@ -316,10 +367,9 @@ TEST_F(hostile, never_replying_holds_no_caller_and_little_of_its_memory)
 	/* each call takes half of what there is, and leaves what is counted for it alone */
 	ASSERT_TRUE(kt_until(kt_call(fd, "ask", 3, room, ROOM, kt_in(50)) == -ETIMEDOUT &&
 			     kt_stat(fd).open_calls >= CALLS));
-	with = fill(mine, &err);
-	EXPECT_GT(before, with) TH_LOG("open calls are counted for who made them");
-	EXPECT_LE(before - (int)(kt_stat(fd).open_calls * CALL_MOST / sizeof(block)) - 1, with);
-	drain(mine);
+	with = info_now().user_sending_used;
+	EXPECT_LT(0, with) TH_LOG("open calls are counted for who made them");
+	EXPECT_GE(kt_stat(fd).open_calls * CALL_MOST, with);
 
 	caller = kt_fork();
 	if (caller == 0) {
@@ -334,7 +384,7 @@ TEST_F(hostile, never_replying_holds_no_caller_and_little_of_its_memory)
 	EXPECT_EQ(0, end_attacker(server));
 	ASSERT_TRUE(kt_until(kt_stat(fd).flags & KPOST_STAT_CLOSED));
 	EXPECT_TRUE(kt_until(kt_stat(fd).open_calls == 0));
-	EXPECT_EQ(before, fill(mine, &err));
+	EXPECT_TRUE(kt_until(info_now().user_sending_used == 0));
 	free(room);
 }
 

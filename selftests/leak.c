@@ -61,7 +61,7 @@ static const struct operation {
 	bool on_device;
 	struct range out[16]; /* of the struct; empty if nothing is */
 } operations[] = {
-	{ INFO, "INFO", KPOST_IOC_INFO, 80, true, { WHOLE } },
+	{ INFO, "INFO", KPOST_IOC_INFO, 104, true, { WHOLE } },
 	{ OPEN, "OPEN", KPOST_IOC_OPEN, 304, true, { FIELD(kpost_open, send_fd) } },
 	{ UNLINK, "UNLINK", KPOST_IOC_UNLINK, 264, true, { { 0, 0 } } },
 	{ LIST, "LIST", KPOST_IOC_LIST, 272, true, { { 0, 0 } } },
@@ -81,7 +81,7 @@ static const struct operation {
 	{ CALL, "CALL", KPOST_IOC_CALL, 120, false, { CALL_OUT } },
 	{ CALL_REFUSED, "CALL that ends without a reply", KPOST_IOC_CALL, 120, false, {
 		CALL_OUT } },
-	{ STAT, "STAT", KPOST_IOC_STAT, 368, false, { WHOLE } },
+	{ STAT, "STAT", KPOST_IOC_STAT, 376, false, { WHOLE } },
 	{ SETATTR, "SETATTR", KPOST_IOC_SETATTR, 32, false, { { 0, 0 } } },
 	{ GRANT, "GRANT", KPOST_IOC_GRANT, 32, false, { { 0, 0 } } },
 };
@@ -377,7 +377,7 @@ static bool is_told_of(const void *mem, size_t len)
 
 TEST_F(leak, uninitialised_bytes_of_freed_payloads_come_out_nowhere)
 {
-	struct kpost_info info = { .reserved = 0 };
+	struct kpost_info info = { .features = 0 };
 	struct kpost_recv recv;
 	struct kpost_stat st;
 	char path[64];

@@ -71,7 +71,7 @@ FIXTURE_SETUP(memcg)
 	self->payload = mmap(NULL, LARGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->payload);
 	/* one message of LARGE is nearly all that its sender may have */
-	ASSERT_EQ(0, child_write("/proc/sys/net/kpost/user_bytes", "9437184"));
+	ASSERT_EQ(0, child_write("/proc/sys/net/kpost/user_sending_bytes", "9437184"));
 }
 
 FIXTURE_TEARDOWN(memcg)

@@ -3,9 +3,8 @@
  * Who may open a mailbox, and what an endpoint may then do: mode, owner and group
  * as for a file, rights as they were asked for.
  */
-#include <grp.h>
 #include <sys/stat.h>
-#include "kpost_test.h"
+#include "child_test.h"
 
 #define OWNER	60001
 #define GROUP	60002
@@ -287,42 +286,51 @@ TEST_F(rights, rights_to_give_a_mailbox_away_are_limited)
 	EXPECT_EQ(0, kt_exit_status(pid));
 }
 
-TEST_F(rights, rights_to_a_great_capacity_are_not_everybodys)
+/* to administer it is not to spend what its maker may have */
+TEST_F(rights, rights_to_a_larger_mailbox_are_its_makers)
 {
-	pid_t pid = fork_as(OWNER, GROUP);
+	struct kpost_setattr attr = { .valid = KPOST_SET_MESSAGES };
+	int socks[2], fd;
+	pid_t pid;
 
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, socks));
+	pid = fork_as(OWNER, GROUP);
 	if (pid == 0) {
-		struct kpost_info info;
-		struct kpost_setattr attr = { .valid = KPOST_SET_MESSAGES };
-		struct kpost_open open = kt_open_args(NULL, KT_ALL, KPOST_OPEN_ANONYMOUS);
-		struct kpost_stat before;
-		int fd;
-
-		if (kt_ioctl(kt_device(), KPOST_IOC_INFO, &info))
+		fd = kt_mailbox(4, 4000, 1000);
+		attr.messages = 5;
+		if (kt_ioctl(fd, KPOST_IOC_SETATTR, &attr))
 			_exit(1);
-		open.messages = info.max_messages + 1;
-		if (kt_do_open(&open) != -EPERM)
+		/* its share ends somewhere, however it is asked for */
+		attr.messages = 1 << 20;
+		if (kt_ioctl(fd, KPOST_IOC_SETATTR, &attr) != -EDQUOT)
 			_exit(2);
-		open.messages = 0;
-		open.bytes = info.max_bytes + 1;
-		if (kt_do_open(&open) != -EPERM)
+		if (kt_mailbox(1 << 20, 0, 0) != -EDQUOT || kt_mailbox(1, 1 << 30, 0) != -EDQUOT)
 			_exit(3);
-		open.messages = info.max_messages;
-		open.bytes = info.max_bytes;
-		fd = kt_do_open(&open);
-		if (fd < 0)
-			_exit(4);
-		before = kt_stat(fd);
-		attr.messages = info.max_messages + 1;
-		if (kt_ioctl(fd, KPOST_IOC_SETATTR, &attr) != -EPERM)
-			_exit(5);
-		attr = (struct kpost_setattr){ .valid = KPOST_SET_BYTES | KPOST_SET_MODE,
-					       .bytes = info.max_bytes + 1, .mode = 0777 };
-		if (kt_ioctl(fd, KPOST_IOC_SETATTR, &attr) != -EPERM)
-			_exit(6);
-		_exit(kt_stat_same(before, kt_stat(fd)) ? 0 : 7);
+		_exit(pass_fd(socks[1], fd) ? 4 : 0);
 	}
 	EXPECT_EQ(0, kt_exit_status(pid));
+	fd = take_fd(socks[0]);
+	ASSERT_LE(0, fd);
+	pid = fork_as(OTHER, GROUP);
+	if (pid == 0) {
+		struct kpost_stat before = kt_stat(fd);
+
+		if (before.rights != KT_ALL || before.maker != OWNER)
+			_exit(5);
+		attr = (struct kpost_setattr){ .valid = KPOST_SET_MESSAGES | KPOST_SET_MODE,
+					       .messages = 6, .mode = 0777 };
+		if (kt_ioctl(fd, KPOST_IOC_SETATTR, &attr) != -EPERM)
+			_exit(6);
+		attr = (struct kpost_setattr){ .valid = KPOST_SET_BYTES, .bytes = 4001 };
+		if (kt_ioctl(fd, KPOST_IOC_SETATTR, &attr) != -EPERM)
+			_exit(7);
+		if (!kt_stat_same(before, kt_stat(fd)))
+			_exit(8);
+		attr.bytes = 3999;
+		_exit(kt_ioctl(fd, KPOST_IOC_SETATTR, &attr) ? 9 : 0);
+	}
+	EXPECT_EQ(0, kt_exit_status(pid));
+	EXPECT_EQ(1024 + 3999 + 5 * 256, kt_stat(fd).counted);
 }
 
 TEST_HARNESS_MAIN

@@ -4,28 +4,22 @@
  * that was not made by root, else of the real user.  And all that such a user makes in
  * offices of its own counts for it once more, together, wherever they are.
  */
-#include "child_test.h"
+#include "account_test.h"
 
-#define SYSCTL	"/proc/sys/net/kpost/"
 #define ALICE	12345
 #define BOB	12346
 #define FEW	4	/* mailboxes that a user may have here */
 
-static int limit_set(const char *name, unsigned int value)
+/* so many mailboxes of default sizes are a user's share */
+static int share_set(unsigned int mailboxes)
 {
-	char path[128], text[32];
-
-	snprintf(path, sizeof(path), SYSCTL "%s", name);
-	snprintf(text, sizeof(text), "%u", value);
-	return child_write(path, text);
+	return limit_set("user_bytes", mailboxes * (uint64_t)DEFAULT_COST);
 }
 
-static unsigned int limit_get(const char *name)
+/* and so many grants what it may have under way */
+static int sending_set(unsigned int grants)
 {
-	char path[128], text[32];
-
-	snprintf(path, sizeof(path), SYSCTL "%s", name);
-	return child_read(path, text, sizeof(text)) > 0 ? strtoul(text, NULL, 10) : 0;
+	return limit_set("user_sending_bytes", grants * GRANT_COST);
 }
 
 /* ---- children that keep what they have ---------------------------------------------- */
@@ -39,9 +33,12 @@ struct other {
 enum question {
 	LEAVE,
 	MAKE,		/* a mailbox: 0 or -errno */
-	FILL,		/* all mailboxes that can be made with all that can be sent: KiB */
+	GRANT,		/* how many endpoints can be granted; they stay */
 	COUNT,		/* how many mailboxes can be made; they stay */
-	LOSE,		/* all of them */
+	LOSE,		/* all of these */
+	MAKER,		/* who made its last mailbox, as it sees that */
+	READY,		/* what its first mailbox is ready for */
+	AWAIT,		/* wait until that may be sent to: 1, or 0 if it never may */
 	NETWORK,	/* a network namespace: 0 or -errno */
 	USERNS,		/* a user namespace, in which it is root: 0 or -errno */
 	UID,		/* become the user in the upper bits: 0 or -errno */
@@ -64,16 +61,37 @@ static int make_box(void)
 	return fd < 0 ? fd : 0;
 }
 
-static int fill_boxes(void)
+/* through its first mailbox */
+static int grant_all(void)
 {
-	static char payload[8 << 10];
-	int sent = 0;
+	int count = 0, fd = -EDQUOT;
 
-	while (make_box() == 0) {
-		while (kt_post(boxes[boxes_count - 1], payload, sizeof(payload), 0) == 0)
-			sent += sizeof(payload) >> 10;
+	if (!boxes_count && make_box())
+		return -ENOENT;
+	while (boxes_count < ARRAY_SIZE(boxes) &&
+	       (fd = kt_grant(boxes[0], KPOST_RIGHT_SEND)) >= 0) {
+		boxes[boxes_count++] = fd;
+		count++;
 	}
-	return sent;
+	return fd == -EDQUOT ? count : fd;
+}
+
+/* as its device sees that */
+static bool office_has_here(uint64_t capacity, uint64_t under_way)
+{
+	struct kpost_info info;
+
+	kt_poison(&info, sizeof(info));
+	kt_ioctl(counter, KPOST_IOC_INFO, &info);
+	return info.office_used == capacity && info.office_sending_used == under_way;
+}
+
+static int ready(int ms)
+{
+	struct pollfd pfd = { .fd = boxes[0], .events = POLLOUT };
+	int ret = poll(&pfd, 1, ms);
+
+	return ret < 0 ? -errno : pfd.revents & POLLOUT ? 1 : 0;
 }
 
 static int answer(int question)
@@ -84,8 +102,14 @@ static int answer(int question)
 	switch (question & 15) {
 	case MAKE:
 		return make_box();
-	case FILL:
-		return fill_boxes();
+	case GRANT:
+		return grant_all();
+	case MAKER:
+		return (int)kt_stat(boxes[boxes_count - 1]).maker;
+	case READY:
+		return ready(0);
+	case AWAIT:
+		return ready(KT_SOON);
 	case COUNT:
 		while ((err = make_box()) == 0)
 			;
@@ -189,7 +213,7 @@ static struct other start_in_roots(uid_t uid, uid_t inside, unsigned int count)
 /* ---- who is who --------------------------------------------------------------------------- */
 
 FIXTURE(shares) {
-	unsigned int mailboxes, bytes;	/* of the initial office, as they were */
+	uint64_t bytes, sending;	/* of the initial office, as they were */
 	int home;
 };
 
@@ -197,8 +221,8 @@ FIXTURE_SETUP(shares)
 {
 	if (geteuid() != 0)
 		SKIP(return, "being somebody else needs root");
-	self->mailboxes = limit_get("user_mailboxes");
 	self->bytes = limit_get("user_bytes");
+	self->sending = limit_get("user_sending_bytes");
 	self->home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 }
 
@@ -207,15 +231,15 @@ FIXTURE_TEARDOWN(shares)
 	if (geteuid() != 0)
 		return;
 	ASSERT_EQ(0, setns(self->home, CLONE_NEWNET));
-	EXPECT_EQ(0, limit_set("user_mailboxes", self->mailboxes));
 	EXPECT_EQ(0, limit_set("user_bytes", self->bytes));
+	EXPECT_EQ(0, limit_set("user_sending_bytes", self->sending));
 }
 
 /* an office where a user may have FEW */
 static void get_office(struct __test_metadata *_metadata)
 {
 	ASSERT_EQ(0, unshare(CLONE_NEWNET));
-	ASSERT_EQ(0, limit_set("user_mailboxes", FEW));
+	ASSERT_EQ(0, share_set(FEW));
 }
 
 TEST_F(shares, users_in_user_namespaces_that_root_made_are_who_they_are)
@@ -325,7 +349,7 @@ TEST_F(shares, offices_that_a_user_makes_share_the_mailboxes_of_one)
 	struct other office[OFFICES], bob, alice;
 	int total = 0;
 
-	ASSERT_EQ(0, limit_set("user_mailboxes", 20));
+	ASSERT_EQ(0, share_set(20));
 	for (int i = 0; i < OFFICES; i++) {
 		ASSERT_EQ(0, start_office(&office[i], ALICE));
 		for (int made = 0; made < 8 && ask(&office[i], MAKE) == 0; made++)
@@ -358,31 +382,93 @@ TEST_F(shares, offices_that_a_user_makes_share_the_mailboxes_of_one)
 	leave(&alice);
 }
 
-TEST_F(shares, offices_that_a_user_makes_share_the_memory_of_one)
+TEST_F(shares, offices_that_a_user_makes_share_what_one_may_have_under_way)
 {
-	struct other office[OFFICES], bob;
-	int total = 0, alone;
+	struct other office[OFFICES], bob, alice;
+	int total = 0;
 
-	ASSERT_EQ(0, limit_set("user_bytes", 2 << 20));
-	ASSERT_EQ(0, limit_set("user_mailboxes", 100));
-	ASSERT_EQ(0, start_office(&bob, BOB));
-	alone = ask(&bob, FILL);
-	EXPECT_LE(1 << 10, alone);
-	EXPECT_GE(2 << 10, alone);
+	ASSERT_EQ(0, sending_set(20));
 	for (int i = 0; i < OFFICES; i++) {
 		ASSERT_EQ(0, start_office(&office[i], ALICE));
-		total += ask(&office[i], FILL);
+		total += ask(&office[i], GRANT);
 	}
-	EXPECT_EQ(alone, total) TH_LOG("KiB in %d offices", OFFICES);
+	EXPECT_EQ(20, total) TH_LOG("in %d offices", OFFICES);
+	ASSERT_EQ(0, start_office(&bob, BOB));
+	EXPECT_EQ(20, ask(&bob, GRANT));
+	alice = start(ALICE);
+	EXPECT_EQ(20, ask(&alice, GRANT));
 	EXPECT_EQ(0, ask(&office[0], LOSE));
-	EXPECT_EQ(alone, ask(&office[OFFICES - 1], FILL));
-	for (int i = 0; i < OFFICES; i++)
+	EXPECT_TRUE(kt_until((total -= ask(&office[OFFICES - 1], GRANT)) == 0));
+	leave(&office[OFFICES - 1]);
+	EXPECT_TRUE(kt_until((total += ask(&office[1], GRANT)) == 20));
+	for (int i = 0; i < OFFICES - 1; i++)
 		leave(&office[i]);
-	ASSERT_EQ(0, start_office(&office[0], ALICE));
-	total = 0;
-	EXPECT_TRUE(kt_until((total += ask(&office[0], FILL)) >= alone));
-	leave(&office[0]);
 	leave(&bob);
+	leave(&alice);
+}
+
+/* what is short is the sum, and who was refused for it is told wherever it becomes less */
+TEST_F(shares, who_was_refused_is_told_when_another_office_gives_back)
+{
+	struct other first, second;
+
+	ASSERT_EQ(0, sending_set(20));
+	ASSERT_EQ(0, start_office(&first, ALICE));
+	ASSERT_EQ(0, start_office(&second, ALICE));
+	EXPECT_EQ(20, ask(&first, GRANT));
+	for (int round = 0; round < 3; round++) {
+		struct other *has = round % 2 ? &second : &first;
+		struct other *wants = round % 2 ? &first : &second;
+		int question = AWAIT, ret;
+
+		EXPECT_EQ(0, ask(wants, GRANT));
+		EXPECT_EQ(0, ask(wants, READY));
+		ASSERT_EQ(sizeof(question), write(wants->sock, &question, sizeof(question)));
+		ASSERT_TRUE(kt_until(kt_asleep(wants->pid)));
+		EXPECT_EQ(0, ask(has, LOSE));
+		ASSERT_EQ(sizeof(ret), read(wants->sock, &ret, sizeof(ret)));
+		EXPECT_EQ(1, ret);
+		EXPECT_EQ(1, ask(wants, READY));
+		/* the last of them may be given back a little later */
+		ret = 0;
+		EXPECT_TRUE(kt_until((ret += ask(wants, GRANT)) == 20));
+	}
+	leave(&first);
+	leave(&second);
+}
+
+/* in a user's office too, where it is the office's alone; and the user's root is a user */
+TEST_F(shares, privilege_in_an_office_of_a_users_counts_for_no_user)
+{
+	struct other alice, second;
+	char path[64];
+	int net;
+
+	ASSERT_EQ(0, share_set(FEW));
+	ASSERT_EQ(0, sending_set(FEW));
+	ASSERT_EQ(0, start_office(&alice, ALICE));
+	EXPECT_EQ(FEW, ask(&alice, COUNT));
+	EXPECT_EQ(0, ask(&alice, MAKER));
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", alice.pid);
+	net = open(path, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, net);
+	ASSERT_EQ(0, setns(net, CLONE_NEWNET));
+	for (int i = 0; i < 2 * FEW; i++) {
+		ASSERT_EQ(0, make_box());
+		EXPECT_EQ(KPOST_MAKER_OFFICE, kt_stat(boxes[i]).maker);
+	}
+	EXPECT_LE(0, kt_grant(boxes[0], KPOST_RIGHT_SEND));
+	EXPECT_TRUE(office_has_here(3 * FEW * (uint64_t)DEFAULT_COST, GRANT_COST));
+	ASSERT_EQ(0, setns(self->home, CLONE_NEWNET));
+	/* of Alice's it has taken nothing, here or there */
+	EXPECT_EQ(FEW, ask(&alice, GRANT));
+	EXPECT_EQ(0, ask(&alice, LOSE));
+	ASSERT_EQ(0, start_office(&second, ALICE));
+	EXPECT_EQ(FEW, ask(&second, COUNT));
+	EXPECT_EQ(0, ask(&alice, COUNT));
+	leave(&alice);
+	leave(&second);
+	close(net);
 }
 
 /* a limit that is lowered in the initial office holds in all of them, at once */
@@ -390,20 +476,20 @@ TEST_F(shares, limits_of_the_initial_office_hold_for_all_that_a_user_makes)
 {
 	struct other office[2];
 
-	ASSERT_EQ(0, limit_set("user_mailboxes", 10));
+	ASSERT_EQ(0, share_set(10));
 	for (int i = 0; i < 2; i++) {
 		ASSERT_EQ(0, start_office(&office[i], ALICE));
 	}
 	for (int i = 0; i < 5; i++) {
 		ASSERT_EQ(0, ask(&office[0], MAKE));
 	}
-	ASSERT_EQ(0, limit_set("user_mailboxes", 3));
+	ASSERT_EQ(0, share_set(3));
 	EXPECT_EQ(-EDQUOT, ask(&office[0], MAKE));
 	EXPECT_EQ(-EDQUOT, ask(&office[1], MAKE));
 	ASSERT_EQ(0, ask(&office[0], LOSE));
 	EXPECT_EQ(3, ask(&office[1], COUNT));
 	EXPECT_EQ(0, ask(&office[0], COUNT));
-	ASSERT_EQ(0, limit_set("user_mailboxes", 10));
+	ASSERT_EQ(0, share_set(10));
 	EXPECT_EQ(7, ask(&office[0], COUNT));
 	for (int i = 0; i < 2; i++)
 		leave(&office[i]);
@@ -416,7 +502,7 @@ TEST_F(shares, offices_that_root_makes_are_apart)
 
 	for (int i = 0; i < 3; i++) {
 		ASSERT_EQ(0, unshare(CLONE_NEWNET));
-		ASSERT_EQ(0, limit_set("user_mailboxes", FEW));
+		ASSERT_EQ(0, share_set(FEW));
 		alice[i] = start(ALICE);
 		EXPECT_EQ(FEW, ask(&alice[i], COUNT));
 	}
