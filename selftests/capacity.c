@@ -30,7 +30,7 @@ FIXTURE_TEARDOWN(capacity)
 {
 }
 
-/* ---- made larger and smaller by the maker ------------------------------------------------ */
+/* ---- made larger and smaller by the maker ---------------------------------------------- */
 
 TEST_F(capacity, maker_enlarges_up_to_its_share)
 {
@@ -102,7 +102,7 @@ TEST_F(capacity, changes_past_a_lowered_limit)
 	EXPECT_EQ(cost(FULL - 1, FULL * SIZE), used());
 }
 
-/* ---- by others ------------------------------------------------------------------------------ */
+/* ---- by others ------------------------------------------------------------------------- */
 
 TEST_F(capacity, nobody_else_enlarges_and_so_spends_the_makers_share)
 {
@@ -208,7 +208,7 @@ TEST_F(capacity, mailboxes_of_the_office_are_enlarged_by_privilege_alone)
 	EXPECT_TRUE(office_has(cost(FULL, FULL * SIZE), 0));
 }
 
-/* ---- filled, then made smaller ---------------------------------------------------------------- */
+/* ---- filled, then made smaller --------------------------------------------------------- */
 
 static void fill(struct __test_metadata *_metadata, int fd)
 {
@@ -332,7 +332,7 @@ TEST_F(capacity, closed_mailbox_counts_for_nothing)
 	EXPECT_EQ(0, kt_stat(fds[1]).counted);
 }
 
-/* ---- a maker that has gone ----------------------------------------------------------------------- */
+/* ---- a maker that has gone ------------------------------------------------------------- */
 
 static int make_and_leave(void *arg)
 {

@@ -52,7 +52,7 @@ FIXTURE_TEARDOWN(limits)
 {
 }
 
-/* ---- sysctls -------------------------------------------------------------------------- */
+/* ---- sysctls --------------------------------------------------------------------------- */
 
 TEST_F(limits, defaults_are_as_documented_and_info_tells_them)
 {
@@ -182,7 +182,7 @@ TEST_F(limits, capacity_above_the_hard_maximum_is_einval)
 	EXPECT_TRUE(nothing_is_used());
 }
 
-/* ---- what a mailbox counts for ----------------------------------------------------------- */
+/* ---- what a mailbox counts for --------------------------------------------------------- */
 
 static const struct {
 	unsigned int messages;
@@ -498,7 +498,7 @@ TEST_F(limits, ids_of_a_user_namespace_share_what_its_maker_may_have)
 	EXPECT_EQ(0, child_finish(pid, 20));
 }
 
-/* ---- memory cgroups -------------------------------------------------------------------------- */
+/* ---- memory cgroups -------------------------------------------------------------------- */
 
 #define CGROUP	"/sys/fs/cgroup/kpost-test"
 

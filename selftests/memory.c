@@ -87,7 +87,15 @@ static long open_and_close_many(struct __test_metadata *_metadata, bool named)
 	long most;
 
 	for (int i = 0; i < MAILBOXES; i++) {
-		fd[i] = named ? kt_create(kt_name(name), KT_ALL) : kt_mailbox(0, 0, 0);
+		struct kpost_open open = kt_open_args(named ? kt_name(name) : NULL, KT_ALL,
+						      named ? KPOST_OPEN_CREATE :
+							      KPOST_OPEN_ANONYMOUS);
+
+		/* so small that all of them count for less than the office may have */
+		open.messages = 4;
+		open.bytes = sizeof(payload);
+		open.message_max = sizeof(payload);
+		fd[i] = kt_do_open(&open);
 		ASSERT_LE(0, fd[i]) TH_LOG("mailbox %d: %s", i, strerror(-fd[i]));
 		ASSERT_EQ(0, kt_post(fd[i], payload, sizeof(payload), 0));
 	}
@@ -112,7 +120,7 @@ TEST_F(memory, ten_thousand_mailboxes_leave_nothing)
 #define FAILURES	2000
 #define USER		12345
 
-/* for a user that may have 256 mailboxes, so that it soon shows if one stays */
+/* for a user that may have some hundred mailboxes, so that it soon shows if one stays */
 TEST_F(memory, opens_that_fail_leave_nothing)
 {
 	struct kpost_open *readonly = (void *)(kt_edge(PROT_READ | PROT_WRITE));
@@ -165,6 +173,7 @@ static int leave_mailboxes_behind(void *arg)
 		struct kpost_open open = kt_open_args(kt_name(name), KT_ALL,
 						      KPOST_OPEN_CREATE | KPOST_OPEN_PERSIST);
 
+		open.bytes = sizeof(payload);
 		open.message_max = sizeof(payload);
 		fd = (int)kt_ioctl(device, KPOST_IOC_OPEN, &open);
 		CHECK(fd >= 0);
@@ -193,7 +202,7 @@ TEST_F(memory, namespace_with_persistent_mailboxes_leaves_nothing)
 TEST_F(memory, messages_of_all_sizes_leave_nothing)
 {
 	static char payload[1 << 20];
-	int fd = kt_mailbox(0, 0, sizeof(payload));
+	int fd = kt_mailbox(0, sizeof(payload), sizeof(payload));
 	long before = 0;
 
 	for (int round = 0; round < 2; round++) {
@@ -214,7 +223,7 @@ TEST_F(memory, messages_dropped_with_their_mailbox_leave_nothing)
 	long before = 0;
 
 	for (int round = 0; round < 40; round++) {
-		int fd = kt_mailbox(0, 0, 0);
+		int fd = kt_mailbox(0, 64 * sizeof(payload), 0);
 
 		if (round == 2) {
 			before = used();
@@ -230,7 +239,7 @@ TEST_F(memory, messages_dropped_with_their_mailbox_leave_nothing)
 TEST_F(memory, calls_and_sends_given_up_leave_nothing)
 {
 	static char room[128 * 1024];
-	int fd = kt_mailbox(0, 0, 0);
+	int fd = kt_mailbox(0, 0, sizeof(room));
 	long before = 0;
 
 	for (int round = 0; round < 500; round++) {
@@ -284,7 +293,7 @@ TEST_F(memory, calls_received_and_never_answered_leave_nothing)
 TEST_F(memory, requests_cancelled_in_a_ring_leave_nothing)
 {
 	static char payload[512 * 1024];
-	int fd = kt_mailbox(1, 0, sizeof(payload));
+	int fd = kt_mailbox(1, 2 * sizeof(payload), sizeof(payload));
 	long before = 0;
 
 	ASSERT_EQ(0, kt_post(fd, "full", 4, 0));
@@ -308,7 +317,7 @@ TEST_F(memory, requests_cancelled_in_a_ring_leave_nothing)
 TEST_F(memory, processes_killed_while_they_wait_leave_nothing)
 {
 	static char payload[1 << 20];
-	int fd = kt_mailbox(1, 0, sizeof(payload));
+	int fd = kt_mailbox(1, 2 * sizeof(payload), sizeof(payload));
 	long before = 0;
 
 	ASSERT_EQ(0, kt_post(fd, "full", 4, 0));

@@ -100,7 +100,7 @@ static int next_event(int epfd, int ms)
 	return ret < 0 ? -errno : ret ? (int)(ev.events & ~(EPOLLRDNORM | EPOLLWRNORM)) : 0;
 }
 
-/* ---- that endpoint, and no other --------------------------------------------------------------- */
+/* ---- that endpoint, and no other ------------------------------------------------------- */
 
 TEST_F(refused, endpoint_is_not_writable_until_something_is_given_back)
 {
@@ -241,7 +241,7 @@ TEST_F(refused, endpoint_stays_writable_where_nothing_can_be_given_back)
 	EXPECT_EQ(POLLOUT, ready(self->sender));
 }
 
-/* ---- the office's ----------------------------------------------------------------------------- */
+/* ---- the office's ---------------------------------------------------------------------- */
 
 static int give_back_when_told(void *arg)
 {
@@ -287,7 +287,7 @@ TEST_F(refused, by_the_office_and_told_of_what_anybody_gives_back)
 	}
 }
 
-/* ---- those who are told ------------------------------------------------------------------------- */
+/* ---- those who are told ---------------------------------------------------------------- */
 
 TEST_F(refused, poll_that_waits_is_woken)
 {
@@ -374,7 +374,7 @@ TEST_F(refused, endpoints_are_told_however_many_there_are)
 	EXPECT_EQ(0, next_event(self->epfd, 20));
 }
 
-/* ---- and something else meanwhile ------------------------------------------------------------- */
+/* ---- and something else meanwhile ------------------------------------------------------ */
 
 TEST_F(refused, endpoint_of_a_mailbox_that_is_full_is_writable_with_room_and_share)
 {
@@ -481,7 +481,7 @@ TEST_F(refused, task_is_killed)
 	}
 }
 
-/* ---- many at once --------------------------------------------------------------------------- */
+/* ---- many at once ---------------------------------------------------------------------- */
 
 enum { SENDERS = 4, EACH = 300 };
 

@@ -61,7 +61,7 @@ FIXTURE_TEARDOWN(sending)
 {
 }
 
-/* ---- a send that finds room ----------------------------------------------------------------- */
+/* ---- a send that finds room ------------------------------------------------------------ */
 
 static long post_pieces(int fd, size_t len)
 {
@@ -161,7 +161,7 @@ TEST_F(sending, of_more_than_64_kib_that_fails_counts_for_nothing)
 	EXPECT_TRUE(office_has(used(), 0));
 }
 
-/* ---- waiting for room ------------------------------------------------------------------------ */
+/* ---- waiting for room ------------------------------------------------------------------ */
 
 TEST_F(sending, counts_while_it_waits_for_room)
 {
@@ -269,7 +269,7 @@ TEST_F(sending, wait_gives_back_when_the_mailbox_goes)
 	close(fds[1]);
 }
 
-/* ---- calls --------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------- */
 
 #define start_call(len, room, deadline) do {					\
 	self->call = kt_call_args(payload, len, buf, room, deadline);		\
@@ -365,7 +365,7 @@ TEST_F(sending, call_that_waits_for_room_counts_for_its_request_too)
 	EXPECT_EQ(0, sending());
 }
 
-/* ---- grants ----------------------------------------------------------------------------------- */
+/* ---- grants ---------------------------------------------------------------------------- */
 
 TEST_F(sending, granted_endpoints_count_for_who_granted_them)
 {
@@ -445,7 +445,7 @@ TEST_F(sending, grant_that_was_passed_on_counts_for_who_made_it)
 	EXPECT_TRUE(office_has(used(), 0));
 }
 
-/* ---- who pays --------------------------------------------------------------------------------- */
+/* ---- who pays -------------------------------------------------------------------------- */
 
 /* as many grants as it takes, up to @most; all are kept */
 static int grants(int fd, int most, int *err)

@@ -29,7 +29,7 @@ FIXTURE_TEARDOWN(storm)
 {
 }
 
-/* ---- one user, everything at once ------------------------------------------------------------- */
+/* ---- one user, everything at once ------------------------------------------------------ */
 
 static uint32_t seed;
 
@@ -243,7 +243,7 @@ TEST_F(storm, of_one_user_leaves_nothing_counted)
 	}
 }
 
-/* ---- two at once ---------------------------------------------------------------------------- */
+/* ---- two at once ----------------------------------------------------------------------- */
 
 enum { THREADS = 4, FIT = 50 };
 
@@ -408,7 +408,7 @@ TEST_F(storm, of_changes_under_load_counts_what_is_more_of_the_two)
 	EXPECT_TRUE(nothing_is_used());
 }
 
-/* ---- one that has all it may, and ten that have not ------------------------------------------- */
+/* ---- one that has all it may, and ten that have not ------------------------------------ */
 
 enum { OTHERS = 10, ROUNDS = 20 };
 

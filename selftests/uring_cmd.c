@@ -133,7 +133,7 @@ TEST_F(uring_cmd, scattered_payload_arrives_whole)
 	};
 	struct kpost_send send = kt_send_args(from, 3, 0, KPOST_IOVEC, 0);
 	struct kpost_recv recv = kt_recv_args(to, 2, KPOST_IOVEC, 0);
-	int fd = kt_mailbox(0, 0, SIZE);
+	int fd = kt_mailbox(0, SIZE, SIZE);
 
 	ASSERT_LE(0, fd);
 
