@@ -5,8 +5,8 @@
 #include <linux/user_namespace.h>
 
 #include "account.h"
-#include "endpoint.h"
 #include "office.h"
+#include "shortage.h"
 
 /* Of users in whose user namespaces there are offices. */
 static struct kpost_accounts sponsors = {
@@ -48,28 +48,6 @@ bool kpost_account_privileged(void)
 	return ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE);
 }
 
-/* Tell those who poll an endpoint of that they may try again. */
-static void account_work(struct work_struct *work)
-{
-	struct kpost_account *account = container_of(work, struct kpost_account, work);
-	LIST_HEAD(refused);
-
-	spin_lock(&account->lock);
-	list_splice_init(&account->refused, &refused);
-	while (!list_empty(&refused)) {
-		struct kpost_endpoint *endpoint =
-			list_first_entry(&refused, struct kpost_endpoint, short_of);
-
-		/* Under the lock, since an endpoint takes itself off before it goes. */
-		list_del_init(&endpoint->short_of);
-		endpoint->is_short = false;
-		kpost_pollers_owe(&endpoint->room, EPOLLOUT | EPOLLWRNORM);
-		cond_resched_lock(&account->lock);
-	}
-	spin_unlock(&account->lock);
-	kpost_account_put(account);
-}
-
 static struct kpost_account *account_find(struct kpost_accounts *accounts, kuid_t uid)
 {
 	struct kpost_account *account;
@@ -93,8 +71,8 @@ static void account_init(struct kpost_account *account, struct kpost_accounts *a
 	refcount_set(&account->refs, 1);
 	kpost_patience_init(&account->patience);
 	spin_lock_init(&account->lock);
-	INIT_LIST_HEAD(&account->refused);
-	INIT_WORK(&account->work, account_work);
+	INIT_LIST_HEAD(&account->shortages);
+	INIT_WORK(&account->work, kpost_shortages_work);
 }
 
 /* The account of @office itself, which is part of it, zeroed, and never the last to be put. */
@@ -144,6 +122,33 @@ struct kpost_account *kpost_account_payer(struct kpost_office *office)
 		return kpost_account_get(office);
 	refcount_inc(&office->own.refs);
 	return &office->own;
+}
+
+/*
+ * Of an office that goes, only works still hold accounts: those that tell somebody of room.
+ * Wait for these.
+ */
+void kpost_accounts_flush(struct kpost_office *office)
+{
+	struct kpost_accounts *accounts = &office->accounts;
+	struct kpost_account *account;
+	unsigned int bucket;
+	bool last;
+
+	flush_work(&office->own.work);
+	do {
+		spin_lock(&accounts->lock);
+		hash_for_each(accounts->by_uid, bucket, account, link) {
+			refcount_inc(&account->refs);
+			break;
+		}
+		spin_unlock(&accounts->lock);
+		if (!account)
+			return;
+		flush_work(&account->work);
+		last = refcount_read(&account->refs) == 1;
+		kpost_account_put(account);
+	} while (!WARN_ON_ONCE(!last));
 }
 
 /*
@@ -233,6 +238,44 @@ static struct kpost_account *account_sponsor(const struct kpost_account *account
 	return kpost_account_is_own(account) ? NULL : account->office->sponsor;
 }
 
+/* Would that work, or will it never, whatever is given back? */
+static bool counter_has(const atomic_long_t *counter, long n, long max)
+{
+	long used = atomic_long_read(counter);
+
+	return !used || n <= max - used;
+}
+
+/*
+ * Who has no @bytes of the sending share left, of those that kpost_charge() asks: @account,
+ * its sponsor, or the office, for which its own account stands.  NULL if all have.
+ */
+struct kpost_account *kpost_account_short(struct kpost_account *account, long bytes)
+{
+	struct kpost_office *office = account->office;
+	struct kpost_account *sponsor = account_sponsor(account);
+	bool own = kpost_account_is_own(account);
+	long all = office_limit(office, KPOST_SENDING);
+
+	if (!own &&
+	    !counter_has(&account->used[KPOST_SENDING], bytes, share_limit(office, KPOST_SENDING)))
+		return account;
+	if (sponsor && !counter_has(&sponsor->used[KPOST_SENDING], bytes,
+				    share_limit(sponsor->office, KPOST_SENDING)))
+		return sponsor;
+	if (!counter_has(&office->used[KPOST_SENDING], bytes, own ? all : all - all / 10))
+		return &office->own;
+	return NULL;
+}
+
+/* Is it what the task would be charged to? */
+bool kpost_account_is_tasks(const struct kpost_account *account)
+{
+	if (kpost_account_is_own(account))
+		return kpost_account_privileged();
+	return uid_eq(account->uid, kpost_account_user());
+}
+
 /*
  * Count @bytes more for @account, which is held, its office, and whoever has to pay for that.
  * The users first, so that one over its limit takes nothing from the others.  Returns 0,
@@ -246,11 +289,10 @@ int kpost_account_add(struct kpost_account *account, enum kpost_share share, lon
 	long all = office_limit(office, share);
 	int err = -EDQUOT;
 
-	if (!counter_add(&account->used[share], bytes,
-			 own ? LONG_MAX : share_limit(office, share)))
+	if (!counter_add(&account->used[share], bytes, own ? LONG_MAX : share_limit(office, share)))
 		return err;
-	if (sponsor && !counter_add(&sponsor->used[share], bytes,
-				    share_limit(sponsor->office, share)))
+	if (sponsor &&
+	    !counter_add(&sponsor->used[share], bytes, share_limit(sponsor->office, share)))
 		goto err_sponsor;
 	err = -ENOSPC;
 	if (!counter_add(&office->used[share], bytes, own ? all : all - all / 10))
@@ -300,16 +342,6 @@ void kpost_charge_split(struct kpost_charge *from, struct kpost_charge *to, size
 	from->bytes -= bytes;
 }
 
-/* Something was given back: those that were refused may try again. */
-static void account_tell(struct kpost_account *account)
-{
-	if (likely(list_empty(&account->refused)))
-		return;
-	refcount_inc(&account->refs);
-	if (!kpost_pollers_queue(&account->work))
-		kpost_account_put(account);
-}
-
 /* Give back what was charged; harmless if nothing was. */
 void kpost_uncharge(struct kpost_charge *charge)
 {
@@ -319,81 +351,12 @@ void kpost_uncharge(struct kpost_charge *charge)
 		return;
 	charge->account = NULL;
 	kpost_account_sub(account, KPOST_SENDING, charge->bytes);
-	/* Pairs with the one in kpost_account_refuse(): one of us sees the other. */
+	/* Pairs with the one in shortage_list(): one of us sees the other. */
 	smp_mb__after_atomic();
 	sponsor = account_sponsor(account);
-	account_tell(account);
+	kpost_shortages_tell(account);
 	if (sponsor)
-		account_tell(sponsor);
-	account_tell(&account->office->own);
-	kpost_account_put(account);
-}
-
-/*
- * Something was refused with @err through @endpoint: who polls it for room is told when
- * something is given back of what was short.  The caller looks again after that.
- */
-void kpost_account_refuse(struct kpost_account *account, struct kpost_endpoint *endpoint, int err)
-{
-	lockdep_assert_held(&endpoint->mailbox->lock);
-	/* Which of the two users it was is not known; the sponsor's has what the other has. */
-	if (err == -ENOBUFS)
-		account = &account->office->own;
-	else
-		account = account_sponsor(account) ?: account;
-	if (endpoint->short_account != account) {
-		kpost_account_forget(endpoint);
-		refcount_inc(&account->refs);
-		endpoint->short_account = account;
-	}
-	spin_lock(&account->lock);
-	if (!endpoint->is_short && !endpoint->released) {
-		list_add_tail(&endpoint->short_of, &account->refused);
-		endpoint->is_short = true;
-	}
-	spin_unlock(&account->lock);
-	/* Pairs with the one in kpost_uncharge(). */
-	smp_mb();
-}
-
-/* Is that so still? */
-bool kpost_account_refuses(struct kpost_endpoint *endpoint)
-{
-	struct kpost_account *account = endpoint->short_account;
-	bool is_short;
-
-	lockdep_assert_held(&endpoint->mailbox->lock);
-	if (likely(!account))
-		return false;
-	spin_lock(&account->lock);
-	is_short = endpoint->is_short;
-	spin_unlock(&account->lock);
-	return is_short;
-}
-
-/* Is anything in use that can be given back?  Else nobody would ever be told. */
-bool kpost_account_may_tell(struct kpost_endpoint *endpoint)
-{
-	struct kpost_account *account = endpoint->short_account;
-
-	lockdep_assert_held(&endpoint->mailbox->lock);
-	if (kpost_account_is_own(account))
-		return atomic_long_read(&account->office->used[KPOST_SENDING]);
-	return atomic_long_read(&account->used[KPOST_SENDING]);
-}
-
-/* @endpoint goes, or is not short any more. */
-void kpost_account_forget(struct kpost_endpoint *endpoint)
-{
-	struct kpost_account *account = endpoint->short_account;
-
-	lockdep_assert_held(&endpoint->mailbox->lock);
-	if (!account)
-		return;
-	spin_lock(&account->lock);
-	list_del_init(&endpoint->short_of);
-	endpoint->is_short = false;
-	spin_unlock(&account->lock);
-	endpoint->short_account = NULL;
+		kpost_shortages_tell(sponsor);
+	kpost_shortages_tell(&account->office->own);
 	kpost_account_put(account);
 }

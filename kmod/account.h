@@ -40,7 +40,6 @@
 
 #include "pollers.h"
 
-struct kpost_endpoint;
 struct kpost_office;
 struct user_namespace;
 
@@ -65,12 +64,9 @@ struct kpost_account {
 	atomic_long_t used[KPOST_SHARES]; /* bytes */
 	struct kpost_patience patience; /* with those who poll its endpoints for room */
 
-	/*
-	 * Endpoints through which something was refused for want of a share, to be told when
-	 * something is given back.
-	 */
-	spinlock_t lock; /* a leaf, but for the lock of a wait queue */
-	struct list_head refused; /* of struct kpost_endpoint (protected by lock) */
+	/* Those for whom there was not enough, see shortage.h. */
+	spinlock_t lock; /* a leaf */
+	struct list_head shortages; /* of struct kpost_shortage (protected by lock) */
 	struct work_struct work; /* tells them; holds the account while it is queued */
 };
 
@@ -81,6 +77,7 @@ struct kpost_charge {
 };
 
 void kpost_accounts_init(struct kpost_accounts *accounts);
+void kpost_accounts_flush(struct kpost_office *office);
 void kpost_account_init_own(struct kpost_account *own, struct kpost_office *office);
 
 kuid_t kpost_account_user(void);
@@ -92,17 +89,13 @@ void kpost_account_put(struct kpost_account *account);
 
 bool kpost_account_is_own(const struct kpost_account *account);
 unsigned long kpost_account_used(struct kpost_office *office, enum kpost_share share);
+struct kpost_account *kpost_account_short(struct kpost_account *account, long bytes);
+bool kpost_account_is_tasks(const struct kpost_account *account);
 int kpost_account_add(struct kpost_account *account, enum kpost_share share, long bytes);
 void kpost_account_sub(struct kpost_account *account, enum kpost_share share, long bytes);
 
 int kpost_charge(struct kpost_charge *charge, struct kpost_account *account, size_t bytes);
 void kpost_charge_split(struct kpost_charge *from, struct kpost_charge *to, size_t bytes);
 void kpost_uncharge(struct kpost_charge *charge);
-
-/* With the lock of the endpoint's mailbox held. */
-void kpost_account_refuse(struct kpost_account *account, struct kpost_endpoint *endpoint, int err);
-bool kpost_account_refuses(struct kpost_endpoint *endpoint);
-bool kpost_account_may_tell(struct kpost_endpoint *endpoint);
-void kpost_account_forget(struct kpost_endpoint *endpoint);
 
 #endif /* KPOST_ACCOUNT_H */

@@ -44,7 +44,7 @@ static struct kpost_call_state *call_alloc(struct kpost_endpoint *endpoint, size
 
 	/* For as long as the receiver keeps it, even when the caller has left. */
 	err = kpost_endpoint_charge(endpoint, &call->charge,
-				    sizeof(*call) + kpost_message_cost(room) + more);
+				    sizeof(*call) + kpost_message_cost(room) + more, false);
 	if (err)
 		goto err_call;
 	reply = kpost_message_alloc(endpoint, room, false);

@@ -122,7 +122,7 @@ static int open_named(struct kpost_office *office, struct opening *opening, bool
 {
 	const struct kpost_open *arg = &opening->arg;
 	struct kpost_mailbox *mailbox, *fresh = NULL;
-	int err = 0;
+	int err = 0, refused = 0;
 
 	for (;;) {
 		spin_lock(&office->lock);
@@ -133,6 +133,9 @@ static int open_named(struct kpost_office *office, struct opening *opening, bool
 				      kpost_mailbox_permission(mailbox, arg->rights);
 			break;
 		}
+		err = refused;
+		if (err)
+			break;
 		if (fresh) {
 			mailbox = fresh;
 			kpost_office_add(office, fresh);
@@ -153,8 +156,10 @@ static int open_named(struct kpost_office *office, struct opening *opening, bool
 			return -ENOENT;
 		/* Somebody else may make it while we do. */
 		fresh = kpost_mailbox_new(office, arg);
-		if (IS_ERR(fresh))
-			return PTR_ERR(fresh);
+		if (IS_ERR(fresh)) {
+			refused = PTR_ERR(fresh);
+			fresh = NULL;
+		}
 	}
 	if (!err)
 		kpost_endpoint_attach(opening->file, mailbox);

@@ -55,7 +55,7 @@ struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock)
 	endpoint->uid = current_euid();
 	endpoint->gid = current_egid();
 	endpoint->privileged = kpost_account_privileged();
-	INIT_LIST_HEAD(&endpoint->short_of);
+	kpost_shortage_init(&endpoint->shortage);
 	endpoint->calls = RB_ROOT;
 	INIT_LIST_HEAD(&endpoint->refused);
 	kpost_pollers_init(&endpoint->room, &endpoint->account->patience, endpoint_one_told);
@@ -128,7 +128,7 @@ long kpost_grant(struct kpost_operand *op)
 	if (fd < 0)
 		return fd;
 	granted = file->private_data;
-	err = kpost_endpoint_charge(endpoint, &granted->charge, ENDPOINT_BYTES);
+	err = kpost_endpoint_charge(endpoint, &granted->charge, ENDPOINT_BYTES, false);
 	if (err)
 		goto err_file;
 	granted->badge = arg.flags & KPOST_GRANT_BADGE ? arg.badge : endpoint->badge;
@@ -151,36 +151,14 @@ err_file:
 }
 
 /*
- * @account had no share left for what the task does through @endpoint, which cannot be
- * written to before it has.  It may have been given some back meanwhile.
- */
-static int endpoint_charge_short(struct kpost_endpoint *endpoint, struct kpost_charge *charge,
-				 struct kpost_account *account, size_t bytes, int err)
-{
-	struct kpost_mailbox *mailbox = endpoint->mailbox;
-	bool was_short;
-
-	spin_lock(&mailbox->lock);
-	was_short = kpost_account_refuses(endpoint);
-	kpost_account_refuse(account, endpoint, err);
-	err = kpost_charge(charge, account, bytes);
-	if (!err || !kpost_account_may_tell(endpoint)) {
-		kpost_account_forget(endpoint);
-		/* Others that were refused before wait to be told, and by nobody else now. */
-		if (was_short)
-			kpost_pollers_owe(&endpoint->room, EPOLLOUT | EPOLLWRNORM);
-	}
-	spin_unlock(&mailbox->lock);
-	return err;
-}
-
-/*
- * Charge @bytes to the sending share of who pays for what the task does through @endpoint.
+ * Charge @bytes to the sending share of who pays for what the task does through @endpoint.  If
+ * there are not so many, and @polls, the endpoint cannot be written to before there are.
  * Returns 0, -ENOBUFS, -EDQUOT or -ENOMEM.
  */
 int kpost_endpoint_charge(struct kpost_endpoint *endpoint, struct kpost_charge *charge,
-			  size_t bytes)
+			  size_t bytes, bool polls)
 {
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_account *account = endpoint->account;
 	struct kpost_office *office = account->office;
 	bool held = false;
@@ -195,8 +173,11 @@ int kpost_endpoint_charge(struct kpost_endpoint *endpoint, struct kpost_charge *
 		held = true;
 	}
 	err = kpost_charge(charge, account, bytes);
-	if (unlikely(err))
-		err = endpoint_charge_short(endpoint, charge, account, bytes, err);
+	if (unlikely(err && polls)) {
+		spin_lock(&mailbox->lock);
+		kpost_shortage_note(endpoint, account, bytes);
+		spin_unlock(&mailbox->lock);
+	}
 	if (held)
 		kpost_account_put(account);
 	return err;
@@ -214,7 +195,7 @@ static int endpoint_release(struct inode *inode, struct file *file)
 		spin_lock(&mailbox->lock);
 		endpoint->released = true;
 		list_del_init(&endpoint->refused);
-		kpost_account_forget(endpoint);
+		kpost_shortage_end(endpoint);
 		spin_unlock(&mailbox->lock);
 		kpost_pollers_exit(&endpoint->room);
 		kpost_mailbox_detach(mailbox, endpoint->rights);
@@ -248,11 +229,9 @@ static __poll_t endpoint_poll(struct file *file, struct poll_table_struct *wait)
 			events |= EPOLLHUP;
 	}
 	if (endpoint->rights & KPOST_RIGHT_SEND) {
-		if (unlikely(kpost_account_refuses(endpoint)))
-			wants_room = false; /* It is told when it may look for some. */
-		else if (kpost_mailbox_writable(mailbox))
+		if (kpost_mailbox_writable(mailbox) && !kpost_shortage_lasts(endpoint))
 			events |= EPOLLOUT | EPOLLWRNORM;
-		if (wants_room && !(events & EPOLLOUT))
+		else if (wants_room)
 			kpost_mailbox_refuse(endpoint);
 		/* What select(2) takes for writable: a write would not wait. */
 		if (mailbox->closed)

@@ -20,6 +20,7 @@
 #include "../uapi/linux/kpost.h"
 #include "mailbox.h"
 #include "payload.h"
+#include "shortage.h"
 #include "usercopy.h"
 
 struct io_uring_cmd;
@@ -46,9 +47,7 @@ struct kpost_endpoint {
 	struct rb_root calls; /* received through it (protected by mailbox->lock) */
 	unsigned int open_calls; /* likewise */
 	struct list_head refused; /* in mailbox->refused (likewise) */
-	struct kpost_account *short_account; /* held; of what somebody was short (likewise) */
-	struct list_head short_of; /* in its list (protected by its lock) */
-	bool is_short; /* likewise: is in that */
+	struct kpost_shortage shortage; /* likewise */
 	unsigned int refusals; /* likewise: so many have to be told of room */
 	u64 told; /* likewise: the mailbox's count of received messages that they know of */
 	bool released; /* likewise: nothing may be left to the work of @room any more */
@@ -120,7 +119,7 @@ int kpost_endpoint_prepare(struct net *net, u32 rights, bool nonblock, struct fi
 void kpost_endpoint_attach(struct file *file, struct kpost_mailbox *mailbox);
 long kpost_grant(struct kpost_operand *op);
 int kpost_endpoint_charge(struct kpost_endpoint *endpoint, struct kpost_charge *charge,
-			  size_t bytes);
+			  size_t bytes, bool polls);
 void kpost_endpoint_put(struct kpost_endpoint *endpoint);
 
 /* send.c */

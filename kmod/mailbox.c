@@ -396,7 +396,8 @@ static int setattr_capacity(struct kpost_mailbox *mailbox, const struct kpost_se
 			return -EPERM;
 		if (cost > counted) {
 			cost -= counted;
-			err = kpost_account_add(privileged ? &mailbox->office->own : mailbox->account,
+			err = kpost_account_add(privileged ? &mailbox->office->own :
+							     mailbox->account,
 						KPOST_CAPACITY, cost);
 			if (err)
 				return err;

@@ -18,7 +18,7 @@
  *			usercopy.h how a user's memory is read and written
  *	queue.c		order by priority; wait.c sleeping and waking
  *	pollers.c	telling those who poll
- *	account.c	who pays
+ *	account.c	who pays; shortage.c who waits until that is possible
  *	compat/		what differs between kernels
  *
  * Lock order, outermost first:

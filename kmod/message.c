@@ -12,11 +12,11 @@
 #define FIRST_PIECE (PAGE_SIZE - sizeof(struct kpost_message))
 #define NEXT_PIECE (PAGE_SIZE - sizeof(struct kpost_piece))
 
-/* Charge a message to who sends it through @endpoint.  Returns 0, -EDQUOT, -ENOBUFS, -ENOMEM. */
-int kpost_message_charge(struct kpost_message *message, struct kpost_endpoint *endpoint)
+/* Charge a message to who sends it, see kpost_endpoint_charge(). */
+int kpost_message_charge(struct kpost_message *message, struct kpost_endpoint *endpoint, bool polls)
 {
-	return kpost_endpoint_charge(endpoint, &message->charge,
-				     kpost_message_cost(message->room));
+	return kpost_endpoint_charge(endpoint, &message->charge, kpost_message_cost(message->room),
+				     polls);
 }
 
 /*
@@ -45,7 +45,7 @@ struct kpost_message *kpost_message_alloc(struct kpost_endpoint *endpoint, size_
 	message->charge.account = NULL;
 	message->pieces = NULL;
 	if (unlikely(counts)) {
-		err = kpost_message_charge(message, endpoint);
+		err = kpost_message_charge(message, endpoint, true);
 		if (err)
 			goto err_free;
 	}

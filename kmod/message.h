@@ -82,8 +82,10 @@ static inline size_t kpost_message_cost(size_t size)
 	return sizeof(struct kpost_message) + size;
 }
 
-struct kpost_message *kpost_message_alloc(struct kpost_endpoint *endpoint, size_t size, bool counts);
-int kpost_message_charge(struct kpost_message *message, struct kpost_endpoint *endpoint);
+struct kpost_message *kpost_message_alloc(struct kpost_endpoint *endpoint, size_t size,
+					  bool counts);
+int kpost_message_charge(struct kpost_message *message, struct kpost_endpoint *endpoint,
+			 bool polls);
 void kpost_message_free(struct kpost_message *message);
 void kpost_message_identify(struct kpost_message *message, const struct kpost_endpoint *endpoint);
 void kpost_message_tell_ids(const struct kpost_message *message, struct kpost_ids *ids);

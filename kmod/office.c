@@ -243,7 +243,7 @@ static void __net_exit office_exit(struct net *net)
 		kpost_mailbox_unnamed(mailbox);
 	}
 	/* What still tells somebody holds an account of this office. */
-	kpost_pollers_flush();
+	kpost_accounts_flush(office);
 	WARN_ON_ONCE(atomic_long_read(&office->used[KPOST_CAPACITY]) ||
 		     atomic_long_read(&office->used[KPOST_SENDING]));
 	if (office->sponsor)

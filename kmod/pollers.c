@@ -226,12 +226,6 @@ bool kpost_pollers_queue(struct work_struct *work)
 	return queue_work(workqueue, work);
 }
 
-/* Wait for what is queued now. */
-void kpost_pollers_flush(void)
-{
-	flush_workqueue(workqueue);
-}
-
 int __init kpost_pollers_start(void)
 {
 	workqueue = alloc_workqueue("kpost", WQ_UNBOUND, 0);

@@ -114,7 +114,7 @@ again:
 	} else if (!message->charge.account) {
 		/* From here on it counts; others may have given room back meanwhile. */
 		spin_unlock(&mailbox->lock);
-		charged = kpost_message_charge(message, endpoint);
+		charged = kpost_message_charge(message, endpoint, false);
 		if (charged)
 			return charged;
 		goto again;

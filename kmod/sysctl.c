@@ -41,12 +41,8 @@ static const unsigned long ulong_zero;
 
 /* Data is an offset here, and an address in each office's copy. */
 static const struct ctl_table table_template[] = {
-	LIMIT(default_bytes),
-	LIMIT(user_bytes),
-	LIMIT(user_sending_bytes),
-	LIMIT(office_bytes),
-	LIMIT(office_sending_bytes),
-	{},
+	LIMIT(default_bytes), LIMIT(user_bytes),	   LIMIT(user_sending_bytes),
+	LIMIT(office_bytes),  LIMIT(office_sending_bytes), {},
 };
 
 #define ENTRIES (ARRAY_SIZE(table_template) - 1)
