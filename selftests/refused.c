@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Promise 3: an endpoint through which something was refused for want of a share is not
- * writable until something of that share is given back; and whoever polls it is told then.
+ * Promise 3: an endpoint through which a long message was refused for want of a share is not
+ * writable for that user until there is as much again; and whoever polls it is told then.
  */
 #include "account_test.h"
 
 #include <sys/epoll.h>
+#include <sys/uio.h>
 
-enum { HELD = 20, SHARE = 70 << 10, LONGEST = 128 << 10 };
+/* With one of what is held given back there is enough for a long message, and not before. */
+enum { HELD = 20, SHARE = HELD * GRANT_COST + UNCOUNTED + 100, LONGEST = 128 << 10 };
 
 static char payload[LONGEST], buf[LONGEST];
 
@@ -19,6 +21,18 @@ FIXTURE(refused) {
 	int epfd;
 	struct kt_job job;
 };
+
+/* all that was given back */
+static bool take_share(int held[HELD], int mailbox)
+{
+	for (int i = 0; i < HELD; i++) {
+		if (held[i] < 0)
+			held[i] = kt_grant(mailbox, KPOST_RIGHT_SEND);
+		if (held[i] < 0)
+			return false;
+	}
+	return true;
+}
 
 FIXTURE_SETUP(refused)
 {
@@ -39,10 +53,9 @@ FIXTURE_SETUP(refused)
 	self->full = kt_mailbox(1, LONGEST, LONGEST);
 	ASSERT_EQ(0, kt_post(self->full, "", 0, 0));
 	self->other = kt_mailbox(0, 0, 0);
-	for (int i = 0; i < HELD; i++) {
-		self->held[i] = kt_grant(self->other, KPOST_RIGHT_SEND);
-		ASSERT_LE(0, self->held[i]);
-	}
+	for (int i = 0; i < HELD; i++)
+		self->held[i] = -1;
+	ASSERT_TRUE(take_share(self->held, self->other));
 	self->epfd = epoll_create1(EPOLL_CLOEXEC);
 	ASSERT_LE(0, self->epfd);
 }
@@ -68,12 +81,16 @@ static long refuse(int fd)
 
 /* a long message is refused; the next that is given back tells of it */
 #define get_refused() do {							\
+	ASSERT_TRUE(take_share(self->held, self->other));			\
 	ASSERT_EQ(POLLOUT, ready(self->sender));				\
 	ASSERT_EQ(-EDQUOT, refuse(self->sender));				\
 	ASSERT_EQ(0, ready(self->sender));					\
 } while (0)
 
-#define give_back(n) close(self->held[n])
+#define give_back(n) do {							\
+	close(self->held[n]);							\
+	self->held[n] = -1;							\
+} while (0)
 
 /* poll until @fd is writable, as a job: 1, or 0 if it never was */
 static long await_writable(void *arg)
@@ -102,7 +119,7 @@ static int next_event(int epfd, int ms)
 
 /* ---- that endpoint, and no other ------------------------------------------------------- */
 
-TEST_F(refused, endpoint_is_not_writable_until_something_is_given_back)
+TEST_F(refused, endpoint_is_not_writable_until_enough_is_given_back)
 {
 	get_refused();
 	/* what meets no limit goes on, and changes nothing about that */
@@ -112,18 +129,40 @@ TEST_F(refused, endpoint_is_not_writable_until_something_is_given_back)
 	EXPECT_EQ(UNCOUNTED, kt_take(self->receiver, NULL, buf, sizeof(buf)));
 	EXPECT_EQ(0, ready(self->sender));
 	give_back(0);
-	EXPECT_TRUE(kt_until(ready(self->sender) == POLLOUT));
-	/* it was still too little; and so on, until it is enough */
-	for (int i = 1; i < 4; i++) {
-		EXPECT_EQ(-EDQUOT, refuse(self->sender));
-		EXPECT_EQ(0, ready(self->sender));
-		give_back(i);
-		EXPECT_TRUE(kt_until(ready(self->sender) == POLLOUT));
-	}
-	for (int i = 4; i < HELD; i++)
-		give_back(i);
+	EXPECT_EQ(POLLOUT, ready(self->sender));
 	EXPECT_EQ(0, refuse(self->sender));
 	EXPECT_EQ(POLLOUT, ready(self->sender));
+	/* a longer one takes more, and is told of when there is that */
+	ASSERT_TRUE(take_share(self->held, self->other));
+	EXPECT_EQ(-EDQUOT, kt_post(self->sender, payload, UNCOUNTED + 3 * GRANT_COST, 0));
+	ASSERT_EQ(0, watch(self->epfd, self->sender, EPOLLOUT));
+	for (int i = 0; i < 3; i++) {
+		EXPECT_EQ(0, ready(self->sender)) TH_LOG("%d given back", i);
+		EXPECT_EQ(0, next_event(self->epfd, 20)) TH_LOG("%d given back", i);
+		give_back(i);
+	}
+	give_back(3);
+	EXPECT_EQ(EPOLLOUT, next_event(self->epfd, KT_SOON));
+	EXPECT_EQ(POLLOUT, ready(self->sender));
+}
+
+/* who shares the endpoint is another user, with a share of its own */
+static int sees_it_writable(void *arg)
+{
+	int fd = *(int *)arg;
+
+	CHECK_EQ(0, seteuid(0));
+	CHECK_EQ(0, child_become(USER + 1, USER + 1));
+	CHECK_EQ(POLLOUT, ready(fd));
+	CHECK_EQ(0, refuse(fd));
+	return 0;
+}
+
+TEST_F(refused, endpoint_stays_writable_for_another_user)
+{
+	get_refused();
+	EXPECT_EQ(0, child_run(sees_it_writable, &self->sender));
+	EXPECT_EQ(0, ready(self->sender));
 }
 
 TEST_F(refused, endpoints_on_the_same_mailbox_stay_writable)
@@ -140,89 +179,91 @@ TEST_F(refused, endpoints_on_the_same_mailbox_stay_writable)
 	ASSERT_EQ(1, kt_take(both, NULL, buf, sizeof(buf)));
 	EXPECT_EQ(0, ready(both));
 	give_back(0);
-	EXPECT_TRUE(kt_until(ready(both) == POLLOUT));
+	EXPECT_EQ(POLLOUT, ready(both));
 }
 
-/* whatever it was that was refused */
-TEST_F(refused, by_whatever_was_refused)
+/* whichever way it was sent */
+TEST_F(refused, by_whatever_sent_it)
+{
+	struct iovec iov[2] = { { payload, UNCOUNTED }, { payload, 1 } };
+	struct kpost_iovec pieces[2] = {
+		{ (uintptr_t)payload, UNCOUNTED }, { (uintptr_t)payload, 1 },
+	};
+	struct kpost_send send = kt_send_args(pieces, 2, 0, KPOST_IOVEC, kt_soon());
+
+	for (int way = 0; way < 3; way++) {
+		ASSERT_TRUE(take_share(self->held, self->other));
+		ASSERT_EQ(POLLOUT, ready(self->sender));
+		if (way == 2) {
+			ASSERT_EQ(-EDQUOT, kt_ioctl(self->sender, KPOST_IOC_SEND, &send));
+		} else {
+			ASSERT_EQ(-1, way ? writev(self->sender, iov, 2) :
+				  write(self->sender, payload, UNCOUNTED + 1));
+			ASSERT_EQ(EDQUOT, errno);
+		}
+		EXPECT_EQ(0, ready(self->sender)) TH_LOG("way %d", way);
+		give_back(way);
+		EXPECT_EQ(POLLOUT, ready(self->sender)) TH_LOG("way %d", way);
+	}
+}
+
+/* what is refused that is no long message says nothing of messages */
+TEST_F(refused, endpoint_stays_writable_when_something_else_is_refused)
 {
 	static char room[SHARE];
-	int back = 0;
 
-	for (int way = 0; way < 5; way++) {
-		int fd = way == 1 ? self->full : self->sender;
-
-		switch (way) {
-		case 0:
-			ASSERT_EQ(-1, write(fd, payload, UNCOUNTED + 1));
-			ASSERT_EQ(EDQUOT, errno);
-			break;
-		case 1:
-			for (int i = 0; i < 2; i++) {
-				ASSERT_EQ(-EDQUOT, kt_send(fd, payload, UNCOUNTED, 0, 0,
-							   kt_soon()));
-			}
-			/* there is room, and it shows only with the share */
-			ASSERT_EQ(0, kt_take(fd, NULL, buf, sizeof(buf)));
-			break;
-		case 2:
-			ASSERT_EQ(-EDQUOT, kt_call(fd, "x", 1, room, SHARE, kt_soon()));
-			break;
-		case 3:
-			ASSERT_EQ(-EDQUOT, kt_call(fd, payload, UNCOUNTED + 1, room, 1,
-						   kt_soon()));
-			break;
-		case 4:
-			ASSERT_EQ(0, limit_as_root("user_sending_bytes", 1));
-			ASSERT_EQ(-EDQUOT, kt_grant(fd, KPOST_RIGHT_SEND));
-			break;
-		}
-		EXPECT_EQ(0, ready(fd)) TH_LOG("way %d", way);
-		give_back(back++);
-		EXPECT_TRUE(kt_until(ready(fd) == POLLOUT)) TH_LOG("way %d", way);
+	EXPECT_EQ(-EDQUOT, kt_call(self->sender, "x", 1, room, SHARE, kt_soon()));
+	EXPECT_EQ(POLLOUT, ready(self->sender));
+	EXPECT_EQ(-EDQUOT, kt_call(self->sender, payload, UNCOUNTED + 1, room, 1, kt_soon()));
+	EXPECT_EQ(POLLOUT, ready(self->sender));
+	for (int i = 0; i < 2; i++) {
+		EXPECT_EQ(-EDQUOT, kt_send(self->full, payload, UNCOUNTED, 0, 0, kt_soon()));
 	}
+	EXPECT_EQ(0, ready(self->full));
+	ASSERT_EQ(0, kt_take(self->full, NULL, buf, sizeof(buf)));
+	EXPECT_EQ(POLLOUT, ready(self->full));
+	ASSERT_EQ(0, limit_as_root("user_sending_bytes", 1));
+	EXPECT_EQ(-EDQUOT, kt_grant(self->sender, KPOST_RIGHT_SEND));
+	EXPECT_EQ(POLLOUT, ready(self->sender));
 }
 
 /* and whatever is given back */
 TEST_F(refused, until_whatever_is_given_back)
 {
-	struct kpost_send send = kt_send_args("x", 1, 0, 0, 0);
+	/* one of what is held less, and this instead */
+	struct kpost_send send = kt_send_args(payload, 2 * GRANT_COST, 0, 0, 0);
 	struct kpost_call call;
 	struct kpost_recv recv;
 
+	give_back(0);
 	/* a wait that ends */
 	send.deadline = kt_in(300);
 	kt_start(&self->job, self->full, KPOST_IOC_SEND, &send);
 	ASSERT_TRUE(kt_until(kt_stat(self->full).waiting_senders == 1));
-	get_refused();
+	ASSERT_EQ(-EDQUOT, refuse(self->sender));
+	EXPECT_EQ(0, ready(self->sender));
 	ASSERT_TRUE(kt_join(&self->job));
 	EXPECT_EQ(-ETIMEDOUT, self->job.ret);
-	EXPECT_TRUE(kt_until(ready(self->sender) == POLLOUT));
+	EXPECT_EQ(POLLOUT, ready(self->sender));
 	/* by being let in */
 	send.deadline = kt_soon();
 	kt_start(&self->job, self->full, KPOST_IOC_SEND, &send);
 	ASSERT_TRUE(kt_until(kt_stat(self->full).waiting_senders == 1));
-	get_refused();
+	ASSERT_EQ(-EDQUOT, refuse(self->sender));
+	EXPECT_EQ(0, ready(self->sender));
 	ASSERT_LE(0, kt_take(self->full, NULL, buf, sizeof(buf)));
 	ASSERT_TRUE(kt_join(&self->job));
 	EXPECT_EQ(0, self->job.ret);
-	EXPECT_TRUE(kt_until(ready(self->sender) == POLLOUT));
+	EXPECT_EQ(POLLOUT, ready(self->sender));
 	/* a call that is answered */
-	call = kt_call_args("ask", 3, buf, 10, kt_soon());
+	call = kt_call_args("ask", 3, buf, 2 * GRANT_COST, kt_soon());
 	kt_start(&self->job, self->other, KPOST_IOC_CALL, &call);
 	ASSERT_EQ(3, kt_recv(self->other, &recv, payload, 10, 0, kt_soon()));
-	get_refused();
+	ASSERT_EQ(-EDQUOT, refuse(self->sender));
+	EXPECT_EQ(0, ready(self->sender));
 	ASSERT_EQ(0, kt_reply(self->other, recv.token, "", 0));
 	ASSERT_TRUE(kt_join(&self->job));
-	EXPECT_TRUE(kt_until(ready(self->sender) == POLLOUT));
-	/* and a process that ends with all it had */
-	get_refused();
-	for (int i = 0; i < HELD; i++) {
-		EXPECT_EQ(0, ready(self->sender));
-		give_back(i);
-	}
-	EXPECT_TRUE(kt_until(ready(self->sender) == POLLOUT));
-	EXPECT_EQ(0, sending());
+	EXPECT_EQ(POLLOUT, ready(self->sender));
 }
 
 /* the share is too small whatever is given back, so nobody waits for that */
@@ -271,7 +312,9 @@ TEST_F(refused, by_the_office_and_told_of_what_anybody_gives_back)
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, socks));
 	fds[1] = socks[1];
 	ASSERT_EQ(0, limit_as_root("user_sending_bytes", 2 * SHARE));
-	ASSERT_EQ(0, limit_as_root("office_sending_bytes", SHARE));
+	/* nine tenths are theirs: with what the other one gives back it is enough */
+	ASSERT_EQ(0, limit_as_root("office_sending_bytes",
+				   (HELD * GRANT_COST + UNCOUNTED + 600) * 10 / 9 + 10));
 	for (int i = 0; i < 2; i++) {
 		fds[2] = i ? 0 : USER + 1;
 		pid = child_start(give_back_when_told, fds);
@@ -331,6 +374,7 @@ TEST_F(told, once_something_is_given_back)
 	ASSERT_EQ(0, watch(epfd, fd, EPOLLOUT | variant->how));
 	EXPECT_EQ(EPOLLOUT, next_event(epfd, 0));
 	for (int round = 0; round < 5; round++) {
+		ASSERT_TRUE(take_share(refused->held, refused->other));
 		ASSERT_EQ(-EDQUOT, refuse(fd));
 		if (variant->how & EPOLLONESHOT) {
 			struct epoll_event ev = { .events = EPOLLOUT | variant->how };
@@ -339,6 +383,7 @@ TEST_F(told, once_something_is_given_back)
 		}
 		EXPECT_EQ(0, next_event(epfd, 20)) TH_LOG("round %d", round);
 		close(refused->held[round]);
+		refused->held[round] = -1;
 		EXPECT_EQ(EPOLLOUT, next_event(epfd, KT_SOON)) TH_LOG("round %d", round);
 		/* once, unless it is asked for again and again */
 		EXPECT_EQ(variant->how ? 0 : EPOLLOUT, next_event(epfd, 20));
@@ -393,6 +438,7 @@ TEST_F(refused, endpoint_of_a_mailbox_that_is_full_is_writable_with_room_and_sha
 	EXPECT_EQ(POLLOUT, ready(self->sender));
 	/* room, and no share */
 	ASSERT_EQ(0, kt_post(self->sender, "x", 1, 0));
+	ASSERT_TRUE(take_share(self->held, self->other));
 	ASSERT_EQ(-EDQUOT, refuse(self->sender));
 	ASSERT_EQ(1, kt_take(self->receiver, NULL, buf, sizeof(buf)));
 	EXPECT_EQ(0, ready(self->sender));
@@ -420,27 +466,30 @@ TEST_F(refused, endpoint_is_closed)
 {
 	int fd[3];
 
+	/* there is enough without these */
+	give_back(0);
 	for (int round = 0; round < 5; round++) {
 		for (int i = 0; i < 3; i++) {
 			fd[i] = kt_grant(self->sender, KPOST_RIGHT_SEND);
 			ASSERT_LE(0, fd[i]);
+		}
+		for (int i = 0; i < 3; i++) {
 			ASSERT_EQ(-EDQUOT, refuse(fd[i]));
 			ASSERT_EQ(0, watch(self->epfd, fd[i], EPOLLOUT | EPOLLET));
 		}
-		get_refused();
+		ASSERT_EQ(-EDQUOT, refuse(self->sender));
 		kt_start_fn(&self->job, await_writable, &self->sender);
 		ASSERT_TRUE(kt_until(kt_asleep(self->job.tid)));
-		/* which gives something back, too */
 		close(fd[1]);
 		close(fd[0]);
 		close(fd[2]);
 		ASSERT_TRUE(kt_join(&self->job));
 		EXPECT_EQ(1, self->job.ret);
-		EXPECT_TRUE(kt_until(ready(self->sender) == POLLOUT));
+		EXPECT_EQ(POLLOUT, ready(self->sender));
 		/* none of those that were told is left */
 		EXPECT_EQ(0, next_event(self->epfd, 0));
 	}
-	EXPECT_EQ(HELD * GRANT_COST, sending());
+	EXPECT_EQ((HELD - 1) * GRANT_COST, sending());
 }
 
 struct victim {
