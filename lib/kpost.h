@@ -99,9 +99,12 @@ uint64_t kpost_deadline(int64_t milliseconds);
  * struct kpost_attr - a mailbox that is made; zero in any field for its default
  * @mode: permission bits (0777) less the umask, default 0600; KPOST_MODE_NONE for
  *	none of them
- * @messages: capacity in messages
- * @bytes: capacity in bytes of payload
- * @message_max: largest payload of a message, by default an eighth of @bytes
+ * @messages: capacity in messages, by default one for each 512 of @bytes, at least 16
+ * @bytes: capacity in bytes of payload, by default 128 KiB (see kpost_info.default_bytes)
+ * @message_max: largest payload of a message, by default a quarter of @bytes
+ *
+ * The mailbox counts for its maker, as 1 KiB + @bytes + 256 * @messages, from when it is
+ * made until it closes; what is in it counts no more.
  */
 struct kpost_attr {
 	unsigned int mode;
@@ -134,8 +137,8 @@ int kpost_pair_sized(int fds[2], unsigned int flags, const struct kpost_attr *at
  *
  * Returns an endpoint; or -EACCES, -EAGAIN (@device is non-blocking, and would wait),
  * -EEXIST, -EINVAL, -ENAMETOOLONG, -ENOENT (no such mailbox; also no /dev/kpost),
- * -ETIMEDOUT, -EINTR, -EPERM (capacity above the office's maximum), -EDQUOT (too many
- * mailboxes of this user), -ENOSPC (of the office), -EMFILE, -ENFILE, -ENOMEM.
+ * -ETIMEDOUT, -EINTR, -EDQUOT (the mailbox counts for more than the user has left, see
+ * kpost_info.user_bytes), -ENOSPC (than the office has), -EMFILE, -ENFILE, -ENOMEM.
  */
 static inline int kpost_open(const char *name, unsigned int rights, unsigned int flags,
 			     const struct kpost_attr *attr, uint64_t deadline)
@@ -199,7 +202,9 @@ static inline int kpost_stat(int fd, struct kpost_stat *st)
  * @fd: an endpoint with KPOST_RIGHT_ADMIN
  * @attr: what to change, see struct kpost_setattr
  *
- * Returns 0; or -EINVAL, -EPERM, -EPIPE (the mailbox is closed).
+ * Returns 0; or -EDQUOT, -ENOSPC (a larger capacity counts for more than its maker, or the
+ * office, has left), -EINVAL, -EPERM (also a larger capacity, by who is not its maker),
+ * -EPIPE (the mailbox is closed).
  */
 static inline int kpost_setattr(int fd, const struct kpost_setattr *attr)
 {
@@ -220,10 +225,11 @@ static inline int kpost_setattr(int fd, const struct kpost_setattr *attr)
  *
  * No cancellation point, as nobody could close what was made.
  *
- * Returns the endpoint, closed on exec, to be closed with close(); or -EBADF, -EFAULT,
- * -EINVAL (rights, flags, priority, a badge without KPOST_GRANT_BADGE), -EMFILE,
- * -ENFILE, -ENOMEM, -ENOTTY (@fd is no endpoint), -EPERM (a right that @fd lacks, or a
- * badge without KPOST_RIGHT_ADMIN), -EPIPE (the mailbox is closed).
+ * Returns the endpoint, closed on exec, to be closed with close(); or -EBADF, -EDQUOT (the
+ * user has as much under way as it may, see kpost_send()), -EFAULT, -EINVAL (rights, flags,
+ * priority, a badge without KPOST_GRANT_BADGE), -EMFILE, -ENFILE, -ENOBUFS (likewise the
+ * office), -ENOMEM, -ENOTTY (@fd is no endpoint), -EPERM (a right that @fd lacks, or a badge
+ * without KPOST_RIGHT_ADMIN), -EPIPE (the mailbox is closed).
  */
 static inline int kpost_grant(int fd, const struct kpost_grant *grant)
 {
@@ -338,10 +344,11 @@ ssize_t kpost_recvv_sized(int fd, const struct iovec *iov, int iovcnt,
  *	until a receiver has the message
  * @deadline: when to give up waiting; the message is then not sent
  *
- * Returns 0; or -EAGAIN, -EBADF (not a sender's endpoint), -EDQUOT (the user's
- * memory), -EFAULT, -EINTR, -EINVAL, -EMSGSIZE (longer than the mailbox takes),
- * -ENOBUFS (the office's memory), -ENOMEM, -EPIPE (the mailbox is closed; there is
- * no SIGPIPE), -ETIMEDOUT.
+ * Returns 0; or -EAGAIN, -EBADF (not a sender's endpoint), -EDQUOT (it has to wait, or has
+ * more than 64 KiB, and the user has as much under way as it may, see
+ * kpost_info.user_sending_bytes), -EFAULT, -EINTR, -EINVAL, -EMSGSIZE (longer than the
+ * mailbox takes), -ENOBUFS (likewise the office), -ENOMEM, -EPIPE (the mailbox is closed;
+ * there is no SIGPIPE), -ETIMEDOUT.
  */
 int kpost_send(int fd, const void *buf, size_t len, unsigned int priority, unsigned int flags,
 	       uint64_t deadline);
@@ -469,9 +476,9 @@ ssize_t kpost_reply_recv_sized(int fd, struct kpost_response *response, void *bu
  *
  * Returns how many bytes the reply has; or -EAGAIN (the endpoint is non-blocking),
  * -EBADF, -ECONNRESET (the receiver closed, died, or gave up the call, after it had
- * received the request), -EDQUOT, -EFAULT, -EINTR, -EINVAL, -EMSGSIZE, -ENOBUFS,
- * -ENOMEM, -EPIPE (the mailbox is closed, or closed before the request was received),
- * -ETIMEDOUT.
+ * received the request), -EDQUOT (calls and the room for their replies count as what waits
+ * does, see kpost_send()), -EFAULT, -EINTR, -EINVAL, -EMSGSIZE, -ENOBUFS, -ENOMEM, -EPIPE
+ * (the mailbox is closed, or closed before the request was received), -ETIMEDOUT.
  *
  * After -EPIPE the request has had no effect, and after -ECONNRESET it may have had one.
  * For the other errors kpost_callv() can tell.

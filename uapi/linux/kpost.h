@@ -130,8 +130,8 @@ struct kpost_info {
  * @flags: mask of KPOST_OPEN_*
  * @rights: mask of KPOST_RIGHT_* that the endpoint shall have, not 0
  * @mode: permission bits (0777) of a mailbox that is made, less the umask
- * @messages: its capacity in messages, 0 for the default
- * @bytes: its capacity in payload bytes, 0 for the default
+ * @messages: its capacity in messages, 0 for @bytes / 512, but at least 16
+ * @bytes: its capacity in payload bytes, 0 for the office's default
  * @message_max: its largest payload, at most @bytes and KPOST_PAYLOAD_MAX; 0 for a
  *	quarter of @bytes, so that a sender that polls for room need not find the
  *	mailbox empty
@@ -144,7 +144,9 @@ struct kpost_info {
  *	KPOST_OPEN_ANONYMOUS.
  *
  * The fields that describe a new mailbox must be zero where none can be made,
- * and are not looked at further where the mailbox exists already.
+ * and are not looked at further where the mailbox exists already.  A mailbox that is
+ * made counts for its maker, all of its capacity at once, until it closes: see
+ * kpost_info.user_bytes.  What is in it counts no more.
  *
  * Opening to send needs write permission by the mailbox's mode, opening to
  * receive needs read permission, and KPOST_RIGHT_ADMIN needs its owner; whoever
@@ -157,8 +159,8 @@ struct kpost_info {
  *
  * Errors: EACCES (mode, or not the owner), EAGAIN, EEXIST, EINVAL (flags, rights, mode,
  * capacities, name, deadline), ENAMETOOLONG (no NUL in @name), ENOENT,
- * ETIMEDOUT, EINTR, EPERM (capacity above the office's maximum), EDQUOT (the
- * user's mailboxes), ENOSPC (the office's), EMFILE, ENFILE, ENOMEM, EFAULT.
+ * ETIMEDOUT, EINTR, EDQUOT (more than kpost_info.user_bytes), ENOSPC (more than
+ * kpost_info.office_bytes), EMFILE, ENFILE, ENOMEM, EFAULT.
  */
 struct kpost_open {
 	__u32 flags;
@@ -232,12 +234,17 @@ struct kpost_iovec {
  * without waiting, so with KPOST_DONTWAIT it is EINVAL, and EAGAIN on a
  * non-blocking endpoint.
  *
+ * A message of up to 64 KiB that finds room meets no limit but the mailbox's own.  One
+ * that has to wait, or is longer, counts for who sends it until it is in the mailbox: see
+ * kpost_info.user_sending_bytes.  An endpoint that was refused for that is not EPOLLOUT
+ * until something of that was given back.
+ *
  * Returns 0.
  *
- * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), EDQUOT (the user's memory),
- * EFAULT, EINTR, EINVAL, EMSGSIZE (longer than the mailbox's message_max),
- * ENOBUFS (the office's memory), ENOMEM, EPIPE (the mailbox is closed),
- * ETIMEDOUT.
+ * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), EDQUOT (more than
+ * kpost_info.user_sending_bytes), EFAULT, EINTR, EINVAL, EMSGSIZE (longer than the
+ * mailbox's message_max), ENOBUFS (more than kpost_info.office_sending_bytes), ENOMEM,
+ * EPIPE (the mailbox is closed), ETIMEDOUT.
  */
 struct kpost_send {
 	__u32 flags;
@@ -334,7 +341,8 @@ struct kpost_recv {
  * @len: bytes of @buf, or the number of pieces
  * @reply_buf: where the reply goes, or with KPOST_REPLY_IOVEC the pieces
  * @reply_len: bytes of @reply_buf, or the number of pieces; the reply can be no
- *	longer, and that much memory is reserved before the request is sent
+ *	longer, and that much memory is reserved before the request is sent, and counts as
+ *	kpost_info.user_sending_bytes says
  * @tag: the request's, as in struct kpost_send
  * @cookie: 0
  * @sequence: out, the request's number in this mailbox, or 0 if it never got in
@@ -368,9 +376,10 @@ struct kpost_recv {
  * away while the call is under way, the reply is lost with EFAULT.
  *
  * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), ECONNRESET (the receiver closed,
- * died, or gave up the call, after it had received the request), EDQUOT, EFAULT, EINTR,
- * EINVAL, EMSGSIZE (request or reply room too long), ENOBUFS, ENOMEM, EPIPE (the
- * mailbox is closed, or closed before the request was received), ETIMEDOUT.
+ * died, or gave up the call, after it had received the request), EDQUOT and ENOBUFS (as in
+ * struct kpost_send), EFAULT, EINTR, EINVAL, EMSGSIZE (request or reply room too long),
+ * ENOMEM, EPIPE (the mailbox is closed, or closed before the request was received),
+ * ETIMEDOUT.
  */
 struct kpost_call {
 	__u32 flags;
@@ -554,12 +563,15 @@ struct kpost_list {
  * @bytes: capacity in payload bytes, no less than the mailbox's message_max
  *
  * A capacity below what is queued drops nothing; it only takes no more until
- * there is room.  One above lets waiting senders in.
+ * there is room.  One above lets waiting senders in.  What the mailbox counts for
+ * follows: a larger one counts for more, for its maker (kpost_stat.maker), so that only
+ * a task of that user can make it larger, or one with CAP_SYS_RESOURCE in the initial user
+ * namespace, and then for the office.  A smaller one counts for less once no more is in it.
  *
- * Errors: EFAULT, EINVAL (also an id that is not mapped), EPERM (no
- * KPOST_RIGHT_ADMIN; a capacity above the office's maximum; giving the mailbox
- * to another user, or to a group one is not in, without CAP_CHOWN), EPIPE (the
- * mailbox is closed).
+ * Errors: EDQUOT and ENOSPC (as in struct kpost_open), EFAULT, EINVAL (also an id that is
+ * not mapped), EPERM (no KPOST_RIGHT_ADMIN; a larger capacity, by who is not its maker;
+ * giving the mailbox to another user, or to a group one is not in, without CAP_CHOWN),
+ * EPIPE (the mailbox is closed).
  */
 struct kpost_setattr {
 	__u32 valid;
@@ -589,12 +601,14 @@ struct kpost_setattr {
  * badge of this one, or with KPOST_GRANT_BADGE another, for which KPOST_RIGHT_ADMIN is
  * needed: so a badge tells a receiver which grant a message came through, and who has it
  * cannot change that.  An endpoint that was opened has badge 0.  Whoever grants counts as
- * the opener of the new one.
+ * the opener of the new one, and has it count, as 1 KiB, until it is closed: see
+ * kpost_info.user_sending_bytes.
  *
  * Returns the endpoint, a file descriptor with close-on-exec set.
  *
- * Errors: EFAULT, EINVAL, EMFILE, ENFILE, ENOMEM, EPERM (a right that this endpoint lacks, or
- * KPOST_GRANT_BADGE without KPOST_RIGHT_ADMIN), EPIPE (the mailbox is closed).
+ * Errors: EDQUOT and ENOBUFS (as in struct kpost_send), EFAULT, EINVAL, EMFILE, ENFILE,
+ * ENOMEM, EPERM (a right that this endpoint lacks, or KPOST_GRANT_BADGE without
+ * KPOST_RIGHT_ADMIN), EPIPE (the mailbox is closed).
  */
 struct kpost_grant {
 	__u32 flags;
