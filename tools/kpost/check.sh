@@ -166,7 +166,7 @@ looking()
 	is 'ls' 0 '' sh_in 'kpost ls | grep -q " $MAILBOX\$"'
 	is 'ls --json' 0 '[1]\n' sh_in \
 		'kpost ls --json | sed "s/{[^}]*\"name\":\"$MAILBOX\"[^}]*}/1/"'
-	is 'stat --json' 0 '"messages":1024\n' sh_in \
+	is 'stat --json' 0 '"messages":256\n' sh_in \
 		'kpost stat --json $MAILBOX | grep -o "\"messages\":[0-9]*"'
 	is 'stat --json tells what came unattended' 0 '"unattended":2,\n' sh_in \
 		'kpost create $MAILBOX-u; printf "1\n2\n" | kpost send $MAILBOX-u
@@ -343,6 +343,75 @@ grants()
 	kpost rm "$mailbox-g"
 }
 
+# In an office of its own, with limits of its own: limit NAME BYTES, as_user COMMAND...
+sh_limited()
+{
+	WORK=$work unshare --net bash -c '
+		limit() { echo "$2" >"/proc/sys/net/kpost/$1"; }
+		as_user() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+		'"$1"
+}
+
+# A mailbox without sizes counts for 197632 bytes, one of 16 messages and 4K for 9216.
+limits()
+{
+	is 'a mailbox counts for who makes it' 0 '"counted":197632,"maker":65534\n' sh_limited \
+		'as_user kpost create a; kpost stat --json a | grep -o "\"counted\":[0-9]*,\"maker\":[^,]*"'
+	is '... which is told' 0 'counts    193 KiB, for user 65534, who made it\n' sh_limited \
+		'as_user kpost create a; kpost stat a | grep ^counts'
+	is '... and of what root makes, for no user' 0 '"counted":9216,"maker":null\n' sh_limited \
+		'kpost create --messages 16 --bytes 4K a
+		 kpost ls --json | grep -o "\"counted\":[0-9]*,\"maker\":[^,]*"'
+	is 'info --json tells what is used' 0 \
+		'"user_used":197632,"user_sending_used":0,"office_used":206848,"office_sending_used":0\n' \
+		sh_limited 'as_user kpost create a; kpost create --messages 16 --bytes 4K b
+			as_user kpost info --json | grep -o "\"user_used.*_sending_used\":[0-9]*"'
+	is '... and the limits' 0 '"user_bytes":300000,"user_sending_bytes":1000,\n' sh_limited \
+		'limit user_bytes 300000; limit user_sending_bytes 1000
+		 kpost info --json | grep -o "\"user_bytes\":[0-9]*,\"user_sending_bytes\":[0-9]*,"'
+	is 'info tells both' 0 'this user has     193 KiB of 1 MiB in mailboxes, 0 B of 2 MiB under way\n' \
+		sh_limited 'limit user_bytes 1048576; limit user_sending_bytes 2097152
+			as_user kpost create a; as_user kpost info | grep "^this user"'
+	says 'create past what the user may have' 1 'this user has left.*net.kpost.user_bytes' \
+		sh_limited 'limit user_bytes 300000; as_user kpost create a && as_user kpost create b'
+	is '... and a small one that fits' 0 '' sh_limited \
+		'limit user_bytes 300000; as_user kpost create a
+		 as_user kpost create --messages 16 --bytes 4K b'
+	is '... and what the user may not, root may' 0 '' sh_limited \
+		'limit user_bytes 300000; as_user kpost create a; kpost create b'
+	says 'create past what all may have' 1 'all users together have left.*net.kpost.office_bytes' \
+		sh_limited 'limit office_bytes 300000; kpost create a && kpost create b'
+	says 'send --create past what the user may have' 1 'cannot make.*net.kpost.user_bytes' \
+		sh_limited 'limit user_bytes 1000; as_user kpost send --create a <<<x'
+	says 'set past what the user may have' 1 'cannot change.*net.kpost.user_bytes' sh_limited \
+		'limit user_bytes 300000; as_user kpost create a; as_user kpost set --bytes 1M a'
+	says 'set past what all may have' 1 'cannot change.*net.kpost.office_bytes' sh_limited \
+		'limit office_bytes 300000; kpost create a; kpost set --bytes 1M a'
+	says 'set of more, by who has not made it' 5 'counts for no user, and only root' sh_limited \
+		'kpost create a; kpost set --owner 65534 a; as_user kpost set --messages 257 a'
+	is '... and of less' 0 '' sh_limited \
+		'kpost create a; kpost set --owner 65534 a; as_user kpost set --messages 255 a'
+	says '... of what counts for another' 5 'counts for user 65534, and only that one' sh_limited \
+		'as_user kpost create a; kpost set --owner 65533 a
+		 setpriv --reuid 65533 --regid 65533 --clear-groups kpost set --messages 257 a'
+	says 'set --owner by who is not root' 5 'only root can give it' sh_limited \
+		'as_user kpost create a; as_user kpost set --owner 0 a'
+	says 'a send that would wait past what the user may have under way' 1 \
+		'net.kpost.user_sending_bytes' sh_limited \
+		'limit user_sending_bytes 1000; as_user kpost create --messages 1 a
+		 as_user kpost send a <<<x; head -c 1000 /dev/zero | as_user kpost send --whole -t 9 a'
+	is '... and one that finds room' 0 '' sh_limited \
+		'limit user_sending_bytes 0; as_user kpost create a
+		 head -c 32768 /dev/zero | as_user kpost send --whole a'
+	says '... past what all may have' 1 'net.kpost.office_sending_bytes' sh_limited \
+		'limit office_sending_bytes 1000; kpost create --messages 1 a
+		 kpost send a <<<x; head -c 1000 /dev/zero | kpost send --whole -t 9 a'
+	says 'a call, whose reply has its room' 1 'net.kpost.user_sending_bytes' sh_limited \
+		'limit user_sending_bytes 1000; as_user kpost create a; as_user kpost call -t 9 a x'
+	says 'a grant' 1 'net.kpost.user_sending_bytes' sh_limited \
+		'limit user_sending_bytes 1000; as_user kpost create a; as_user kpost grant a -- true'
+}
+
 # What becomes of calls and receivers whose other side goes.
 ends()
 {
@@ -403,7 +472,7 @@ complaints()
 	says 'a longer message than any mailbox takes' 2 '16 MiB' \
 		kpost create --message-max 17M "$mailbox-x"
 	says 'set --bytes likewise' 2 '1 GiB' kpost set --bytes 1025M "$mailbox"
-	says 'set --bytes of less than a message' 2 'at least 131072' kpost set --bytes 1K "$mailbox"
+	says 'set --bytes of less than a message' 2 'at least 32768' kpost set --bytes 1K "$mailbox"
 	for option in messages bytes message-max; do
 		says "create --$option 0" 2 'at least 1' kpost create --$option 0 "$mailbox-x"
 	done
@@ -420,6 +489,7 @@ output_lost
 looking
 calls
 grants
+limits
 ends
 complaints
 echo "1..$count"

@@ -54,10 +54,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option choices[] = {
 	{ "mode", 'm', "OCTAL", 0, "Permission bits, exactly; default 600", 0 },
-	{ "messages", KEY_MESSAGES, "N", 0, "Capacity in messages", 0 },
+	{ "messages", KEY_MESSAGES, "N", 0,
+	  "Capacity in messages; default one for each 512 of --bytes, at least 16", 0 },
 	{ "bytes", KEY_BYTES, "SIZE", 0, "Capacity in bytes of payload; K, M, G for 1024s", 0 },
 	{ "message-max", KEY_MESSAGE_MAX, "SIZE", 0,
-	  "Longest message; default an eighth of --bytes", 0 },
+	  "Longest message; default a quarter of --bytes", 0 },
 	{ "exclusive", KEY_EXCLUSIVE, NULL, 0, "Fail if there is such a mailbox already", 0 },
 	{ 0 },
 };
@@ -67,7 +68,8 @@ static const struct argp argp = {
 	.parser = parse,
 	.args_doc = "NAME",
 	.doc = "Make a mailbox that stays, with what is in it, until 'kpost rm'. One that exists "
-	       "already is left as it is. 'kpost info' shows the defaults and limits.",
+	       "already is left as it is. It counts for whoever makes it, with all of its capacity: "
+	       "'kpost info' shows how much may be had.",
 };
 
 int verb_create(int argc, char **argv)

@@ -26,7 +26,7 @@ static const struct argp argp = {
 	.options = choices,
 	.parser = parse,
 	.doc = "Show the version and features of the kernel module, and its limits, which are "
-	       "the sysctls net.kpost.*.",
+	       "the sysctls net.kpost.*, with how much of each is used.",
 };
 
 static void print_json(const struct kpost_info *info)
@@ -46,12 +46,14 @@ static void print_json(const struct kpost_info *info)
 	json_number("iovec_max", info->iovec_max);
 	json_number("default_messages", info->default_messages);
 	json_number("default_bytes", info->default_bytes);
-	json_number("max_messages", info->max_messages);
-	json_number("max_bytes", info->max_bytes);
-	json_number("user_mailboxes", info->user_mailboxes);
 	json_number("user_bytes", info->user_bytes);
-	json_number("office_mailboxes", info->office_mailboxes);
+	json_number("user_sending_bytes", info->user_sending_bytes);
 	json_number("office_bytes", info->office_bytes);
+	json_number("office_sending_bytes", info->office_sending_bytes);
+	json_number("user_used", info->user_used);
+	json_number("user_sending_used", info->user_sending_used);
+	json_number("office_used", info->office_used);
+	json_number("office_sending_used", info->office_sending_used);
 	json_close("}");
 	json_end_line();
 }
@@ -86,12 +88,12 @@ static void print_text(const struct kpost_info *info)
 		    human_size(info->payload_max), info->priority_max);
 	output_text("a new mailbox     %u messages, %s\n", info->default_messages,
 		    human_size(info->default_bytes));
-	output_text("... at most       %u messages, %s\n", info->max_messages,
-		    human_size(info->max_bytes));
-	output_text("one user          %u mailboxes, %s\n", info->user_mailboxes,
-		    human_size(info->user_bytes));
-	output_text("all users         %u mailboxes, %s\n", info->office_mailboxes,
-		    human_size(info->office_bytes));
+	output_text("this user has     %s of %s in mailboxes, %s of %s under way\n",
+		    human_size(info->user_used), human_size(info->user_bytes),
+		    human_size(info->user_sending_used), human_size(info->user_sending_bytes));
+	output_text("all users have    %s of %s in mailboxes, %s of %s under way\n",
+		    human_size(info->office_used), human_size(info->office_bytes),
+		    human_size(info->office_sending_used), human_size(info->office_sending_bytes));
 }
 
 int verb_info(int argc, char **argv)

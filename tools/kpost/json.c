@@ -58,6 +58,12 @@ void json_bool(const char *key, bool value)
 	output(value ? "true" : "false", value ? 4 : 5);
 }
 
+void json_null(const char *key)
+{
+	begin(key);
+	output("null", 4);
+}
+
 static bool is_utf8(const unsigned char *bytes, size_t len)
 {
 	unsigned int step;
@@ -147,6 +153,11 @@ void json_stat(const struct kpost_stat *st)
 	json_number("messages", st->messages);
 	json_number("bytes", st->bytes);
 	json_number("message_max", st->message_max);
+	json_number("counted", st->counted);
+	if (st->maker == KPOST_MAKER_OFFICE)
+		json_null("maker");
+	else
+		json_number("maker", st->maker);
 	json_number("queued_messages", st->queued_messages);
 	json_number("queued_bytes", st->queued_bytes);
 	json_number("senders", st->senders);

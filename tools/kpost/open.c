@@ -64,6 +64,8 @@ int mailbox_open(const char *name, unsigned int rights, unsigned int flags,
 			   "cannot open mailbox '%s': permission denied; only its owner may change "
 			   "it, or give badges, and 'kpost stat %s' shows who that is",
 			   shown(name), shown(name));
+	if (fd == -EDQUOT)
+		fd = -ERROR_CAPACITY;
 	if (fd < 0)
 		fail(fd, name, "cannot %s mailbox '%s'",
 		     flags & KPOST_OPEN_CREATE ? "make" : "open", shown(name));

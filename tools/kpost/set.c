@@ -105,6 +105,28 @@ static const struct argp argp = {
 	       "the rights it has; what is queued stays, also above a new capacity.",
 };
 
+/* EPERM, though the endpoint was opened to administer: for its owner, or its capacity. */
+static _Noreturn void fail_not_permitted(const struct options *options, const struct kpost_stat *st)
+{
+	const struct kpost_setattr *attr = &options->attr;
+	bool larger = attr->messages > st->messages || attr->bytes > st->bytes;
+	char maker[64] = "it counts for no user, and only root";
+
+	if (!larger)
+		fail_plain(STATUS_PERMISSION,
+			   "cannot change mailbox '%s': only root can give it to another user, or "
+			   "to a group that one is not in",
+			   shown(options->name));
+	if (st->maker != KPOST_MAKER_OFFICE)
+		snprintf(maker, sizeof(maker), "it counts for user %u, and only that one or root",
+			 st->maker);
+	fail_plain(STATUS_PERMISSION, "cannot change mailbox '%s': %s can make it larger%s",
+		   shown(options->name), maker,
+		   attr->valid & (KPOST_SET_UID | KPOST_SET_GID) ?
+			   ", and only root can give it to others" :
+			   "");
+}
+
 int verb_set(int argc, char **argv)
 {
 	struct options options = { 0 };
@@ -124,6 +146,10 @@ int verb_set(int argc, char **argv)
 		fail_plain(STATUS_USAGE,
 			   "cannot change mailbox '%s': this user namespace has no such owner",
 			   shown(options.name));
+	if (ret == -EPERM && !kpost_stat(fd, &st))
+		fail_not_permitted(&options, &st);
+	if (ret == -EDQUOT)
+		ret = -ERROR_CAPACITY;
 	if (ret)
 		fail(ret, options.name, "cannot change mailbox '%s'", shown(options.name));
 	return STATUS_OK;

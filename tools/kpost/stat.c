@@ -46,7 +46,10 @@ static void print_text(const struct kpost_stat *st)
 {
 	const struct passwd *user = getpwuid(st->uid);
 	const struct group *group = getgrgid(st->gid);
+	char maker[32] = "no user";
 
+	if (st->maker != KPOST_MAKER_OFFICE)
+		snprintf(maker, sizeof(maker), "user %u, who made it", st->maker);
 	output_text("name      %s\n", shown(st->name));
 	output_text("owner     %s:%s (%u:%u), mode %04o\n", user ? user->pw_name : "?",
 		    group ? group->gr_name : "?", st->uid, st->gid, st->mode);
@@ -56,6 +59,7 @@ static void print_text(const struct kpost_stat *st)
 		    st->flags & KPOST_STAT_CLOSED ? ", closed" : "");
 	output_text("capacity  %u messages, %s; one message at most %s\n", st->messages,
 		    human_size(st->bytes), human_size(st->message_max));
+	output_text("counts    %s, for %s\n", human_size(st->counted), maker);
 	output_text("queued    %u messages, %s\n", st->queued_messages,
 		    human_size(st->queued_bytes));
 	output_text("senders   %u, of which %u tasks wait for room\n", st->senders,

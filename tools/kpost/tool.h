@@ -51,6 +51,9 @@ int verb_wait(int argc, char **argv);
 
 /* ---- error.c ------------------------------------------------------------ */
 
+/* No errno, but what EDQUOT means where a mailbox is made, or made larger. */
+#define ERROR_CAPACITY 4096
+
 /*
  * What @error of an operation of kpost's means, what can be done about it, and the exit
  * status for it. Errors of other system calls mean other things: fail_plain().
@@ -139,6 +142,7 @@ void json_number(const char *key, uint64_t value);
 void json_bool(const char *key, bool value);
 /* A number that is a name: as a string, so that no reader rounds it. */
 void json_id(const char *key, uint64_t value);
+void json_null(const char *key);
 /* As "key" if it is UTF-8, else as "key_base64". */
 void json_bytes(const char *key, const void *bytes, size_t len);
 void json_stat(const struct kpost_stat *st);
