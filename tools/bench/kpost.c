@@ -7,9 +7,10 @@
 int open_mailbox(struct line *line, const struct load *load)
 {
 	unsigned long room = room_of(load), size = load->size ? load->size : 1;
+	/* No more than is needed, since all of it counts, and there are cases of 10,000. */
 	const struct kpost_attr attr = {
 		.messages = (unsigned int)room,
-		.bytes = room * size > 1 << 20 ? room * size : 1 << 20,
+		.bytes = room * size,
 		.message_max = size,
 	};
 
