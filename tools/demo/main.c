@@ -110,16 +110,18 @@ static size_t room_for(const struct text *text)
 static int make_mailbox(const struct text *text)
 {
 	struct kpost_attr attr = { .mode = 0600 };
-	int fd;
+	struct kpost_info info;
+	int fd, ret;
 
 	if (text->longest > KPOST_PAYLOAD_MAX)
 		die("line %llu of '%s' has %zu bytes, and a message at most %u",
 		    (unsigned long long)text->longest_line, text->path, text->longest,
 		    KPOST_PAYLOAD_MAX);
 	/* The default capacity, or room for the longest line. */
-	if (text->longest > 1 << 20)
-		attr.bytes = text->longest;
+	ret = kpost_info(&info);
 	attr.message_max = room_for(text);
+	if (!ret && attr.message_max > info.default_bytes)
+		attr.bytes = attr.message_max;
 	snprintf(mailbox, sizeof(mailbox), "demo-%d", (int)driver);
 	fd = kpost_open(mailbox, KPOST_RIGHT_SEND, KPOST_OPEN_CREATE | KPOST_OPEN_EXCL, &attr, 0);
 	if (fd == -ENOENT || fd == -ENXIO || fd == -ENODEV)
