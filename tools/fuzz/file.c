@@ -203,13 +203,12 @@ static void show(const struct operation *op, int fd)
 
 static void sysctl_write(const struct operation *op)
 {
-	static const char *const names[] = { "default_messages", "default_bytes",  "max_messages",
-					     "max_bytes",	 "user_mailboxes", "user_bytes",
-					     "office_mailboxes", "office_bytes" };
+	static const char *const names[] = { "default_bytes", "user_bytes", "user_sending_bytes",
+					     "office_bytes", "office_sending_bytes" };
 	char path[64], text[32];
 	int fd, len;
 
-	snprintf(path, sizeof(path), "/proc/sys/net/kpost/%s", names[op->value % 8]);
+	snprintf(path, sizeof(path), "/proc/sys/net/kpost/%s", names[op->value % 5]);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return;

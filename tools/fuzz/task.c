@@ -242,14 +242,15 @@ static void set_limit(const char *name, const char *value)
 	close(fd);
 }
 
-/* An office as it was at first: no names, the limits that it came with. */
+/* An office as it was at first: no names, the limits that it came with on a machine of 4 GiB. */
 void task_clean_office(unsigned int which)
 {
 	static const char *const limits[][2] = {
-		{ "default_messages", "1024" },	 { "default_bytes", "1048576" },
-		{ "max_messages", "65536" },	 { "max_bytes", "8388608" },
-		{ "user_mailboxes", "256" },	 { "user_bytes", "16777216" },
-		{ "office_mailboxes", "65536" }, { "office_bytes", "268435456" },
+		{ "default_bytes", "131072" },
+		{ "user_bytes", "67108864" },
+		{ "user_sending_bytes", "67108864" },
+		{ "office_bytes", "1073741824" },
+		{ "office_sending_bytes", "1073741824" },
 	};
 	bool names = atomic_exchange(&world->names_given[which], false);
 	bool sysctls = atomic_exchange(&world->sysctls_changed[which], false);
