@@ -166,8 +166,9 @@ long stage_ring(struct stage *stage, const struct io_uring_sqe *sqe);
 /* The payload's length of @from as pieces, in the arguments. */
 void stage_cut(struct stage *stage, char *from);
 long stage_device(struct stage *stage, unsigned int op, void *arg);
-/* What the user may still have: a number that changes if anything is leaked. */
-unsigned long stage_quota(void);
+/* What counts for the user and the office, which is the same again if nothing was leaked. */
+void stage_usage(struct kpost_info *info);
+bool stage_uses_the_same(const struct kpost_info *before);
 
 /* Something is not as it has to be. */
 void stage_bad(struct stage *stage, const char *file, int line, const char *what);

@@ -197,17 +197,17 @@ static void check_procfs(struct stage *stage)
 
 static void set_limit(struct stage *stage, const char *value)
 {
-	int fd = open("/proc/sys/net/kpost/max_messages", O_WRONLY | O_CLOEXEC);
+	int fd = open("/proc/sys/net/kpost/default_bytes", O_WRONLY | O_CLOEXEC);
 
 	must(stage, fd >= 0 && write(fd, value, strlen(value)) > 0 && close(fd) == 0);
 }
 
-static unsigned int limit(void)
+static __u64 limit(void)
 {
 	struct kpost_info info = {};
 
 	kt_ioctl(kt_device(), KPOST_IOC_INFO, &info);
-	return info.max_messages;
+	return info.default_bytes;
 }
 
 static void prepare_sysctl(struct stage *stage)
@@ -218,7 +218,7 @@ static void prepare_sysctl(struct stage *stage)
 
 static long call_sysctl(struct stage *stage)
 {
-	int fd = open("/proc/sys/net/kpost/max_messages", O_WRONLY | O_CLOEXEC);
+	int fd = open("/proc/sys/net/kpost/default_bytes", O_WRONLY | O_CLOEXEC);
 	long ret;
 
 	if (fd < 0)
@@ -238,7 +238,7 @@ static bool changed_sysctl(struct stage *stage, long ret)
 static void check_sysctl(struct stage *stage)
 {
 	must(stage, limit() == 6000);
-	set_limit(stage, "65536");
+	set_limit(stage, "131072");
 }
 
 #define FILE_TRIAL(routes_) .routes = (routes_), .errnos = { EFAULT, ENOMEM }

@@ -171,29 +171,16 @@ long stage_device(struct stage *stage, unsigned int op, void *arg)
 	return faulty(stage, ioctl(device, op, arg));
 }
 
-/* How many messages of each size, each smaller than the last, and how many mailboxes. */
-unsigned long stage_quota(void)
+void stage_usage(struct kpost_info *info)
 {
-	static const size_t sizes[] = { 32768, 2048, 128, 0 };
-	static char zero[32768];
-	unsigned long quota = 0, count;
-	int fd = kt_mailbox(0, 8 << 20, 0);
-	int fds[64];
-	unsigned int i;
+	memset(info, 0, sizeof(*info));
+	kt_ioctl(kt_device(), KPOST_IOC_INFO, info);
+}
 
-	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		for (count = 0; kt_post(fd, zero, sizes[i], 0) == 0; count++)
-			;
-		quota = quota * 100 + count;
-	}
-	for (i = 0; i < 64; i++) {
-		fds[i] = kt_mailbox(0, 0, 0);
-		if (fds[i] < 0)
-			break;
-	}
-	quota = quota * 100 + i;
-	while (i--)
-		close(fds[i]);
-	close(fd);
-	return quota;
+bool stage_uses_the_same(const struct kpost_info *before)
+{
+	struct kpost_info now;
+
+	stage_usage(&now);
+	return !memcmp(&now, before, sizeof(now));
 }
