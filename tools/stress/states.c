@@ -349,7 +349,7 @@ static void open_lane(struct lane *lane, struct part *part)
 
 		snprintf(name, sizeof(lane->victims->names[box]), "stress.kill.%d.%d", getpid(),
 			 box);
-		lane->fds[box] = open_mailbox(name, SEND_RECV, KPOST_OPEN_CREATE, 64, 0, 0);
+		lane->fds[box] = open_mailbox(name, SEND_RECV, KPOST_OPEN_CREATE, 64, 1 << 20, 0);
 	}
 	if (pthread_create(&lane->caller, NULL, caller_main, lane))
 		die("cannot start a thread");

@@ -71,7 +71,8 @@ static void open_mailboxes(struct traffic *traffic)
 		snprintf(traffic->names[i], sizeof(traffic->names[i]), "stress.%d.%u", getpid(), i);
 		traffic->fds[i] = open_mailbox(traffic->names[i], SEND_RECV,
 					       KPOST_OPEN_CREATE | KPOST_OPEN_EXCL,
-					       traffic->cheap ? 1024 : messages[i], 0, PAYLOAD_MAX);
+					       traffic->cheap ? 1024 : messages[i], 1 << 20,
+					       PAYLOAD_MAX);
 	}
 }
 
