@@ -71,9 +71,13 @@ bool kpost_shortage_lasts(struct kpost_endpoint *endpoint)
 	struct kpost_shortage *shortage = &endpoint->shortage;
 
 	lockdep_assert_held(&endpoint->mailbox->lock);
-	if (likely(!shortage->account))
+	if (likely(!shortage->bytes) || !kpost_account_is_tasks(shortage->account))
 		return false;
-	return kpost_account_is_tasks(shortage->account) && shortage_list(shortage);
+	if (shortage_list(shortage))
+		return true;
+	/* It is over, until the next is refused.  Those in the list are still told. */
+	shortage->bytes = 0;
+	return false;
 }
 
 void kpost_shortage_end(struct kpost_endpoint *endpoint)
@@ -86,6 +90,7 @@ void kpost_shortage_end(struct kpost_endpoint *endpoint)
 	shortage_unlist(shortage);
 	kpost_account_put(shortage->account);
 	shortage->account = NULL;
+	shortage->bytes = 0;
 }
 
 void kpost_shortages_work(struct work_struct *work)

@@ -26,13 +26,15 @@ struct work_struct;
 struct kpost_shortage {
 	struct kpost_account *account; /* who was refused, held; or NULL */
 	struct kpost_account *lacks; /* in whose list it is: that, its sponsor's or its office's */
-	size_t bytes; /* were asked for */
+	size_t bytes; /* were asked for; 0 if there are so many again */
 	struct list_head link; /* in lacks->shortages (protected by lacks->lock) */
 };
 
 static inline void kpost_shortage_init(struct kpost_shortage *shortage)
 {
 	shortage->account = NULL;
+	shortage->lacks = NULL;
+	shortage->bytes = 0;
 	INIT_LIST_HEAD(&shortage->link);
 }
 

@@ -42,6 +42,7 @@ enum question {
 	NETWORK,	/* a network namespace: 0 or -errno */
 	USERNS,		/* a user namespace, in which it is root: 0 or -errno */
 	UID,		/* become the user in the upper bits: 0 or -errno */
+	SEND_LONG,	/* a message that counts, to its first mailbox: 0 or -errno */
 };
 
 static int boxes[1024], boxes_count, counter = -1;
@@ -59,6 +60,23 @@ static int make_box(void)
 	if (fd >= 0)
 		boxes[boxes_count++] = fd;
 	return fd < 0 ? fd : 0;
+}
+
+static int send_long(void)
+{
+	struct kpost_open open = kt_open_args(NULL, KT_ALL, KPOST_OPEN_ANONYMOUS);
+	static char payload[UNCOUNTED + 1];
+
+	if (!boxes_count) {
+		open.bytes = 1 << 20;
+		if (counter < 0)
+			counter = kt_open_device();
+		boxes[0] = (int)kt_ioctl(counter, KPOST_IOC_OPEN, &open);
+		if (boxes[0] < 0)
+			return boxes[0];
+		boxes_count = 1;
+	}
+	return (int)kt_post(boxes[0], payload, sizeof(payload), 0);
 }
 
 /* through its first mailbox */
@@ -125,6 +143,8 @@ static int answer(int question)
 	case USERNS:
 		prctl(PR_SET_DUMPABLE, 1);
 		return child_unshare_user(0, 0);
+	case SEND_LONG:
+		return send_long();
 	case UID:
 		return setresgid(uid, uid, uid) || setresuid(uid, uid, uid) ? -errno : 0;
 	}
@@ -410,18 +430,20 @@ TEST_F(shares, offices_that_a_user_makes_share_what_one_may_have_under_way)
 /* what is short is the sum, and who was refused for it is told wherever it becomes less */
 TEST_F(shares, who_was_refused_is_told_when_another_office_gives_back)
 {
+	enum { GRANTS = UNCOUNTED / GRANT_COST + 2 };
 	struct other first, second;
 
-	ASSERT_EQ(0, sending_set(20));
+	/* enough for one long message, and for nothing else then */
+	ASSERT_EQ(0, sending_set(GRANTS));
 	ASSERT_EQ(0, start_office(&first, ALICE));
 	ASSERT_EQ(0, start_office(&second, ALICE));
-	EXPECT_EQ(20, ask(&first, GRANT));
+	EXPECT_EQ(GRANTS, ask(&first, GRANT));
 	for (int round = 0; round < 3; round++) {
 		struct other *has = round % 2 ? &second : &first;
 		struct other *wants = round % 2 ? &first : &second;
 		int question = AWAIT, ret;
 
-		EXPECT_EQ(0, ask(wants, GRANT));
+		EXPECT_EQ(-EDQUOT, ask(wants, SEND_LONG));
 		EXPECT_EQ(0, ask(wants, READY));
 		ASSERT_EQ(sizeof(question), write(wants->sock, &question, sizeof(question)));
 		ASSERT_TRUE(kt_until(kt_asleep(wants->pid)));
@@ -429,9 +451,10 @@ TEST_F(shares, who_was_refused_is_told_when_another_office_gives_back)
 		ASSERT_EQ(sizeof(ret), read(wants->sock, &ret, sizeof(ret)));
 		EXPECT_EQ(1, ret);
 		EXPECT_EQ(1, ask(wants, READY));
+		EXPECT_EQ(0, ask(wants, SEND_LONG));
 		/* the last of them may be given back a little later */
 		ret = 0;
-		EXPECT_TRUE(kt_until((ret += ask(wants, GRANT)) == 20));
+		EXPECT_TRUE(kt_until((ret += ask(wants, GRANT)) == GRANTS));
 	}
 	leave(&first);
 	leave(&second);
