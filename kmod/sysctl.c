@@ -15,13 +15,15 @@
 /* Of the initial office. */
 static void limits_init(struct kpost_limits *limits)
 {
-	unsigned long memory = totalram_pages() << PAGE_SHIFT;
-	unsigned long share = clamp(memory / 64, 64UL << 20, 256UL << 20);
+	/* In pages, since a 32-bit kernel may have more memory than it can count. */
+	unsigned long pages = totalram_pages(), most = LONG_MAX >> PAGE_SHIFT;
+	unsigned long share =
+		clamp(pages / 64, 64UL << (20 - PAGE_SHIFT), 256UL << (20 - PAGE_SHIFT));
 
 	limits->default_bytes = 128UL << 10;
-	limits->user_bytes = share;
-	limits->user_sending_bytes = share;
-	limits->office_bytes = max(memory / 4, 16 * share);
+	limits->user_bytes = share << PAGE_SHIFT;
+	limits->user_sending_bytes = limits->user_bytes;
+	limits->office_bytes = min(max(pages / 4, 16 * share), most) << PAGE_SHIFT;
 	limits->office_sending_bytes = limits->office_bytes;
 }
 
@@ -57,11 +59,12 @@ int kpost_sysctl_init(struct kpost_office *office)
 	table = kmemdup(table_template, sizeof(table_template), GFP_KERNEL_ACCOUNT);
 	if (!table)
 		return -ENOMEM;
-	/* The ceiling may change at any time, and each limit is looked at with it. */
-	if (initial)
+	if (initial) {
 		limits_init(&office->limits);
-	else
+	} else {
+		/* It may change at any time, and each limit is looked at with it. */
 		office->limits = data_race(*ceiling);
+	}
 	office->ceiling = ceiling;
 
 	for (i = 0; i < ENTRIES; i++) {
