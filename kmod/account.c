@@ -333,24 +333,20 @@ int kpost_charge(struct kpost_charge *charge, struct kpost_account *account, siz
 	return 0;
 }
 
-/* Have @bytes of what was charged be given back apart from the rest. */
-void kpost_charge_split(struct kpost_charge *from, struct kpost_charge *to, size_t bytes)
+/* Have @bytes of what was charged be given back apart from the rest, to what is returned. */
+struct kpost_account *kpost_charge_split(struct kpost_charge *from, size_t bytes)
 {
 	refcount_inc(&from->account->refs);
-	to->account = from->account;
-	to->bytes = bytes;
 	from->bytes -= bytes;
+	return from->account;
 }
 
-/* Give back what was charged; harmless if nothing was. */
-void kpost_uncharge(struct kpost_charge *charge)
+/* Give back @bytes that were charged to @account, and the reference that held it for that. */
+void kpost_account_uncharge(struct kpost_account *account, size_t bytes)
 {
-	struct kpost_account *account = charge->account, *sponsor;
+	struct kpost_account *sponsor;
 
-	if (!account)
-		return;
-	charge->account = NULL;
-	kpost_account_sub(account, KPOST_SENDING, charge->bytes);
+	kpost_account_sub(account, KPOST_SENDING, bytes);
 	/* Pairs with the one in shortage_list(): one of us sees the other. */
 	smp_mb__after_atomic();
 	sponsor = account_sponsor(account);
@@ -359,4 +355,14 @@ void kpost_uncharge(struct kpost_charge *charge)
 		kpost_shortages_tell(sponsor);
 	kpost_shortages_tell(&account->office->own);
 	kpost_account_put(account);
+}
+
+/* Give back what was charged; harmless if nothing was. */
+void kpost_uncharge(struct kpost_charge *charge)
+{
+	struct kpost_account *account = charge->account;
+
+	charge->account = NULL;
+	if (account)
+		kpost_account_uncharge(account, charge->bytes);
 }

@@ -95,7 +95,8 @@ int kpost_account_add(struct kpost_account *account, enum kpost_share share, lon
 void kpost_account_sub(struct kpost_account *account, enum kpost_share share, long bytes);
 
 int kpost_charge(struct kpost_charge *charge, struct kpost_account *account, size_t bytes);
-void kpost_charge_split(struct kpost_charge *from, struct kpost_charge *to, size_t bytes);
+struct kpost_account *kpost_charge_split(struct kpost_charge *from, size_t bytes);
+void kpost_account_uncharge(struct kpost_account *account, size_t bytes);
 void kpost_uncharge(struct kpost_charge *charge);
 
 #endif /* KPOST_ACCOUNT_H */

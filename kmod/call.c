@@ -21,6 +21,7 @@ void kpost_call_put(struct kpost_call_state *call)
 		return;
 	if (call->reply)
 		kpost_message_free(call->reply);
+	put_pid(call->replier.pid);
 	kpost_uncharge(&call->charge);
 	kfree(call);
 }
@@ -47,11 +48,11 @@ static struct kpost_call_state *call_alloc(struct kpost_endpoint *endpoint, size
 				    sizeof(*call) + kpost_message_cost(room) + more, false);
 	if (err)
 		goto err_call;
-	reply = kpost_message_alloc(endpoint, room, false);
+	reply = kpost_message_alloc(room);
 	err = PTR_ERR_OR_ZERO(reply);
 	if (err)
 		goto err_call;
-	kpost_charge_split(&call->charge, &reply->charge, kpost_message_cost(room));
+	reply->account = kpost_charge_split(&call->charge, kpost_message_cost(room));
 	call->reply = reply;
 	call->room = room;
 	call->token = atomic64_inc_return(&last_token);
@@ -161,19 +162,20 @@ static void describe_nobody(struct kpost_call *arg)
 	arg->opener_gid = arg->gid;
 }
 
-/* Or who it was: @reply is the caller's by now. */
-static void describe_replier(const struct kpost_message *reply, struct kpost_call *arg)
+/* Or who it was: the reply is the caller's by now. */
+static void describe_replier(const struct kpost_call_state *call, struct kpost_call *arg)
 {
+	const struct kpost_who *who = &call->replier;
 	struct kpost_ids ids;
 
-	if (!reply->pid)
+	if (!who->pid)
 		return;
-	kpost_message_tell_ids(reply, &ids);
-	if (reply->mixed_ids)
+	kpost_who_tell(who, &ids);
+	if (who->mixed_ids)
 		arg->message_flags |= KPOST_MESSAGE_MIXED_IDS;
-	arg->reply_tag = reply->tag;
-	arg->badge = reply->badge;
-	arg->time = kpost_time_here(reply->time);
+	arg->reply_tag = call->reply->tag;
+	arg->badge = who->badge;
+	arg->time = kpost_time_here(call->reply->time);
 	arg->pid = ids.pid;
 	arg->uid = ids.uid;
 	arg->gid = ids.gid;
@@ -201,7 +203,7 @@ static int call_message(struct kpost_endpoint *endpoint, struct kpost_call_state
 	else
 		err = kpost_message_commit(endpoint, request, &caller, false, &sequence);
 	if (err < 0) {
-		kpost_message_free(request);
+		kpost_message_discard(mailbox, request);
 		return err;
 	}
 	err = kpost_waiter_wait(&caller, arg->deadline);
@@ -217,7 +219,7 @@ static int call_message(struct kpost_endpoint *endpoint, struct kpost_call_state
 		}
 		kpost_mailbox_unlock(mailbox, &wakes);
 		if (trash)
-			kpost_message_free(trash);
+			kpost_message_discard(mailbox, trash);
 	}
 	arg->sequence = caller.sequence;
 	if (left)
@@ -225,7 +227,7 @@ static int call_message(struct kpost_endpoint *endpoint, struct kpost_call_state
 	/* Nobody else has the room for the reply, and whether there was a receiver is settled. */
 	if (call->received)
 		arg->message_flags |= KPOST_MESSAGE_RECEIVED;
-	describe_replier(call->reply, arg);
+	describe_replier(call, arg);
 	return caller.result;
 }
 
@@ -251,7 +253,7 @@ static long call_and_store(const struct kpost_operand *op, struct kpost_call *ar
 	if (ret)
 		goto out;
 	if (counts)
-		kpost_charge_split(&call->charge, &message->charge, counts);
+		message->account = kpost_charge_split(&call->charge, counts);
 	message->call = call;
 	refcount_inc(&call->refs);
 	if (arg->deadline)
@@ -471,7 +473,7 @@ static long reply(struct kpost_operand *op, const struct kpost_reply *arg, u64 _
 			kpost_place_init(&replying.place, &payload);
 		if (likely(!reply_fill(call, &replying))) {
 			if (call->reply) {
-				kpost_message_identify(call->reply, endpoint);
+				kpost_who_note(&call->replier, endpoint);
 				call->reply->tag = arg->tag;
 				call->reply->time = ktime_get_coarse_ns();
 			}

@@ -21,6 +21,7 @@
 #include <linux/types.h>
 
 #include "account.h"
+#include "origin.h"
 
 struct kpost_endpoint;
 struct kpost_mailbox;
@@ -47,6 +48,7 @@ struct kpost_call_state {
 	 */
 	const void *filler;
 	struct kpost_message *reply; /* the room, then the reply; NULL if given up */
+	struct kpost_who replier; /* whom that is from, once there is one */
 };
 
 long kpost_call(struct kpost_operand *op);

@@ -188,6 +188,7 @@ static int endpoint_release(struct inode *inode, struct file *file)
 	struct kpost_endpoint *endpoint = file->private_data;
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct net *net = endpoint->net;
+	struct kpost_origin *origin;
 
 	if (mailbox) {
 		trace_kpost_close(mailbox->id, endpoint->rights);
@@ -197,6 +198,12 @@ static int endpoint_release(struct inode *inode, struct file *file)
 		list_del_init(&endpoint->refused);
 		kpost_shortage_end(endpoint);
 		spin_unlock(&mailbox->lock);
+		do {
+			spin_lock(&mailbox->lock);
+			origin = kpost_origins_end(endpoint);
+			spin_unlock(&mailbox->lock);
+			kpost_origin_free(origin);
+		} while (origin);
 		kpost_pollers_exit(&endpoint->room);
 		kpost_mailbox_detach(mailbox, endpoint->rights);
 	}

@@ -40,14 +40,27 @@ static u64 capacity_cost(u32 messages, u64 bytes)
 	return MAILBOX_COST + bytes + (u64)MESSAGE_COST * messages;
 }
 
+/* What is in @mailbox. */
+static u64 mailbox_held(const struct kpost_mailbox *mailbox)
+{
+	lockdep_assert_held(&mailbox->lock);
+	return mailbox->messages ? capacity_cost(mailbox->messages, mailbox->bytes) : 0;
+}
+
+/* How much of what @mailbox counts for is not in it. */
+u64 kpost_mailbox_spare(const struct kpost_mailbox *mailbox)
+{
+	u64 counted = mailbox->counted + mailbox->counted_own;
+	u64 held = mailbox_held(mailbox);
+
+	return counted > held ? counted - held : 0;
+}
+
 /* What @mailbox has to count for; @above says whether it is for what is in it. */
 static u64 mailbox_cost(const struct kpost_mailbox *mailbox, bool *above)
 {
-	u64 held = 0, capacity = 0;
+	u64 held = mailbox_held(mailbox), capacity = 0;
 
-	lockdep_assert_held(&mailbox->lock);
-	if (mailbox->messages)
-		held = capacity_cost(mailbox->messages, mailbox->bytes);
 	if (!mailbox->closed)
 		capacity = capacity_cost(mailbox->max_messages, mailbox->max_bytes);
 	*above = held > capacity;
@@ -169,6 +182,7 @@ void kpost_mailbox_release(struct kref *refs)
 	cancel_work_sync(&mailbox->room_work);
 	kpost_pollers_exit(&mailbox->in);
 	kpost_pollers_exit(&mailbox->end);
+	kpost_kept_end(mailbox);
 	kfree(mailbox);
 }
 
@@ -245,7 +259,7 @@ static bool mailbox_drop_one(struct kpost_mailbox *mailbox)
 		kpost_waiter_done(message->sender, -EPIPE, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	trace_kpost_drop(mailbox->id, message->node.order, message->size, message->node.priority);
-	kpost_message_free(message);
+	kpost_message_discard(mailbox, message);
 	return true;
 }
 
@@ -275,6 +289,7 @@ static void mailbox_drain(struct kpost_mailbox *mailbox)
 	kpost_mailbox_tell(mailbox, EPOLLHUP | EPOLLERR);
 	while (mailbox_drop_one(mailbox))
 		cond_resched();
+	kpost_kept_trim(mailbox);
 }
 
 /* There is no sender, and since it has no name there will be none. */
@@ -444,6 +459,7 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 	spin_unlock(&office->lock);
 	kpost_mailbox_let_in(mailbox, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
+	kpost_kept_trim(mailbox);
 	return 0;
 }
 

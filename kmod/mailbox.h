@@ -22,6 +22,7 @@
 #include <linux/rbtree.h>
 #include <linux/spinlock.h>
 
+#include "memory.h"
 #include "message.h"
 #include "office.h"
 #include "pollers.h"
@@ -73,6 +74,9 @@ struct kpost_mailbox {
 	unsigned int waiting_senders;
 	unsigned int waiting_receivers;
 	unsigned int open_calls;
+
+	struct kpost_kept *kept; /* or NULL; changed with keepers_lock held too */
+	u32 kept_bytes; /* of blocks that are its own, free ones or not; read without the lock too */
 
 	u64 sent; /* the last sequence number */
 	u64 received;
@@ -126,6 +130,7 @@ void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st);
 bool kpost_mailbox_admits(const struct kpost_mailbox *mailbox, size_t size, u32 priority);
 bool kpost_mailbox_writable(const struct kpost_mailbox *mailbox);
 void kpost_mailbox_recount(struct kpost_mailbox *mailbox);
+u64 kpost_mailbox_spare(const struct kpost_mailbox *mailbox);
 bool kpost_mailbox_finished(const struct kpost_mailbox *mailbox);
 void kpost_mailbox_refuse(struct kpost_endpoint *endpoint);
 void kpost_mailbox_admit(struct kpost_mailbox *mailbox, struct kpost_message *message,

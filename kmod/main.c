@@ -14,7 +14,8 @@
  *	send.c, recv.c	the hot path
  *	call.c		calls, replies, tokens
  *	uring.c		operations as io_uring commands
- *	message.c	messages and their memory; payload.c where it comes from;
+ *	message.c	messages; memory.c what they are made of, and what a mailbox keeps
+ *			of that; origin.c whom they are from; payload.c what is in them;
  *			usercopy.h how a user's memory is read and written
  *	queue.c		order by priority; wait.c sleeping and waking
  *	pollers.c	telling those who poll
@@ -24,6 +25,7 @@
  * Lock order, outermost first:
  *
  *	office->lock		names, attachment, closing
+ *	keepers_lock		which mailboxes keep memory; never with the former
  *	  mailbox->lock		list work of one mailbox
  *	    account->lock	who is to be told that a share has room
  *	    accounts->lock	finding and freeing accounts
@@ -40,8 +42,9 @@
  *	network namespace, and so the office.  An endpoint holds its mailbox.
  *	The office holds each mailbox that has a name in it.  A message is
  *	owned by its sender until it is committed, then by the mailbox's lists,
- *	then by the receiver that has taken it.  A message holds its sender's
- *	struct pid, what was charged for it, and its call.  A mailbox holds its maker's
+ *	then by the receiver that has taken it.  A message holds its origin
+ *	(which holds a struct pid and credentials), what was charged for it, and its
+ *	call.  A mailbox holds its maker's
  *	account, an endpoint its opener's.  A waiter is on the
  *	stack of its task and reached under the lock of the list it is in, see
  *	wait.h.  An operation under way, from a worker of io_uring's too, holds
@@ -52,6 +55,7 @@
 
 #include "endpoint.h"
 #include "mailbox.h"
+#include "memory.h"
 #include "office.h"
 #include "pollers.h"
 
@@ -63,9 +67,12 @@ static int __init kpost_init(void)
 	int err;
 
 	kpost_mailboxes_init();
-	err = kpost_pollers_start();
+	err = kpost_memory_init();
 	if (err)
 		return err;
+	err = kpost_pollers_start();
+	if (err)
+		goto err_memory;
 	err = kpost_offices_init();
 	if (err)
 		goto err_pollers;
@@ -78,6 +85,8 @@ err_offices:
 	kpost_offices_exit();
 err_pollers:
 	kpost_pollers_stop();
+err_memory:
+	kpost_memory_exit();
 	return err;
 }
 
@@ -86,6 +95,7 @@ static void __exit kpost_exit(void)
 	kpost_device_exit();
 	kpost_offices_exit();
 	kpost_pollers_stop();
+	kpost_memory_exit();
 }
 
 module_init(kpost_init);

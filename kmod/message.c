@@ -1,128 +1,239 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/cred.h>
-#include <linux/pid_namespace.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
+#include "account.h"
 #include "call.h"
 #include "endpoint.h"
 #include "message.h"
 #include "payload.h"
 
-#define FIRST_PIECE (PAGE_SIZE - sizeof(struct kpost_message))
-#define NEXT_PIECE (PAGE_SIZE - sizeof(struct kpost_piece))
+/*
+ * A payload that does not fit into one block with its message: so much of it is there, and the
+ * rest in pieces.
+ */
+#define FIRST_CLASS 0
+#define FIRST_ROOM (192 - sizeof(struct kpost_message))
 
-/* Charge a message to who sends it, see kpost_endpoint_charge(). */
-int kpost_message_charge(struct kpost_message *message, struct kpost_endpoint *endpoint, bool polls)
+#define PIECE_4K (SZ_4K - sizeof(struct kpost_block))
+#define PIECE_32K (SZ_32K - sizeof(struct kpost_block))
+
+static bool in_pieces(size_t size)
 {
-	return kpost_endpoint_charge(endpoint, &message->charge, kpost_message_cost(message->room),
-				     polls);
+	return size > SZ_4K - sizeof(struct kpost_message);
 }
 
-/*
- * Room for a payload of @size bytes, which is charged to who sends it through @endpoint if
- * @counts.  Returns the message or -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR.
- */
-struct kpost_message *kpost_message_alloc(struct kpost_endpoint *endpoint, size_t size, bool counts)
+static unsigned int first_class(size_t size)
 {
-	size_t done = min_t(size_t, size, FIRST_PIECE);
-	struct kpost_message *message;
-	struct kpost_piece **link;
-	int err;
+	return unlikely(in_pieces(size)) ? FIRST_CLASS :
+					   kpost_class_of(sizeof(struct kpost_message) + size);
+}
 
-	message = kmalloc(sizeof(*message) + done, GFP_KERNEL_ACCOUNT);
-	if (!message)
-		return ERR_PTR(-ENOMEM);
-	/* All but what kpost_message_identify() and a commit fill in. */
+/* The class of the next piece where @size bytes are left: as few pages as hold them. */
+static unsigned int piece_class(size_t size, bool large)
+{
+	if (size > 7 * PIECE_4K && large)
+		return KPOST_CLASS_32K;
+	if (size >= PIECE_4K)
+		return KPOST_CLASS_4K;
+	return kpost_class_of(sizeof(struct kpost_block) + size);
+}
+
+/* How much of @size bytes goes into a piece of @class. */
+static size_t piece_room(unsigned int class, size_t size)
+{
+	return min(size, kpost_class_sizes[class] - sizeof(struct kpost_block));
+}
+
+/* All but what a commit, and who commits, fill in. */
+static void message_init(struct kpost_message *message, size_t size, unsigned int class, bool kept)
+{
 	message->node.order = 0;
-	message->withdrawn = false;
 	message->sender = NULL;
 	message->call = NULL;
+	message->withdrawn = false;
 	message->sync = false;
+	message->kept = kept;
+	message->class = class;
 	message->size = size;
 	message->room = size;
-	message->pid = NULL;
-	message->charge.account = NULL;
+	message->origin = NULL;
+	message->account = NULL;
 	message->pieces = NULL;
-	if (unlikely(counts)) {
-		err = kpost_message_charge(message, endpoint, true);
-		if (err)
-			goto err_free;
-	}
+}
 
-	for (link = &message->pieces; done < size; link = &(*link)->next) {
-		size_t n = min_t(size_t, size - done, NEXT_PIECE);
+/* A message with room for a payload of @size bytes, or -ENOMEM, -EINTR. */
+struct kpost_message *kpost_message_alloc(size_t size)
+{
+	unsigned int class = first_class(size);
+	struct kpost_message *message;
+	struct kpost_block **link;
+	bool large = true;
+	size_t left;
 
+	message = kpost_block_alloc(class, GFP_KERNEL_ACCOUNT);
+	if (!message)
+		return ERR_PTR(-ENOMEM);
+	message_init(message, size, class, false);
+	if (likely(!in_pieces(size)))
+		return message;
+
+	link = &message->pieces;
+	for (left = size - FIRST_ROOM; left; left -= (*link)->room, link = &(*link)->next) {
 		/* A payload may be many pages long: let a killed task go. */
-		err = -EINTR;
-		if (fatal_signal_pending(current))
-			goto err_free;
-		err = -ENOMEM;
-		*link = kmalloc(struct_size(*link, data, n), GFP_KERNEL_ACCOUNT);
-		if (!*link)
-			goto err_free;
+		if (fatal_signal_pending(current)) {
+			kpost_message_free(message);
+			return ERR_PTR(-EINTR);
+		}
+		class = piece_class(left, large);
+		*link = kpost_block_alloc(class, GFP_KERNEL_ACCOUNT);
+		if (!*link && class == KPOST_CLASS_32K) {
+			large = false;
+			class = KPOST_CLASS_4K;
+			*link = kpost_block_alloc(class, GFP_KERNEL_ACCOUNT);
+		}
+		if (!*link) {
+			kpost_message_free(message);
+			return ERR_PTR(-ENOMEM);
+		}
 		(*link)->next = NULL;
-		done += n;
+		(*link)->class = class;
+		(*link)->room = piece_room(class, left);
 		cond_resched();
 	}
 	return message;
-
-err_free:
-	kpost_message_free(message);
-	return ERR_PTR(err);
 }
 
+/* Free a message that is its sender's own, and in no mailbox. */
 void kpost_message_free(struct kpost_message *message)
 {
-	struct kpost_piece *piece, *next;
-
-	for (piece = message->pieces; piece; piece = next) {
-		next = piece->next;
-		kfree(piece);
-	}
 	if (message->call)
 		kpost_call_put(message->call);
-	put_pid(message->pid);
-	kpost_uncharge(&message->charge);
-	kfree(message);
+	if (message->account)
+		kpost_account_uncharge(message->account, kpost_message_cost(message->room));
+	kpost_blocks_free(message->pieces);
+	kpost_block_free(message, message->class);
 }
 
-/* Note who sends through @endpoint: the task that is in the system call, as it is now. */
-void kpost_message_identify(struct kpost_message *message, const struct kpost_endpoint *endpoint)
+/* Give back the blocks of a message that are @kept's. */
+static void message_give(struct kpost_kept *kept, struct kpost_message *message)
 {
-	message->badge = endpoint->badge;
-	message->pid = get_pid(task_tgid(current));
-	message->uid = current_uid();
-	message->gid = current_gid();
-	message->opener_uid = endpoint->uid;
-	message->opener_gid = endpoint->gid;
-	message->mixed_ids =
-		!uid_eq(message->uid, endpoint->uid) || !uid_eq(current_euid(), endpoint->uid) ||
-		!gid_eq(message->gid, endpoint->gid) || !gid_eq(current_egid(), endpoint->gid);
+	struct kpost_block *piece, *next;
+
+	for (piece = message->pieces; unlikely(piece); piece = next) {
+		next = piece->next;
+		kpost_kept_give(kept, piece, piece->class);
+	}
+	kpost_kept_give(kept, message, message->class);
 }
 
-/* Tell them in terms of the task's own namespaces. */
-void kpost_message_tell_ids(const struct kpost_message *message, struct kpost_ids *ids)
+/* The pieces of a large payload, if all are there. */
+static struct kpost_message *message_take_pieces(struct kpost_kept *kept,
+						 struct kpost_message *message)
 {
-	struct user_namespace *ns = current_user_ns();
+	struct kpost_block **link = &message->pieces;
+	size_t left;
 
-	ids->pid = pid_nr_ns(message->pid, task_active_pid_ns(current));
-	if (likely(ns == &init_user_ns)) {
-		/* Ids there are what they are. */
-		ids->uid = __kuid_val(message->uid);
-		ids->gid = __kgid_val(message->gid);
-		ids->opener_uid = __kuid_val(message->opener_uid);
-		ids->opener_gid = __kgid_val(message->opener_gid);
+	for (left = message->size - FIRST_ROOM; left; left -= (*link)->room, link = &(*link)->next) {
+		unsigned int class = piece_class(left, true);
+
+		*link = kpost_kept_take(kept, class);
+		if (!*link) {
+			message_give(kept, message);
+			return NULL;
+		}
+		(*link)->next = NULL;
+		(*link)->class = class;
+		(*link)->room = piece_room(class, left);
+	}
+	return message;
+}
+
+/* A message with room for @size bytes in blocks that @mailbox has to spare, or NULL. */
+struct kpost_message *kpost_message_take(struct kpost_mailbox *mailbox, size_t size)
+{
+	unsigned int class = first_class(size);
+	struct kpost_message *message;
+
+	lockdep_assert_held(&mailbox->lock);
+	if (unlikely(!mailbox->kept))
+		return NULL;
+	message = kpost_kept_take(mailbox->kept, class);
+	if (unlikely(!message))
+		return NULL;
+	message_init(message, size, class, true);
+	if (unlikely(in_pieces(size)))
+		return message_take_pieces(mailbox->kept, message);
+	return message;
+}
+
+/*
+ * @message is in no list of @mailbox's any more, and gone if its blocks were kept.  Returns its
+ * origin if that is to be freed, or NULL.
+ */
+struct kpost_origin *kpost_message_leave(struct kpost_mailbox *mailbox,
+					 struct kpost_message *message)
+{
+	struct kpost_origin *origin = message->origin;
+
+	lockdep_assert_held(&mailbox->lock);
+	if (likely(message->kept))
+		message_give(mailbox->kept, message);
+	return likely(origin) ? kpost_origin_put(origin) : NULL;
+}
+
+/* Let go of a message that nobody will receive, and is in no list. */
+void kpost_message_discard(struct kpost_mailbox *mailbox, struct kpost_message *message)
+{
+	struct kpost_account *account = message->account;
+	struct kpost_call_state *call = message->call;
+	struct kpost_origin *origin;
+	bool kept = message->kept;
+	size_t cost = kpost_message_cost(message->room);
+
+	spin_lock(&mailbox->lock);
+	origin = kpost_message_leave(mailbox, message);
+	spin_unlock(&mailbox->lock);
+	kpost_origin_free(origin);
+	if (!kept) {
+		kpost_message_free(message);
 		return;
 	}
-	ids->uid = from_kuid_munged(ns, message->uid);
-	ids->gid = from_kgid_munged(ns, message->gid);
-	ids->opener_uid = ids->uid;
-	ids->opener_gid = ids->gid;
-	if (message->mixed_ids) {
-		ids->opener_uid = from_kuid_munged(ns, message->opener_uid);
-		ids->opener_gid = from_kgid_munged(ns, message->opener_gid);
+	if (call)
+		kpost_call_put(call);
+	if (account)
+		kpost_account_uncharge(account, cost);
+}
+
+/*
+ * @message, in its sender's own memory, was received by the task: have @mailbox keep as much of
+ * the task's, if it can be had at once.
+ */
+void kpost_message_keep_like(struct kpost_mailbox *mailbox, const struct kpost_message *message)
+{
+	size_t bytes = kpost_class_sizes[message->class];
+	struct kpost_block *blocks, *piece, *block;
+
+	for (piece = message->pieces; piece && bytes <= KPOST_KEPT_MAX; piece = piece->next)
+		bytes += kpost_class_sizes[piece->class];
+	if (!kpost_kept_may(mailbox, bytes))
+		return;
+	blocks = kpost_block_alloc(message->class, KPOST_KEPT_GFP);
+	if (!blocks)
+		return;
+	blocks->class = message->class;
+	blocks->next = NULL;
+	for (piece = message->pieces; piece; piece = piece->next) {
+		block = kpost_block_alloc(piece->class, KPOST_KEPT_GFP);
+		if (!block) {
+			kpost_blocks_free(blocks);
+			return;
+		}
+		block->class = piece->class;
+		block->next = blocks;
+		blocks = block;
 	}
+	kpost_kept_add(mailbox, blocks, bytes);
 }
 
 /*
@@ -133,16 +244,17 @@ static __always_inline int message_copy(struct kpost_message *message,
 					const struct kpost_payload *payload,
 					struct kpost_place *place, size_t size, bool in)
 {
-	struct kpost_piece *piece = message->pieces;
-	size_t begin = 0, room = FIRST_PIECE;
+	struct kpost_block *piece = message->pieces;
+	size_t begin = 0, end = likely(!piece) ? size : FIRST_ROOM;
 	u8 *data = message->data;
 
 	/* No more than the memory that the pieces were made for. */
 	if (WARN_ON_ONCE(size > message->room))
 		return -EFAULT;
 	for (;;) {
-		size_t end = min(size, begin + room), done = place->done;
+		size_t done = place->done;
 
+		end = min(end, size);
 		if (done < end) {
 			u8 *at = data + (done - begin);
 
@@ -156,7 +268,7 @@ static __always_inline int message_copy(struct kpost_message *message,
 		if (end == size)
 			return 0;
 		begin = end;
-		room = NEXT_PIECE;
+		end = begin + piece->room;
 		data = piece->data;
 		piece = piece->next;
 	}

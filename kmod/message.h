@@ -2,8 +2,8 @@
 /*
  * Messages and the memory of their payloads.
  *
- * A message is built by its sender alone (memory, charge, copy of the payload,
- * identity) and then committed to a mailbox, from where it goes through these
+ * A message is built by its sender alone (memory, charge, copy of the payload)
+ * and then committed to a mailbox, from where it goes through these
  * states (protected by the mailbox's lock):
  *
  *	PENDING   its sender waits for room; in mailbox->pending
@@ -17,15 +17,16 @@
 #ifndef KPOST_MESSAGE_H
 #define KPOST_MESSAGE_H
 
-#include <linux/pid.h>
+#include <linux/build_bug.h>
 #include <linux/types.h>
-#include <linux/uidgid.h>
 
-#include "account.h"
+#include "memory.h"
+#include "origin.h"
 #include "queue.h"
 
+struct kpost_account;
 struct kpost_call_state;
-struct kpost_endpoint;
+struct kpost_mailbox;
 struct kpost_payload;
 struct kpost_place;
 struct kpost_waiter;
@@ -36,45 +37,31 @@ enum kpost_message_state {
 	KPOST_TAKEN,
 };
 
-/* Who sent a message, as seen by the task that asks. */
-struct kpost_ids {
-	u32 pid;
-	u32 uid, gid;
-	u32 opener_uid, opener_gid;
-};
-
-/* A further piece of a payload, a page at most. */
-struct kpost_piece {
-	struct kpost_piece *next;
-	u8 data[];
-};
-
 struct kpost_message {
 	/* protected by the mailbox's lock, once committed */
 	struct kpost_node node; /* order is the sequence number */
-	enum kpost_message_state state;
-	bool withdrawn; /* while TAKEN: the sender has left */
 	struct kpost_waiter *sender; /* waits for room, receipt or a reply; or NULL */
 	struct kpost_call_state *call; /* held, if the sender waits for a reply */
+	u8 state; /* enum kpost_message_state */
+	bool withdrawn; /* while TAKEN: the sender has left */
 
 	/* fixed once committed */
 	bool sync; /* the sender waits for receipt */
-	u64 tag; /* the sender's */
-	u64 badge; /* of the endpoint */
-	u64 time; /* when it got in, or of a reply when it was made: CLOCK_MONOTONIC, coarse */
+	bool kept; /* its blocks are the mailbox's */
+	u32 class; /* of its first block */
 	u32 size; /* of the payload */
 	u32 room; /* bytes that there is memory for, no less than that */
-	struct pid *pid; /* the sender's process, held */
-	kuid_t uid; /* the sender's real one */
-	kgid_t gid;
-	kuid_t opener_uid; /* the effective one that opened the endpoint */
-	kgid_t opener_gid;
-	bool mixed_ids; /* these, and the sender's effective ones, are not all the same */
+	u64 tag; /* the sender's */
+	u64 time; /* when it got in, or of a reply when it was made: CLOCK_MONOTONIC, coarse */
+	struct kpost_origin *origin; /* whom it is from: one of its uses, once committed; or NULL */
 
-	struct kpost_charge charge; /* until it got in, if anything; a reply's for good */
-	struct kpost_piece *pieces; /* what does not fit into data */
+	struct kpost_account *account; /* it is charged to, until it got in; or NULL */
+	struct kpost_block *pieces; /* what does not fit into data */
 	u8 data[];
 };
+
+/* Such that a message of 64 bytes takes no more than a block of 192. */
+static_assert(sizeof(struct kpost_message) <= 128);
 
 /* What a message with a payload of @size bytes counts for while it does. */
 static inline size_t kpost_message_cost(size_t size)
@@ -82,16 +69,20 @@ static inline size_t kpost_message_cost(size_t size)
 	return sizeof(struct kpost_message) + size;
 }
 
-struct kpost_message *kpost_message_alloc(struct kpost_endpoint *endpoint, size_t size,
-					  bool counts);
-int kpost_message_charge(struct kpost_message *message, struct kpost_endpoint *endpoint,
-			 bool polls);
+struct kpost_message *kpost_message_alloc(size_t size);
 void kpost_message_free(struct kpost_message *message);
-void kpost_message_identify(struct kpost_message *message, const struct kpost_endpoint *endpoint);
-void kpost_message_tell_ids(const struct kpost_message *message, struct kpost_ids *ids);
 int kpost_message_copy_in(struct kpost_message *message, const struct kpost_payload *from,
 			  struct kpost_place *place);
 int kpost_message_copy_out(struct kpost_message *message, const struct kpost_payload *to,
 			   struct kpost_place *place, size_t size);
+
+/* With the mailbox's lock held. */
+struct kpost_message *kpost_message_take(struct kpost_mailbox *mailbox, size_t size);
+struct kpost_origin *kpost_message_leave(struct kpost_mailbox *mailbox,
+					 struct kpost_message *message);
+
+/* Without. */
+void kpost_message_discard(struct kpost_mailbox *mailbox, struct kpost_message *message);
+void kpost_message_keep_like(struct kpost_mailbox *mailbox, const struct kpost_message *message);
 
 #endif /* KPOST_MESSAGE_H */

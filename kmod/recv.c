@@ -164,7 +164,7 @@ static void put_back_message(struct kpost_mailbox *mailbox, struct kpost_message
 	}
 	kpost_mailbox_unlock(mailbox, &wakes);
 	if (withdrawn)
-		kpost_message_free(message);
+		kpost_message_discard(mailbox, message);
 }
 
 /*
@@ -175,45 +175,53 @@ static bool receive_message(struct kpost_endpoint *endpoint, struct kpost_messag
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_wakes wakes __uninitialized;
-	bool received;
+	struct kpost_origin *origin;
+	bool kept = message->kept;
 
 	kpost_wakes_init(&wakes);
 	spin_lock(&mailbox->lock);
-	received = !message->withdrawn;
-	if (likely(received)) {
-		mailbox->received++;
-		if (message->call)
-			kpost_call_received(endpoint, message);
-		else if (message->sender)
-			kpost_waiter_done(message->sender, 0, &wakes);
-	} else {
+	if (unlikely(message->withdrawn)) {
 		mailbox->dropped++;
+		kpost_mailbox_give_back(mailbox, message, &wakes);
+		kpost_mailbox_unlock(mailbox, &wakes);
+		kpost_message_discard(mailbox, message);
+		return false;
 	}
+	mailbox->received++;
+	if (message->call)
+		kpost_call_received(endpoint, message);
+	else if (message->sender)
+		kpost_waiter_done(message->sender, 0, &wakes);
+	trace_kpost_receive(mailbox->id, message->node.order, message->size,
+			    message->node.priority);
 	kpost_mailbox_give_back(mailbox, message, &wakes);
+	origin = kpost_message_leave(mailbox, message);
 	kpost_mailbox_unlock(mailbox, &wakes);
-	if (received)
-		trace_kpost_receive(mailbox->id, message->node.order, message->size,
-				    message->node.priority);
-	kpost_message_free(message);
-	return received;
+	kpost_origin_free(origin);
+	if (unlikely(!kept)) {
+		kpost_message_keep_like(mailbox, message);
+		kpost_message_free(message);
+	}
+	return true;
 }
 
 static void describe_message(const struct kpost_message *message, struct kpost_recv *arg,
 			     size_t stored)
 {
+	const struct kpost_who *who = &message->origin->who;
 	struct kpost_ids ids;
 
-	kpost_message_tell_ids(message, &ids);
+	kpost_who_tell(who, &ids);
 	arg->message_flags = (message->call ? KPOST_MESSAGE_CALL : 0) |
 			     (message->sync ? KPOST_MESSAGE_SYNC : 0) |
-			     (message->mixed_ids ? KPOST_MESSAGE_MIXED_IDS : 0) |
+			     (who->mixed_ids ? KPOST_MESSAGE_MIXED_IDS : 0) |
 			     (stored < message->size ? KPOST_MESSAGE_TRUNCATED : 0);
 	arg->size = message->size;
 	arg->tag = message->tag;
 	arg->sequence = message->node.order;
 	arg->token = message->call ? message->call->token : 0;
 	arg->reply_max = message->call ? message->call->room : 0;
-	arg->badge = message->badge;
+	arg->badge = who->badge;
 	arg->time = kpost_time_here(message->time);
 	arg->call_deadline = 0;
 	/* One that was never is none. */

@@ -198,8 +198,10 @@ void kpost_mailbox_admit(struct kpost_mailbox *mailbox, struct kpost_message *me
 	mailbox->messages++;
 	mailbox->bytes += message->size;
 	/* It is part of what the mailbox counts for now. */
-	if (unlikely(message->charge.account))
-		kpost_uncharge(&message->charge);
+	if (unlikely(message->account)) {
+		kpost_account_uncharge(message->account, kpost_message_cost(message->room));
+		message->account = NULL;
+	}
 	message->time = ktime_get_coarse_ns();
 	message->node.order = ++mailbox->sent;
 	trace_kpost_send(mailbox->id, message->node.order, message->size, message->node.priority);

@@ -8,6 +8,7 @@
  * and is told what became of it.
  */
 #include <linux/fs.h>
+#include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
@@ -18,11 +19,62 @@
 
 /* What may be under way uncounted: no more than that for each task. */
 #define UNCOUNTED_MAX SZ_64K
+/* How often a sender's memory is brought in for the sake of what the mailbox keeps. */
+#define FILL_TRIES 3
 
 /* Does a message with the payload @from count while it is copied? */
 bool kpost_payload_counts(const struct kpost_payload *from)
 {
 	return from->size > UNCOUNTED_MAX;
+}
+
+/*
+ * A message filled from @from, in blocks that @mailbox has to spare; NULL if it has none.  No
+ * block of a mailbox is held while memory is brought in, which may take for ever, and what was
+ * copied is lost then.  Where that happens again and again the sender's own memory has to do.
+ */
+static struct kpost_message *message_fill_kept(struct kpost_mailbox *mailbox,
+					       const struct kpost_payload *from)
+{
+	struct kpost_place place __uninitialized;
+	struct kpost_message *message;
+	unsigned int tries;
+	int err;
+
+	for (tries = 0; tries < FILL_TRIES && READ_ONCE(mailbox->kept_bytes); tries++) {
+		spin_lock(&mailbox->lock);
+		message = kpost_message_take(mailbox, from->size);
+		spin_unlock(&mailbox->lock);
+		if (unlikely(!message))
+			return NULL;
+		kpost_place_init(&place, from);
+		pagefault_disable();
+		err = kpost_message_copy_in(message, from, &place);
+		pagefault_enable();
+		if (likely(!err))
+			return message;
+		kpost_message_discard(mailbox, message);
+		if (!kpost_place_bring_in(from, &place, from->size - place.done))
+			return ERR_PTR(-EFAULT);
+		if (fatal_signal_pending(current))
+			return ERR_PTR(-EINTR);
+	}
+	return NULL;
+}
+
+/* The same in the sender's own memory. */
+static struct kpost_message *message_fill_own(const struct kpost_payload *from)
+{
+	struct kpost_message *message = kpost_message_alloc(from->size);
+	struct kpost_place place __uninitialized;
+
+	if (IS_ERR(message))
+		return message;
+	kpost_place_init(&place, from);
+	if (!kpost_message_copy_in(message, from, &place))
+		return message;
+	kpost_message_free(message);
+	return ERR_PTR(-EFAULT);
 }
 
 /*
@@ -33,22 +85,28 @@ struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint,
 					  const struct kpost_payload *from, u32 priority, u64 tag,
 					  bool counts)
 {
+	struct kpost_charge charge = {};
 	struct kpost_message *message;
-	struct kpost_place place __uninitialized;
+	int err;
 
 	if (from->size > endpoint->mailbox->message_max)
 		return ERR_PTR(-EMSGSIZE);
-	message = kpost_message_alloc(endpoint, from->size, counts);
-	if (IS_ERR(message))
-		return message;
-	kpost_place_init(&place, from);
-	if (kpost_message_copy_in(message, from, &place)) {
-		kpost_message_free(message);
-		return ERR_PTR(-EFAULT);
+	if (unlikely(counts)) {
+		err = kpost_endpoint_charge(endpoint, &charge, kpost_message_cost(from->size),
+					    true);
+		if (err)
+			return ERR_PTR(err);
 	}
+	message = message_fill_kept(endpoint->mailbox, from);
+	if (unlikely(!message))
+		message = message_fill_own(from);
+	if (IS_ERR(message)) {
+		kpost_uncharge(&charge);
+		return message;
+	}
+	message->account = charge.account;
 	message->node.priority = priority;
 	message->tag = tag;
-	kpost_message_identify(message, endpoint);
 	return message;
 }
 
@@ -86,6 +144,25 @@ static void message_await(struct kpost_message *message, struct kpost_waiter *se
 }
 
 /*
+ * Find who sends through @endpoint, or add @fresh, which then is what is to be freed, if
+ * anything.  Returns NULL if there has to be a fresh one.
+ */
+static struct kpost_origin *message_origin(struct kpost_endpoint *endpoint,
+					   struct kpost_origin **fresh)
+{
+	struct kpost_origin *origin = endpoint->origins;
+
+	if (likely(origin && kpost_origin_is_tasks(origin)))
+		return origin;
+	origin = kpost_origin_find(endpoint);
+	if (!origin && *fresh) {
+		origin = *fresh;
+		*fresh = kpost_origin_add(endpoint, origin);
+	}
+	return origin;
+}
+
+/*
  * Commit @message.  Returns 0 if it is in the mailbox and there is nothing to
  * wait for, 1 if @sender has to wait, for room or because the message asks for it,
  * or -EPIPE, -EAGAIN, -EDQUOT, -ENOBUFS, -ENOMEM, after which the message is still the
@@ -95,30 +172,49 @@ int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *
 			 struct kpost_waiter *sender, bool nowait, u64 *sequence)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	struct kpost_origin *origin, *fresh = NULL;
+	struct kpost_charge charge;
 	struct kpost_wakes wakes __uninitialized;
-	int charged, err = message->sync || message->call;
+	bool awaits = message->sync || message->call, kept = message->kept;
+	int err = awaits;
 
 	kpost_wakes_init(&wakes);
-	if (err)
+	if (awaits)
 		message_await(message, sender);
 again:
 	spin_lock(&mailbox->lock);
+	origin = message_origin(endpoint, &fresh);
 	if (unlikely(mailbox->closed)) {
 		err = -EPIPE;
+	} else if (unlikely(!origin)) {
+		spin_unlock(&mailbox->lock);
+		fresh = kpost_origin_new(endpoint);
+		if (!fresh)
+			return -ENOMEM;
+		goto again;
 	} else if (likely(kpost_mailbox_admits(mailbox, message->size, message->node.priority))) {
+		message->origin = origin;
+		origin->uses++;
 		kpost_mailbox_admit(mailbox, message, &wakes);
 		*sequence = mailbox->sent;
 	} else if (nowait) {
 		kpost_mailbox_refuse(endpoint);
 		err = -EAGAIN;
-	} else if (!message->charge.account) {
+	} else if (!message->account) {
 		/* From here on it counts; others may have given room back meanwhile. */
 		spin_unlock(&mailbox->lock);
-		charged = kpost_message_charge(message, endpoint, false);
-		if (charged)
-			return charged;
+		kpost_origin_free(fresh);
+		fresh = NULL;
+		err = kpost_endpoint_charge(endpoint, &charge, kpost_message_cost(message->room),
+					    false);
+		if (err)
+			return err;
+		message->account = charge.account;
+		err = awaits;
 		goto again;
 	} else {
+		message->origin = origin;
+		origin->uses++;
 		message_await(message, sender);
 		message->state = KPOST_PENDING;
 		kpost_queue_add(&mailbox->pending, &message->node);
@@ -126,6 +222,9 @@ again:
 		err = 1;
 	}
 	kpost_mailbox_unlock(mailbox, &wakes);
+	kpost_origin_free(fresh);
+	if (unlikely(!kept))
+		kpost_kept_trim(mailbox);
 	return err;
 }
 
@@ -144,7 +243,7 @@ static int send_message(struct kpost_endpoint *endpoint, struct kpost_message *m
 	else
 		err = kpost_message_commit(endpoint, message, &sender, nowait, sequence);
 	if (err < 0)
-		kpost_message_free(message);
+		kpost_message_discard(mailbox, message);
 	if (err <= 0)
 		return err;
 
@@ -160,7 +259,7 @@ static int send_message(struct kpost_endpoint *endpoint, struct kpost_message *m
 		}
 		kpost_mailbox_unlock(mailbox, &wakes);
 		if (mine)
-			kpost_message_free(message);
+			kpost_message_discard(mailbox, message);
 	}
 	*sequence = sender.sequence;
 	return err ?: sender.result;

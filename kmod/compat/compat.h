@@ -11,6 +11,8 @@
 #else
 #include <linux/io_uring.h>
 #endif
+#include <linux/shrinker.h>
+#include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <net/net_namespace.h>
@@ -132,5 +134,43 @@ static inline struct ctl_table_header *register_net_sysctl_sz(struct net *net, c
 	return register_net_sysctl(net, path, table);
 }
 #endif
+
+/* A shrinker, which is asked from here on; NULL if there is no memory for it. */
+static inline struct shrinker *
+kpost_compat_shrinker_new(const char *name,
+			  unsigned long (*count)(struct shrinker *, struct shrink_control *),
+			  unsigned long (*scan)(struct shrinker *, struct shrink_control *))
+{
+#ifdef KPOST_HAVE_SHRINKER_ALLOC
+	struct shrinker *shrinker = shrinker_alloc(0, "%s", name);
+#else
+	struct shrinker *shrinker = kzalloc(sizeof(*shrinker), GFP_KERNEL);
+#endif
+
+	if (!shrinker)
+		return NULL;
+	shrinker->count_objects = count;
+	shrinker->scan_objects = scan;
+	shrinker->seeks = DEFAULT_SEEKS;
+#ifdef KPOST_HAVE_SHRINKER_ALLOC
+	shrinker_register(shrinker);
+#else
+	if (register_shrinker(shrinker, "%s", name)) {
+		kfree(shrinker);
+		return NULL;
+	}
+#endif
+	return shrinker;
+}
+
+static inline void kpost_compat_shrinker_free(struct shrinker *shrinker)
+{
+#ifdef KPOST_HAVE_SHRINKER_ALLOC
+	shrinker_free(shrinker);
+#else
+	unregister_shrinker(shrinker);
+	kfree(shrinker);
+#endif
+}
 
 #endif /* KPOST_COMPAT_H */

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/shrinker.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/workqueue.h>
+
+#include "compat/compat.h"
+#include "mailbox.h"
+#include "memory.h"
+
+/* What a kept block is filled with on kernels with KASAN, which cannot watch over it. */
+#define POISON 0x9d
+
+/* Outermost of ours: it is taken before a mailbox's lock. */
+static DEFINE_SPINLOCK(keepers_lock);
+static LIST_HEAD(keepers); /* of struct kpost_kept (protected by keepers_lock) */
+static unsigned int keepers_count; /* likewise; those that are just looked at included */
+static atomic_long_t kept_bytes; /* of all of them together */
+
+static void keepers_look(struct work_struct *work);
+static DECLARE_DELAYED_WORK(keepers_work, keepers_look);
+
+static struct kmem_cache *caches[KPOST_CLASS_32K];
+static struct shrinker *shrinker;
+
+/* So close to each other that none is more than half again as large as what is in it. */
+const u16 kpost_class_sizes[KPOST_CLASSES] = {
+	192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, SZ_4K, SZ_32K,
+};
+
+const u8 kpost_class_of_lines[SZ_4K / 64 + 1] = {
+	[0 ... 3] = 0,	 [4] = 1,	  [5 ... 6] = 2,   [7 ... 8] = 3,   [9 ... 12] = 4,
+	[13 ... 16] = 5, [17 ... 24] = 6, [25 ... 32] = 7, [33 ... 48] = 8, [49 ... 64] = 9,
+};
+
+void kpost_block_poison(struct kpost_block *block, unsigned int class)
+{
+	memset(block, POISON, kpost_class_sizes[class]);
+}
+
+/* All but its link is as it was put there. */
+void kpost_block_check(const struct kpost_block *block, unsigned int class)
+{
+	size_t skip = sizeof(block->next);
+
+	WARN_ON_ONCE(memchr_inv((const u8 *)block + skip, POISON, kpost_class_sizes[class] - skip));
+}
+
+/* A block of @class, or NULL.  A large one is not worth trying hard for. */
+void *kpost_block_alloc(unsigned int class, gfp_t gfp)
+{
+	if (unlikely(class == KPOST_CLASS_32K))
+		return kmalloc(SZ_32K, gfp | __GFP_NORETRY | __GFP_NOWARN);
+	return kmem_cache_alloc(caches[class], gfp);
+}
+
+void kpost_block_free(void *block, unsigned int class)
+{
+	if (unlikely(class == KPOST_CLASS_32K))
+		kfree(block);
+	else
+		kmem_cache_free(caches[class], block);
+}
+
+void kpost_blocks_free(struct kpost_block *first)
+{
+	struct kpost_block *block;
+
+	while ((block = first)) {
+		first = block->next;
+		kpost_block_free(block, block->class);
+	}
+}
+
+/* What lies free on the shelves, in bytes. */
+static size_t kept_free(const struct kpost_kept *kept)
+{
+	size_t bytes = 0;
+	unsigned int i;
+
+	for (i = 0; i < KPOST_CLASSES; i++)
+		bytes += (size_t)kept->shelves[i].count * kpost_class_sizes[i];
+	return bytes;
+}
+
+/* Take off the shelves what lay there @unused since this was asked last, or all. */
+static struct kpost_block *kept_cut(struct kpost_kept *kept, bool unused)
+{
+	struct kpost_mailbox *mailbox = kept->mailbox;
+	struct kpost_block *cut = NULL;
+	unsigned int i;
+
+	lockdep_assert_held(&mailbox->lock);
+	for (i = 0; i < KPOST_CLASSES; i++) {
+		struct kpost_shelf *shelf = &kept->shelves[i];
+		unsigned int n = unused ? shelf->least : shelf->count;
+		size_t bytes = (size_t)n * kpost_class_sizes[i];
+
+		WRITE_ONCE(mailbox->kept_bytes, mailbox->kept_bytes - bytes);
+		atomic_long_sub(bytes, &kept_bytes);
+		shelf->count -= n;
+		shelf->least = shelf->count;
+		while (n--) {
+			struct kpost_block *block = shelf->first;
+
+			shelf->first = block->next;
+			block->class = i;
+			block->next = cut;
+			cut = block;
+		}
+	}
+	return cut;
+}
+
+/*
+ * How much more @mailbox may keep, in bytes: what it has not in it of what it counts for, so
+ * that both together are no more than that, give or take what falls between the classes.
+ */
+static size_t kept_room(const struct kpost_mailbox *mailbox)
+{
+	u64 spare = kpost_mailbox_spare(mailbox);
+	size_t bytes = kept_free(mailbox->kept);
+
+	return min_t(u64, KPOST_KEPT_MAX - mailbox->kept_bytes, spare > bytes ? spare - bytes : 0);
+}
+
+/* Make @mailbox one that keeps blocks, if there is memory for that. */
+static void keeper_add(struct kpost_mailbox *mailbox)
+{
+	struct kpost_kept *kept = kzalloc(sizeof(*kept), KPOST_KEPT_GFP);
+	bool first = false;
+
+	if (!kept)
+		return;
+	kept->mailbox = mailbox;
+	spin_lock(&keepers_lock);
+	spin_lock(&mailbox->lock);
+	if (!mailbox->kept) {
+		mailbox->kept = kept;
+		list_add_tail(&kept->link, &keepers);
+		first = !keepers_count++;
+		kept = NULL;
+	}
+	spin_unlock(&mailbox->lock);
+	spin_unlock(&keepers_lock);
+	kfree(kept);
+	if (first)
+		schedule_delayed_work(&keepers_work, HZ);
+}
+
+/* Could @mailbox keep blocks of @bytes in all?  A guess, without the lock. */
+bool kpost_kept_may(const struct kpost_mailbox *mailbox, size_t bytes)
+{
+	return bytes <= KPOST_KEPT_MAX && READ_ONCE(mailbox->kept_bytes) <= KPOST_KEPT_MAX - bytes;
+}
+
+/* Have @mailbox keep @blocks, of @bytes in all, which are the task's own; or free them. */
+void kpost_kept_add(struct kpost_mailbox *mailbox, struct kpost_block *blocks, size_t bytes)
+{
+	struct kpost_block *block;
+
+	/* It may go again meanwhile, which does no harm. */
+	if (!READ_ONCE(mailbox->kept))
+		keeper_add(mailbox);
+	spin_lock(&mailbox->lock);
+	if (mailbox->kept && kept_room(mailbox) >= bytes) {
+		WRITE_ONCE(mailbox->kept_bytes, mailbox->kept_bytes + bytes);
+		atomic_long_add(bytes, &kept_bytes);
+		while ((block = blocks)) {
+			blocks = block->next;
+			kpost_kept_give(mailbox->kept, block, block->class);
+		}
+	}
+	spin_unlock(&mailbox->lock);
+	kpost_blocks_free(blocks);
+}
+
+/* There is more in @mailbox, or it counts for less: what lies free may be too much. */
+void kpost_kept_trim(struct kpost_mailbox *mailbox)
+{
+	struct kpost_block *cut = NULL;
+
+	if (likely(!READ_ONCE(mailbox->kept)))
+		return;
+	spin_lock(&mailbox->lock);
+	if (mailbox->kept && kept_free(mailbox->kept) > kpost_mailbox_spare(mailbox))
+		cut = kept_cut(mailbox->kept, false);
+	spin_unlock(&mailbox->lock);
+	kpost_blocks_free(cut);
+}
+
+/* @mailbox goes, with no message in it. */
+void kpost_kept_end(struct kpost_mailbox *mailbox)
+{
+	struct kpost_block *cut = NULL;
+	struct kpost_kept *kept;
+
+	spin_lock(&keepers_lock);
+	spin_lock(&mailbox->lock);
+	kept = mailbox->kept;
+	if (kept) {
+		cut = kept_cut(kept, false);
+		list_del(&kept->link);
+		keepers_count--;
+	}
+	spin_unlock(&mailbox->lock);
+	spin_unlock(&keepers_lock);
+	kpost_blocks_free(cut);
+	kfree(kept);
+	WARN_ON_ONCE(mailbox->kept_bytes);
+}
+
+/* Look at each keeper once, and free what lies there @unused, or all that lies free. */
+static void keepers_tidy(bool unused)
+{
+	struct kpost_block *cut;
+	struct kpost_kept *kept, *gone;
+	LIST_HEAD(todo);
+
+	spin_lock(&keepers_lock);
+	list_splice_init(&keepers, &todo);
+	/* One that goes takes itself off whatever list it is in. */
+	while ((kept = list_first_entry_or_null(&todo, struct kpost_kept, link))) {
+		struct kpost_mailbox *mailbox = kept->mailbox;
+
+		list_move_tail(&kept->link, &keepers);
+		gone = NULL;
+		spin_lock(&mailbox->lock);
+		cut = kept_cut(kept, unused);
+		if (!mailbox->kept_bytes) {
+			gone = kept;
+			mailbox->kept = NULL;
+			list_del(&kept->link);
+			keepers_count--;
+		}
+		spin_unlock(&mailbox->lock);
+		spin_unlock(&keepers_lock);
+		kpost_blocks_free(cut);
+		kfree(gone);
+		cond_resched();
+		spin_lock(&keepers_lock);
+	}
+	spin_unlock(&keepers_lock);
+}
+
+static void keepers_look(struct work_struct *work)
+{
+	bool more;
+
+	keepers_tidy(true);
+	spin_lock(&keepers_lock);
+	more = keepers_count;
+	spin_unlock(&keepers_lock);
+	if (more)
+		schedule_delayed_work(&keepers_work, HZ);
+}
+
+/* In pages.  What messages are in at the moment is among it. */
+static unsigned long shrinker_count(struct shrinker *shrinker, struct shrink_control *control)
+{
+	return DIV_ROUND_UP(atomic_long_read(&kept_bytes), PAGE_SIZE) ?: SHRINK_EMPTY;
+}
+
+static unsigned long shrinker_scan(struct shrinker *shrinker, struct shrink_control *control)
+{
+	long before = atomic_long_read(&kept_bytes);
+
+	keepers_tidy(false);
+	before -= atomic_long_read(&kept_bytes);
+	return before > 0 ? DIV_ROUND_UP(before, PAGE_SIZE) : SHRINK_STOP;
+}
+
+int __init kpost_memory_init(void)
+{
+	unsigned int i;
+	char name[16];
+
+	for (i = 0; i < ARRAY_SIZE(caches); i++) {
+		unsigned int size = kpost_class_sizes[i], skip = offsetof(struct kpost_block, data);
+
+		snprintf(name, sizeof(name), "kpost-%u", size);
+		caches[i] = kmem_cache_create_usercopy(name, size, 0, SLAB_ACCOUNT, skip, size - skip, NULL);
+		if (!caches[i])
+			goto err_caches;
+	}
+	shrinker = kpost_compat_shrinker_new("kpost", shrinker_count, shrinker_scan);
+	if (shrinker)
+		return 0;
+
+err_caches:
+	while (i--)
+		kmem_cache_destroy(caches[i]);
+	return -ENOMEM;
+}
+
+/* All mailboxes are gone. */
+void kpost_memory_exit(void)
+{
+	unsigned int i;
+
+	kpost_compat_shrinker_free(shrinker);
+	cancel_delayed_work_sync(&keepers_work);
+	for (i = 0; i < ARRAY_SIZE(caches); i++)
+		kmem_cache_destroy(caches[i]);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Blocks of memory, and those that a mailbox keeps.
+ *
+ * Messages are made of blocks of a few sizes.  A mailbox keeps blocks, at most KPOST_KEPT_MAX,
+ * and hands them out again as they are, so that a message that follows another one asks for no
+ * memory and gives none back.
+ *
+ * Whose memory cgroup pays: a sender that finds no block kept allocates its own, and once the
+ * message was received that is freed.  Only the task that received it puts a block of the same
+ * size in its place, of its own cgroup, and without waiting; if that is refused, none is kept.
+ * So nobody's cgroup is charged by what another's task does, and what the receivers' are charged
+ * is bounded by what one mailbox may keep, the blocks that senders use just then included.
+ *
+ * A work looks each second, and frees what lay unused since it looked last; a shrinker frees all
+ * that lies unused.
+ */
+#ifndef KPOST_MEMORY_H
+#define KPOST_MEMORY_H
+
+#include <linux/compiler.h>
+#include <linux/gfp.h>
+#include <linux/list.h>
+#include <linux/sizes.h>
+#include <linux/types.h>
+
+struct kpost_mailbox;
+
+/* Classes of blocks, by size; all but the last come from caches. */
+#define KPOST_CLASSES 11
+#define KPOST_CLASS_4K 9
+#define KPOST_CLASS_32K 10
+
+#define KPOST_KEPT_MAX SZ_256K
+
+/* How a receiver's own are allocated: it has its message, and waits for nothing. */
+#define KPOST_KEPT_GFP (GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN)
+
+/* A block, as a piece of a payload or in a list of free ones. */
+struct kpost_block {
+	struct kpost_block *next;
+	u32 class;
+	u32 room; /* bytes of data */
+	u8 data[];
+};
+
+extern const u16 kpost_class_sizes[KPOST_CLASSES];
+extern const u8 kpost_class_of_lines[SZ_4K / 64 + 1];
+
+/* The class of the smallest block of at least @size bytes, 4 KiB at the most. */
+static inline unsigned int kpost_class_of(size_t size)
+{
+	return kpost_class_of_lines[(size + 63) / 64];
+}
+
+/* Free blocks of one class. */
+struct kpost_shelf {
+	struct kpost_block *first;
+	u32 count;
+	u32 least; /* that there were since the work looked */
+};
+
+/* What a mailbox keeps, while it keeps something. */
+struct kpost_kept {
+	struct list_head link; /* in keepers (protected by keepers_lock) */
+	struct kpost_mailbox *mailbox; /* fixed */
+	struct kpost_shelf shelves[KPOST_CLASSES]; /* (protected by mailbox->lock) */
+};
+
+/* With KASAN, which cannot watch over what is kept. */
+void kpost_block_poison(struct kpost_block *block, unsigned int class);
+void kpost_block_check(const struct kpost_block *block, unsigned int class);
+
+/* With the mailbox's lock held: take a free block of @class, or NULL. */
+static __always_inline void *kpost_kept_take(struct kpost_kept *kept, unsigned int class)
+{
+	struct kpost_shelf *shelf = &kept->shelves[class];
+	struct kpost_block *block = shelf->first;
+
+	if (unlikely(!block))
+		return NULL;
+	shelf->first = block->next;
+	if (--shelf->count < shelf->least)
+		shelf->least = shelf->count;
+	if (IS_ENABLED(CONFIG_KASAN))
+		kpost_block_check(block, class);
+	return block;
+}
+
+/* Likewise: put one back that was taken. */
+static __always_inline void kpost_kept_give(struct kpost_kept *kept, void *memory,
+					    unsigned int class)
+{
+	struct kpost_shelf *shelf = &kept->shelves[class];
+	struct kpost_block *block = memory;
+
+	if (IS_ENABLED(CONFIG_KASAN))
+		kpost_block_poison(block, class);
+	block->next = shelf->first;
+	shelf->first = block;
+	shelf->count++;
+}
+
+void *kpost_block_alloc(unsigned int class, gfp_t gfp);
+void kpost_block_free(void *block, unsigned int class);
+void kpost_blocks_free(struct kpost_block *first);
+
+bool kpost_kept_may(const struct kpost_mailbox *mailbox, size_t bytes);
+void kpost_kept_add(struct kpost_mailbox *mailbox, struct kpost_block *blocks, size_t bytes);
+void kpost_kept_trim(struct kpost_mailbox *mailbox);
+void kpost_kept_end(struct kpost_mailbox *mailbox);
+
+int kpost_memory_init(void);
+void kpost_memory_exit(void);
+
+#endif /* KPOST_MEMORY_H */

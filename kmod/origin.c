@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/pid_namespace.h>
+#include <linux/slab.h>
+
+#include "endpoint.h"
+#include "origin.h"
+
+/* So many processes may send through one endpoint in turns without each being noted anew. */
+#define ORIGINS_MAX 8
+
+/* Note who acts through @endpoint: the task that is in the system call, as it is now. */
+void kpost_who_note(struct kpost_who *who, const struct kpost_endpoint *endpoint)
+{
+	who->pid = get_pid(task_tgid(current));
+	who->uid = current_uid();
+	who->gid = current_gid();
+	who->opener_uid = endpoint->uid;
+	who->opener_gid = endpoint->gid;
+	who->mixed_ids =
+		!uid_eq(who->uid, endpoint->uid) || !uid_eq(current_euid(), endpoint->uid) ||
+		!gid_eq(who->gid, endpoint->gid) || !gid_eq(current_egid(), endpoint->gid);
+	who->badge = endpoint->badge;
+}
+
+/* Tell it in terms of the task's own namespaces. */
+void kpost_who_tell(const struct kpost_who *who, struct kpost_ids *ids)
+{
+	struct user_namespace *ns = current_user_ns();
+
+	ids->pid = pid_nr_ns(who->pid, task_active_pid_ns(current));
+	if (likely(ns == &init_user_ns)) {
+		/* Ids there are what they are. */
+		ids->uid = __kuid_val(who->uid);
+		ids->gid = __kgid_val(who->gid);
+		ids->opener_uid = __kuid_val(who->opener_uid);
+		ids->opener_gid = __kgid_val(who->opener_gid);
+		return;
+	}
+	ids->uid = from_kuid_munged(ns, who->uid);
+	ids->gid = from_kgid_munged(ns, who->gid);
+	ids->opener_uid = ids->uid;
+	ids->opener_gid = ids->gid;
+	if (who->mixed_ids) {
+		ids->opener_uid = from_kuid_munged(ns, who->opener_uid);
+		ids->opener_gid = from_kgid_munged(ns, who->opener_gid);
+	}
+}
+
+/* What the task sends as through @endpoint, with one use; NULL if there is no memory for it. */
+struct kpost_origin *kpost_origin_new(const struct kpost_endpoint *endpoint)
+{
+	struct kpost_origin *origin = kmalloc(sizeof(*origin), GFP_KERNEL_ACCOUNT);
+
+	if (!origin)
+		return NULL;
+	kpost_who_note(&origin->who, endpoint);
+	origin->cred = get_current_cred();
+	origin->uses = 1;
+	return origin;
+}
+
+/* NULL is none. */
+void kpost_origin_free(struct kpost_origin *origin)
+{
+	if (likely(!origin))
+		return;
+	put_pid(origin->who.pid);
+	put_cred(origin->cred);
+	kfree(origin);
+}
+
+/* Find what the task sends as, and make it the first; NULL if it is not in the list. */
+struct kpost_origin *kpost_origin_find(struct kpost_endpoint *endpoint)
+{
+	struct kpost_origin **link, *origin;
+
+	lockdep_assert_held(&endpoint->mailbox->lock);
+	for (link = &endpoint->origins; (origin = *link); link = &origin->next) {
+		if (!kpost_origin_is_tasks(origin))
+			continue;
+		*link = origin->next;
+		origin->next = endpoint->origins;
+		endpoint->origins = origin;
+		return origin;
+	}
+	return NULL;
+}
+
+/* Put @origin into the list, whose use it then is.  Returns one to be freed, or NULL. */
+struct kpost_origin *kpost_origin_add(struct kpost_endpoint *endpoint, struct kpost_origin *origin)
+{
+	struct kpost_origin **link = &endpoint->origins, *last;
+	unsigned int n;
+
+	lockdep_assert_held(&endpoint->mailbox->lock);
+	origin->next = endpoint->origins;
+	endpoint->origins = origin;
+	for (n = 0; n < ORIGINS_MAX && *link; n++)
+		link = &(*link)->next;
+	last = *link;
+	*link = NULL;
+	return last ? kpost_origin_put(last) : NULL;
+}
+
+/* Take off the list one that is to be freed then, and those before it; NULL if none is left. */
+struct kpost_origin *kpost_origins_end(struct kpost_endpoint *endpoint)
+{
+	struct kpost_origin *origin;
+
+	lockdep_assert_held(&endpoint->mailbox->lock);
+	while ((origin = endpoint->origins)) {
+		endpoint->origins = origin->next;
+		if (kpost_origin_put(origin))
+			return origin;
+	}
+	return NULL;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Who a message is from.
+ *
+ * All that tells of a sender is fixed for a process, with the credentials that it has, and an
+ * endpoint.  So it is noted once, and messages point to the note: that is their origin.  An
+ * endpoint has those of the processes that sent through it last, the latest first.
+ *
+ * An origin holds the credentials and the process's struct pid, so these cannot become
+ * another's, and to compare pointers is exact: after fork, exec, setuid, in a worker of
+ * io_uring's.  It is used by messages that are in the mailbox, or were taken from it, and by
+ * its endpoint while it is in its list; the uses are counted under the mailbox's lock, which
+ * whoever puts a message in or takes one out has anyway.
+ */
+#ifndef KPOST_ORIGIN_H
+#define KPOST_ORIGIN_H
+
+#include <linux/cred.h>
+#include <linux/pid.h>
+#include <linux/sched/signal.h>
+#include <linux/types.h>
+#include <linux/uidgid.h>
+
+struct kpost_endpoint;
+
+/* Who it was, by the kernel's ids. */
+struct kpost_who {
+	struct pid *pid; /* the process, held */
+	kuid_t uid; /* the task's real one */
+	kgid_t gid;
+	kuid_t opener_uid; /* the effective one that opened the endpoint */
+	kgid_t opener_gid;
+	bool mixed_ids; /* these, and the task's effective ones, are not all the same */
+	u64 badge; /* of the endpoint */
+};
+
+/* The same as seen by the task that asks. */
+struct kpost_ids {
+	u32 pid;
+	u32 uid, gid;
+	u32 opener_uid, opener_gid;
+};
+
+struct kpost_origin {
+	struct kpost_who who; /* fixed, as is the next */
+	const struct cred *cred; /* held */
+	struct kpost_origin *next; /* in endpoint->origins (protected by mailbox->lock) */
+	unsigned int uses; /* likewise */
+};
+
+void kpost_who_note(struct kpost_who *who, const struct kpost_endpoint *endpoint);
+void kpost_who_tell(const struct kpost_who *who, struct kpost_ids *ids);
+
+struct kpost_origin *kpost_origin_new(const struct kpost_endpoint *endpoint);
+void kpost_origin_free(struct kpost_origin *origin);
+
+/* Is it what the task sends as? */
+static inline bool kpost_origin_is_tasks(const struct kpost_origin *origin)
+{
+	return origin->who.pid == task_tgid(current) && origin->cred == current_cred();
+}
+
+/* With the mailbox's lock held. */
+struct kpost_origin *kpost_origin_find(struct kpost_endpoint *endpoint);
+struct kpost_origin *kpost_origin_add(struct kpost_endpoint *endpoint, struct kpost_origin *origin);
+struct kpost_origin *kpost_origins_end(struct kpost_endpoint *endpoint);
+
+/* One use less.  Returns the origin if that was the last, to be freed without the lock. */
+static inline struct kpost_origin *kpost_origin_put(struct kpost_origin *origin)
+{
+	return --origin->uses ? NULL : origin;
+}
+
+#endif /* KPOST_ORIGIN_H */
