@@ -283,7 +283,7 @@ long kpost_call(struct kpost_operand *op)
 
 	if (!(op->endpoint->rights & KPOST_RIGHT_SEND))
 		return -EBADF;
-	ret = kpost_struct_get_back(op, &arg, sizeof(arg));
+	ret = kpost_struct_get_back(op, &arg, cookie);
 	if (ret)
 		return ret;
 	if (arg.flags & ~(KPOST_IOVEC | KPOST_REPLY_IOVEC) || arg.priority > KPOST_PRIORITY_MAX ||
@@ -494,7 +494,7 @@ long kpost_reply(struct kpost_operand *op)
 
 	if (!(op->endpoint->rights & KPOST_RIGHT_RECV))
 		return -EBADF;
-	err = kpost_struct_get(op, &arg, sizeof(arg));
+	err = kpost_struct_get(op, &arg, tag);
 	return err ?: reply(op, &arg, NULL);
 }
 
@@ -507,7 +507,7 @@ long kpost_reply_recv(struct kpost_operand *op)
 
 	if (!(op->endpoint->rights & KPOST_RIGHT_RECV))
 		return -EBADF;
-	err = kpost_struct_get(op, &arg, sizeof(arg));
+	err = kpost_struct_get(op, &arg, recv_size);
 	if (err)
 		return err;
 	if (arg.reply > ULONG_MAX || arg.recv > ULONG_MAX)
@@ -518,7 +518,7 @@ long kpost_reply_recv(struct kpost_operand *op)
 
 	half.arg = u64_to_user_ptr(arg.reply);
 	half.size = arg.reply_size;
-	err = kpost_struct_get(&half, &replied, sizeof(replied));
+	err = kpost_struct_get(&half, &replied, tag);
 	if (err)
 		return err;
 	if (replied.token) {

@@ -179,7 +179,7 @@ static long device_open_mailbox(struct kpost_office *office, const struct kpost_
 	bool nonblock;
 	int err;
 
-	err = kpost_struct_get(op, &opening.arg, sizeof(opening.arg));
+	err = kpost_struct_get(op, &opening.arg, name);
 	if (err)
 		return err;
 	err = open_check(&opening.arg);
@@ -235,7 +235,7 @@ static long device_unlink(struct kpost_office *office, const struct kpost_operan
 	struct kpost_unlink arg;
 	int err;
 
-	err = kpost_struct_get(op, &arg, sizeof(arg));
+	err = kpost_struct_get(op, &arg, name);
 	if (err)
 		return err;
 	if (arg.flags || arg.reserved)
@@ -265,7 +265,7 @@ static long device_list(struct kpost_office *office, const struct kpost_operand 
 	u32 done;
 	int err;
 
-	err = kpost_struct_get(op, &arg, sizeof(arg));
+	err = kpost_struct_get(op, &arg, after);
 	if (err)
 		return err;
 	if (arg.entry_size < KPOST_STAT_SIZE_1 || arg.entry_size > KPOST_STRUCT_MAX ||

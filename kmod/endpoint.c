@@ -11,6 +11,7 @@
 
 #include "call.h"
 #include "endpoint.h"
+#include "room.h"
 #include "trace.h"
 
 /* What a granted one counts for: itself, its file, and what these are kept in. */
@@ -111,7 +112,7 @@ long kpost_grant(struct kpost_operand *op)
 	struct file *file;
 	int fd, err;
 
-	err = kpost_struct_get(op, &arg, sizeof(arg));
+	err = kpost_struct_get(op, &arg, reserved);
 	if (err)
 		return err;
 	if (arg.flags & ~(KPOST_GRANT_NONBLOCK | KPOST_GRANT_BADGE) || !arg.rights ||

@@ -80,25 +80,32 @@ int kpost_struct_put_other(const struct kpost_operand *op, const void *from, siz
 int kpost_struct_answer(const struct kpost_operand *op, const void *from, size_t size);
 
 /*
- * Read the operation's struct into @to, which is @size bytes as this module knows
- * it.  What an older program's lacks is zero, what a newer one's has on top must be.
- * Returns 0, -EFAULT or -E2BIG.
+ * Read the operation's struct into *@to, as this module knows it; of which nothing comes in
+ * behind @last, so what is there may be read or not.  What an older program's lacks is zero,
+ * what a newer one's has on top must be.  Returns 0, -EFAULT or -E2BIG.
  */
-static __always_inline int kpost_struct_get(const struct kpost_operand *op, void *to, size_t size)
+#define kpost_struct_get(op, to, last) \
+	kpost_struct_get_in(op, to, offsetofend(typeof(*(to)), last), sizeof(*(to)))
+
+static __always_inline int kpost_struct_get_in(const struct kpost_operand *op, void *to, size_t in,
+					       size_t size)
 {
 	if (likely(op->size == size && kpost_words_fit(op->arg, size)))
-		return kpost_words_get(to, op->arg, size) ? 0 : -EFAULT;
+		return kpost_words_get(to, op->arg, in) ? 0 : -EFAULT;
 	return kpost_struct_get_other(op, to, size);
 }
 
 /* The same, for a struct that is to be written to in the end: that this can be is made sure of. */
-static __always_inline int kpost_struct_get_back(const struct kpost_operand *op, void *to,
-						 size_t size)
+#define kpost_struct_get_back(op, to, last) \
+	kpost_struct_get_back_in(op, to, offsetofend(typeof(*(to)), last), sizeof(*(to)))
+
+static __always_inline int kpost_struct_get_back_in(const struct kpost_operand *op, void *to,
+						    size_t in, size_t size)
 {
 	int err;
 
 	if (likely(op->size == size && kpost_words_fit(op->arg, size)))
-		return kpost_words_get_back(to, op->arg, size) ? 0 : -EFAULT;
+		return kpost_words_get_back(to, op->arg, in, size) ? 0 : -EFAULT;
 	err = kpost_struct_get_other(op, to, size);
 	if (!err && kpost_memory_touch(op->arg, op->size) != op->size)
 		err = -EFAULT;

@@ -10,6 +10,7 @@
 
 #include "../uapi/linux/kpost.h"
 #include "mailbox.h"
+#include "room.h"
 #include "trace.h"
 
 /* No privilege goes past these. */

@@ -127,18 +127,14 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st);
 
 /* With mailbox->lock held. */
-bool kpost_mailbox_admits(const struct kpost_mailbox *mailbox, size_t size, u32 priority);
 bool kpost_mailbox_writable(const struct kpost_mailbox *mailbox);
 void kpost_mailbox_recount(struct kpost_mailbox *mailbox);
 u64 kpost_mailbox_spare(const struct kpost_mailbox *mailbox);
-bool kpost_mailbox_finished(const struct kpost_mailbox *mailbox);
 void kpost_mailbox_refuse(struct kpost_endpoint *endpoint);
-void kpost_mailbox_admit(struct kpost_mailbox *mailbox, struct kpost_message *message,
-			 struct kpost_wakes *wakes);
+bool kpost_mailbox_hand_over(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			     struct kpost_wakes *wakes);
 void kpost_mailbox_put_back(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			    struct kpost_wakes *wakes);
-void kpost_mailbox_give_back(struct kpost_mailbox *mailbox, struct kpost_message *message,
-			     struct kpost_wakes *wakes);
 void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes);
 void kpost_mailbox_finish(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes);
 void kpost_mailbox_unlock_and_wake(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
@@ -153,8 +149,6 @@ static inline void kpost_mailbox_unlock(struct kpost_mailbox *mailbox, struct kp
 	else
 		kpost_mailbox_unlock_and_wake(mailbox, wakes);
 }
-
-struct kpost_message *kpost_mailbox_first(const struct kpost_queue *queue);
 
 /* Without. */
 void kpost_mailbox_tell(struct kpost_mailbox *mailbox, __poll_t events);

@@ -3,6 +3,7 @@
  * The operations on an endpoint: one table, for ioctl(2) and for io_uring.
  */
 #include <linux/build_bug.h>
+#include <linux/nospec.h>
 #include <linux/uaccess.h>
 
 #include "call.h"
@@ -22,7 +23,7 @@ static long operation_setattr(struct kpost_operand *op)
 	struct kpost_setattr arg;
 	int err;
 
-	err = kpost_struct_get(op, &arg, sizeof(arg));
+	err = kpost_struct_get(op, &arg, bytes);
 	if (err)
 		return err;
 	if (arg.valid & ~(KPOST_SET_MESSAGES | KPOST_SET_BYTES | KPOST_SET_MODE | KPOST_SET_UID |
@@ -38,19 +39,23 @@ static long operation_setattr(struct kpost_operand *op)
 	return kpost_mailbox_setattr(op->endpoint->mailbox, &arg);
 }
 
+#define FIRST _IOC_NR(KPOST_IOC_SEND)
+#define OPERATION(cmd, size_1, operate) [_IOC_NR(cmd) - FIRST] = { cmd, size_1, operate }
+
+/* By the number in the command; there are no gaps. */
 static const struct {
 	unsigned int cmd;
 	size_t size_1; /* of its struct in the first version */
 	long (*operate)(struct kpost_operand *op);
 } operations[] = {
-	{ KPOST_IOC_SEND, 56, kpost_send },
-	{ KPOST_IOC_RECV, KPOST_RECV_SIZE_1, kpost_recv },
-	{ KPOST_IOC_CALL, 120, kpost_call },
-	{ KPOST_IOC_REPLY, KPOST_REPLY_SIZE_1, kpost_reply },
-	{ KPOST_IOC_REPLY_RECV, 24, kpost_reply_recv },
-	{ KPOST_IOC_STAT, KPOST_STAT_SIZE_1, operation_stat },
-	{ KPOST_IOC_SETATTR, 32, operation_setattr },
-	{ KPOST_IOC_GRANT, 32, kpost_grant },
+	OPERATION(KPOST_IOC_SEND, 56, kpost_send),
+	OPERATION(KPOST_IOC_RECV, KPOST_RECV_SIZE_1, kpost_recv),
+	OPERATION(KPOST_IOC_CALL, 120, kpost_call),
+	OPERATION(KPOST_IOC_REPLY, KPOST_REPLY_SIZE_1, kpost_reply),
+	OPERATION(KPOST_IOC_REPLY_RECV, 24, kpost_reply_recv),
+	OPERATION(KPOST_IOC_STAT, KPOST_STAT_SIZE_1, operation_stat),
+	OPERATION(KPOST_IOC_SETATTR, 32, operation_setattr),
+	OPERATION(KPOST_IOC_GRANT, 32, kpost_grant),
 };
 
 /* Grown structs keep their places and their first sizes; these change with them. */
@@ -68,17 +73,17 @@ static_assert(sizeof(struct kpost_uring) == 16);
 /* Do what @cmd says with @op->arg, whose size is part of @cmd. */
 long kpost_operate(struct kpost_operand *op, unsigned int cmd)
 {
-	unsigned int i;
+	unsigned int nr = _IOC_NR(cmd) - FIRST;
 
-	for (i = 0; i < ARRAY_SIZE(operations); i++) {
-		if ((cmd ^ operations[i].cmd) & ~IOCSIZE_MASK)
-			continue;
-		op->size = _IOC_SIZE(cmd);
-		if (op->size < operations[i].size_1)
-			return -EINVAL;
-		return operations[i].operate(op);
-	}
-	return -ENOTTY;
+	if (nr >= ARRAY_SIZE(operations))
+		return -ENOTTY;
+	nr = array_index_nospec(nr, ARRAY_SIZE(operations));
+	if ((cmd ^ operations[nr].cmd) & ~IOCSIZE_MASK)
+		return -ENOTTY;
+	op->size = _IOC_SIZE(cmd);
+	if (op->size < operations[nr].size_1)
+		return -EINVAL;
+	return operations[nr].operate(op);
 }
 
 /* For a program of another version than this module. */

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/pid_namespace.h>
 #include <linux/slab.h>
 
 #include "endpoint.h"
@@ -22,20 +21,11 @@ void kpost_who_note(struct kpost_who *who, const struct kpost_endpoint *endpoint
 	who->badge = endpoint->badge;
 }
 
-/* Tell it in terms of the task's own namespaces. */
-void kpost_who_tell(const struct kpost_who *who, struct kpost_ids *ids)
+/* The same for a task whose user namespace is not the initial one. */
+void kpost_who_tell_mapped(const struct kpost_who *who, struct kpost_ids *ids)
 {
 	struct user_namespace *ns = current_user_ns();
 
-	ids->pid = pid_nr_ns(who->pid, task_active_pid_ns(current));
-	if (likely(ns == &init_user_ns)) {
-		/* Ids there are what they are. */
-		ids->uid = __kuid_val(who->uid);
-		ids->gid = __kgid_val(who->gid);
-		ids->opener_uid = __kuid_val(who->opener_uid);
-		ids->opener_gid = __kgid_val(who->opener_gid);
-		return;
-	}
 	ids->uid = from_kuid_munged(ns, who->uid);
 	ids->gid = from_kgid_munged(ns, who->gid);
 	ids->opener_uid = ids->uid;
@@ -59,11 +49,8 @@ struct kpost_origin *kpost_origin_new(const struct kpost_endpoint *endpoint)
 	return origin;
 }
 
-/* NULL is none. */
-void kpost_origin_free(struct kpost_origin *origin)
+void kpost_origin_release(struct kpost_origin *origin)
 {
-	if (likely(!origin))
-		return;
 	put_pid(origin->who.pid);
 	put_cred(origin->cred);
 	kfree(origin);

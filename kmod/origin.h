@@ -17,9 +17,11 @@
 
 #include <linux/cred.h>
 #include <linux/pid.h>
+#include <linux/pid_namespace.h>
 #include <linux/sched/signal.h>
 #include <linux/types.h>
 #include <linux/uidgid.h>
+#include <linux/user_namespace.h>
 
 struct kpost_endpoint;
 
@@ -49,10 +51,34 @@ struct kpost_origin {
 };
 
 void kpost_who_note(struct kpost_who *who, const struct kpost_endpoint *endpoint);
-void kpost_who_tell(const struct kpost_who *who, struct kpost_ids *ids);
+void kpost_who_tell_mapped(const struct kpost_who *who, struct kpost_ids *ids);
+
+/* Tell it in terms of the task's own namespaces. */
+static inline void kpost_who_tell(const struct kpost_who *who, struct kpost_ids *ids)
+{
+	struct pid_namespace *ns = ns_of_pid(task_pid(current));
+
+	ids->pid = likely(ns == &init_pid_ns) ? pid_nr(who->pid) : pid_nr_ns(who->pid, ns);
+	if (unlikely(current_user_ns() != &init_user_ns)) {
+		kpost_who_tell_mapped(who, ids);
+		return;
+	}
+	/* Ids there are what they are. */
+	ids->uid = __kuid_val(who->uid);
+	ids->gid = __kgid_val(who->gid);
+	ids->opener_uid = __kuid_val(who->opener_uid);
+	ids->opener_gid = __kgid_val(who->opener_gid);
+}
 
 struct kpost_origin *kpost_origin_new(const struct kpost_endpoint *endpoint);
-void kpost_origin_free(struct kpost_origin *origin);
+void kpost_origin_release(struct kpost_origin *origin);
+
+/* NULL is none. */
+static inline void kpost_origin_free(struct kpost_origin *origin)
+{
+	if (unlikely(origin))
+		kpost_origin_release(origin);
+}
 
 /* Is it what the task sends as? */
 static inline bool kpost_origin_is_tasks(const struct kpost_origin *origin)

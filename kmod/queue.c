@@ -1,26 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "queue.h"
 
-/*
- * Find the first node of @node's priority.  If there is none, @node becomes it
- * and NULL is returned.
- */
-static struct kpost_node *queue_level(struct kpost_queue *queue, struct kpost_node *node)
+static void queue_add_peer(struct kpost_node *level, struct kpost_node *node)
 {
-	struct kpost_node *level =
-		rb_entry_safe(rb_first_cached(&queue->levels), struct kpost_node, level);
+	RB_CLEAR_NODE(&node->level);
+	list_add_tail(&node->peers, &level->peers);
+}
+
+/* Add @node as the last of its priority to a queue that is not empty. */
+void kpost_queue_join(struct kpost_queue *queue, struct kpost_node *node)
+{
+	struct kpost_node *level = rb_entry(rb_first_cached(&queue->levels), struct kpost_node, level);
 	struct rb_node **link = &queue->levels.rb_root.rb_node;
 	struct rb_node *parent = NULL;
 	bool leftmost = true;
 
-	if (level && level->priority == node->priority)
-		return level;
-
+	if (level->priority == node->priority) {
+		queue_add_peer(level, node);
+		return;
+	}
 	while (*link) {
 		parent = *link;
 		level = rb_entry(parent, struct kpost_node, level);
-		if (level->priority == node->priority)
-			return level;
+		if (level->priority == node->priority) {
+			queue_add_peer(level, node);
+			return;
+		}
 		if (node->priority > level->priority) {
 			link = &parent->rb_left;
 		} else {
@@ -31,7 +36,6 @@ static struct kpost_node *queue_level(struct kpost_queue *queue, struct kpost_no
 	INIT_LIST_HEAD(&node->peers);
 	rb_link_node(&node->level, parent, link);
 	rb_insert_color_cached(&node->level, &queue->levels, leftmost);
-	return NULL;
 }
 
 /* Let @node stand for its priority in the tree in place of @level. */
@@ -40,19 +44,6 @@ static void queue_replace_level(struct kpost_queue *queue, struct kpost_node *le
 {
 	rb_replace_node_cached(&level->level, &node->level, &queue->levels);
 	RB_CLEAR_NODE(&level->level);
-}
-
-/* Add @node as the last of its priority. */
-void kpost_queue_add(struct kpost_queue *queue, struct kpost_node *node)
-{
-	struct kpost_node *level;
-
-	node->returned = false;
-	level = queue_level(queue, node);
-	if (!level)
-		return;
-	RB_CLEAR_NODE(&node->level);
-	list_add_tail(&node->peers, &level->peers);
 }
 
 static bool queue_before(struct rb_node *a, const struct rb_node *b)
@@ -72,18 +63,15 @@ void kpost_queue_return(struct kpost_queue *queue, struct kpost_node *node)
 	rb_add_cached(&node->level, &queue->returned, queue_before);
 }
 
-void kpost_queue_del(struct kpost_queue *queue, struct kpost_node *node)
+/* Take out @node, which is in the tree. */
+void kpost_queue_del_level(struct kpost_queue *queue, struct kpost_node *node)
 {
 	if (node->returned) {
 		rb_erase_cached(&node->level, &queue->returned);
-		return;
-	}
-	if (!RB_EMPTY_NODE(&node->level)) {
-		if (list_empty(&node->peers)) {
-			rb_erase_cached(&node->level, &queue->levels);
-			return;
-		}
+	} else if (list_empty(&node->peers)) {
+		rb_erase_cached(&node->level, &queue->levels);
+	} else {
 		queue_replace_level(queue, node, list_next_entry(node, peers));
+		list_del(&node->peers);
 	}
-	list_del(&node->peers);
 }

@@ -56,8 +56,32 @@ static inline struct kpost_node *kpost_queue_first(const struct kpost_queue *que
 	return returned;
 }
 
-void kpost_queue_add(struct kpost_queue *queue, struct kpost_node *node);
+void kpost_queue_join(struct kpost_queue *queue, struct kpost_node *node);
 void kpost_queue_return(struct kpost_queue *queue, struct kpost_node *node);
-void kpost_queue_del(struct kpost_queue *queue, struct kpost_node *node);
+void kpost_queue_del_level(struct kpost_queue *queue, struct kpost_node *node);
+
+/* Add @node as the last of its priority. */
+static inline void kpost_queue_add(struct kpost_queue *queue, struct kpost_node *node)
+{
+	node->returned = false;
+	if (!RB_EMPTY_ROOT(&queue->levels.rb_root)) {
+		kpost_queue_join(queue, node);
+		return;
+	}
+	INIT_LIST_HEAD(&node->peers);
+	rb_link_node(&node->level, NULL, &queue->levels.rb_root.rb_node);
+	rb_insert_color_cached(&node->level, &queue->levels, true);
+}
+
+static inline void kpost_queue_del(struct kpost_queue *queue, struct kpost_node *node)
+{
+	if (RB_EMPTY_NODE(&node->level))
+		list_del(&node->peers);
+	else if (queue->levels.rb_root.rb_node == &node->level && list_empty(&node->peers) &&
+		 !node->level.rb_left && !node->level.rb_right)
+		queue->levels = RB_ROOT_CACHED; /* it was alone */
+	else
+		kpost_queue_del_level(queue, node);
+}
 
 #endif /* KPOST_QUEUE_H */

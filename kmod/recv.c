@@ -22,6 +22,7 @@
 #include "call.h"
 #include "endpoint.h"
 #include "payload.h"
+#include "room.h"
 #include "trace.h"
 
 /* How much memory is looked at before it is known that there is a message for it. */
@@ -334,7 +335,7 @@ long kpost_recv(struct kpost_operand *op)
 
 	if (!(op->endpoint->rights & KPOST_RIGHT_RECV))
 		return -EBADF;
-	err = kpost_struct_get_back(op, &arg, sizeof(arg));
+	err = kpost_struct_get_back(op, &arg, cookie);
 	if (err)
 		return err;
 	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE) ||

@@ -3,10 +3,9 @@
  * A mailbox's room: who gets in, who gets what, and in which order.  All of it
  * is list work under the mailbox's lock, and none of it can fail.
  */
-#include <linux/ktime.h>
-
 #include "endpoint.h"
 #include "mailbox.h"
+#include "room.h"
 #include "trace.h"
 
 /* How many endpoints are told of room in one go. */
@@ -14,40 +13,10 @@
 /* More refusals of one endpoint are not remembered: nobody saves them up. */
 #define REFUSALS_MAX 4096
 
-/* The message of @queue to be served next, or NULL. */
-struct kpost_message *kpost_mailbox_first(const struct kpost_queue *queue)
-{
-	struct kpost_node *node = kpost_queue_first(queue);
-
-	return node ? container_of(node, struct kpost_message, node) : NULL;
-}
-
-static bool mailbox_has_room(const struct kpost_mailbox *mailbox, size_t size)
-{
-	return mailbox->messages < mailbox->max_messages &&
-	       mailbox->bytes + size <= mailbox->max_bytes;
-}
-
-/* Would a message of @size bytes get in now, without overtaking anybody? */
-bool kpost_mailbox_admits(const struct kpost_mailbox *mailbox, size_t size, u32 priority)
-{
-	const struct kpost_node *first = kpost_queue_first(&mailbox->pending);
-
-	lockdep_assert_held(&mailbox->lock);
-	return mailbox_has_room(mailbox, size) && (!first || priority > first->priority);
-}
-
 /* EPOLLOUT: would any message get in? */
 bool kpost_mailbox_writable(const struct kpost_mailbox *mailbox)
 {
 	return !mailbox->closed && kpost_mailbox_admits(mailbox, mailbox->message_max, 0);
-}
-
-/* Can there never be a message again?  While it has a name, somebody may yet open it. */
-bool kpost_mailbox_finished(const struct kpost_mailbox *mailbox)
-{
-	lockdep_assert_held(&mailbox->lock);
-	return !mailbox->named && !mailbox->senders && !mailbox->messages;
 }
 
 static void mailbox_list_refused(struct kpost_endpoint *endpoint)
@@ -128,27 +97,13 @@ void kpost_mailbox_room_work(struct work_struct *work)
 	spin_unlock(&mailbox->lock);
 }
 
-/* @message is to be queued, and those who poll are told, if there are any. */
-static void mailbox_tell_of(struct kpost_mailbox *mailbox, struct kpost_message *message,
-			    struct kpost_wakes *wakes)
-{
-	lockdep_assert_held(&mailbox->lock);
-	message->state = KPOST_QUEUED;
-	/*
-	 * No barrier: who begins to poll is in that queue before it takes the lock and looks
-	 * for messages, so it is seen here or sees this one.
-	 */
-	if (unlikely(waitqueue_active(&mailbox->in.wait)))
-		wakes->events |= EPOLLIN;
-}
-
 /*
  * Hand @message, which is the next, to the first waiting receiver that has room for it,
  * if any.  One that may have no memory for it is sent to look for itself: it would only
  * have to give it back, and others may be ahead of it by then.  It is left to be queued
  * if that takes too long, and then handed over by mailbox_settle().
  */
-static bool mailbox_hand_over(struct kpost_mailbox *mailbox, struct kpost_message *message,
+bool kpost_mailbox_hand_over(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			      struct kpost_wakes *wakes)
 {
 	struct kpost_waiter *receiver;
@@ -170,49 +125,8 @@ static bool mailbox_hand_over(struct kpost_mailbox *mailbox, struct kpost_messag
 		kpost_waiter_done(receiver, 0, wakes);
 		return true;
 	}
-	mailbox_tell_of(mailbox, message, wakes);
+	kpost_mailbox_tell_of(mailbox, message, wakes);
 	return false;
-}
-
-/* Hand @message over or leave it to be queued, behind those that are to be settled first. */
-static bool mailbox_place(struct kpost_mailbox *mailbox, struct kpost_message *message,
-			  struct kpost_wakes *wakes)
-{
-	if (likely(kpost_queue_empty(&mailbox->queue)))
-		return mailbox_hand_over(mailbox, message, wakes);
-	mailbox_tell_of(mailbox, message, wakes);
-	if (!list_empty(&mailbox->waiting))
-		wakes->more = true;
-	return false;
-}
-
-/* Take @message in, for which there is room; its sender, if it waits, learns its number. */
-void kpost_mailbox_admit(struct kpost_mailbox *mailbox, struct kpost_message *message,
-			 struct kpost_wakes *wakes)
-{
-	struct kpost_waiter *sender = message->sender;
-
-	lockdep_assert_held(&mailbox->lock);
-	if (!mailbox->messages && list_empty(&mailbox->waiting))
-		mailbox->unattended++;
-	mailbox->messages++;
-	mailbox->bytes += message->size;
-	/* It is part of what the mailbox counts for now. */
-	if (unlikely(message->account)) {
-		kpost_account_uncharge(message->account, kpost_message_cost(message->room));
-		message->account = NULL;
-	}
-	message->time = ktime_get_coarse_ns();
-	message->node.order = ++mailbox->sent;
-	trace_kpost_send(mailbox->id, message->node.order, message->size, message->node.priority);
-	if (sender)
-		sender->sequence = message->node.order;
-	if (sender && !message->sync && !message->call) {
-		kpost_waiter_done(sender, 0, wakes);
-		message->sender = NULL;
-	}
-	if (!mailbox_place(mailbox, message, wakes))
-		kpost_queue_add(&mailbox->queue, &message->node);
 }
 
 /* Put back @message, which was taken and could not be received. */
@@ -220,7 +134,7 @@ void kpost_mailbox_put_back(struct kpost_mailbox *mailbox, struct kpost_message 
 			    struct kpost_wakes *wakes)
 {
 	lockdep_assert_held(&mailbox->lock);
-	if (!mailbox_place(mailbox, message, wakes))
+	if (!kpost_mailbox_place(mailbox, message, wakes))
 		kpost_queue_return(&mailbox->queue, &message->node);
 }
 
@@ -234,7 +148,7 @@ void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wak
 	if (mailbox->closed)
 		return;
 	while ((message = kpost_mailbox_first(&mailbox->pending)) &&
-	       mailbox_has_room(mailbox, message->size) && !kpost_wakes_full(wakes)) {
+	       kpost_mailbox_has_room(mailbox, message->size) && !kpost_wakes_full(wakes)) {
 		/* Those who then wait for receipt or a reply are not woken. */
 		if (admitted++ == ARRAY_SIZE(wakes->tasks)) {
 			wakes->more = true;
@@ -264,20 +178,6 @@ void kpost_mailbox_finish(struct kpost_mailbox *mailbox, struct kpost_wakes *wak
 	}
 }
 
-/* Give back the room of @message, which is in no list any more. */
-void kpost_mailbox_give_back(struct kpost_mailbox *mailbox, struct kpost_message *message,
-			     struct kpost_wakes *wakes)
-{
-	lockdep_assert_held(&mailbox->lock);
-	mailbox->messages--;
-	mailbox->bytes -= message->size;
-	if (unlikely(mailbox->above))
-		kpost_mailbox_recount(mailbox);
-	kpost_mailbox_let_in(mailbox, wakes);
-	if (kpost_mailbox_finished(mailbox))
-		kpost_mailbox_finish(mailbox, wakes);
-}
-
 /* Go on where the last holder of the lock stopped. */
 static void mailbox_settle(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 {
@@ -286,7 +186,7 @@ static void mailbox_settle(struct kpost_mailbox *mailbox, struct kpost_wakes *wa
 	while ((message = kpost_mailbox_first(&mailbox->queue)) && !list_empty(&mailbox->waiting) &&
 	       !kpost_wakes_full(wakes)) {
 		kpost_queue_del(&mailbox->queue, &message->node);
-		if (!mailbox_hand_over(mailbox, message, wakes))
+		if (!kpost_mailbox_hand_over(mailbox, message, wakes))
 			kpost_queue_return(&mailbox->queue, &message->node);
 	}
 	kpost_mailbox_let_in(mailbox, wakes);

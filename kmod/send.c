@@ -16,6 +16,7 @@
 #include "call.h"
 #include "endpoint.h"
 #include "payload.h"
+#include "room.h"
 
 /* What may be under way uncounted: no more than that for each task. */
 #define UNCOUNTED_MAX SZ_64K
@@ -277,7 +278,7 @@ long kpost_send(struct kpost_operand *op)
 
 	if (!(endpoint->rights & KPOST_RIGHT_SEND))
 		return -EBADF;
-	err = kpost_struct_get(op, &arg, sizeof(arg));
+	err = kpost_struct_get(op, &arg, cookie);
 	if (err)
 		return err;
 	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_SYNC | KPOST_WANT_SEQUENCE) ||

@@ -14,6 +14,7 @@
 #ifndef KPOST_USERCOPY_H
 #define KPOST_USERCOPY_H
 
+#include <linux/build_bug.h>
 #include <linux/fault-inject-usercopy.h>
 #include <linux/instrumented.h>
 #include <linux/nospec.h>
@@ -54,6 +55,7 @@ static __always_inline size_t kpost_copy_out(void __user *to, const void *from, 
 #define kpost_each_word(access, words, user, n, label)					\
 	do {										\
 		size_t i_;								\
+		BUILD_BUG_ON((n) % sizeof(long));					\
 		_Pragma("GCC unroll 64")						\
 		for (i_ = 0; i_ < (n) / sizeof(long); i_++)				\
 			access((words)[i_], &(user)[i_], label);			\
@@ -85,22 +87,25 @@ fault:
 }
 
 /*
- * The first and the last word are written back as they are, each as soon as it was read: it is
- * two pages at the most.
+ * Of the struct's @size bytes the first @n are read.  The first and the last word are written
+ * back as they are, each as soon as it was read: it is two pages at the most.
  */
-static __always_inline bool kpost_words_get_back(void *to, void __user *from, size_t n)
+static __always_inline bool kpost_words_get_back(void *to, void __user *from, size_t n,
+						 size_t size)
 {
 	unsigned long __user *user = from;
 	unsigned long *words = to;
-	size_t last = n / sizeof(*words) - 1;
+	unsigned long __user *last = &user[size / sizeof(*user) - 1];
+	unsigned long word;
 
 	might_fault();
-	if (should_fail_usercopy() || !user_access_begin(user, n))
+	if (should_fail_usercopy() || !user_access_begin(user, size))
 		return false;
 	unsafe_get_user(words[0], &user[0], fault);
 	unsafe_put_user(words[0], &user[0], fault);
-	kpost_each_word(unsafe_get_user, words, user, n, fault);
-	unsafe_put_user(words[last], &user[last], fault);
+	kpost_each_word(unsafe_get_user, words + 1, user + 1, n - sizeof(*words), fault);
+	unsafe_get_user(word, last, fault);
+	unsafe_put_user(word, last, fault);
 	user_access_end();
 	return true;
 

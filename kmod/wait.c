@@ -23,7 +23,7 @@ void kpost_waiter_done(struct kpost_waiter *waiter, int result, struct kpost_wak
 	smp_store_release(&waiter->done, true);
 }
 
-/* How far the task's own clock is ahead, which its time namespace may have shifted. */
+/* How far the task's own clock is ahead, which its time namespace has shifted. */
 static s64 clock_ahead(void)
 {
 	struct timespec64 shift = {};
@@ -32,8 +32,7 @@ static s64 clock_ahead(void)
 	return timespec64_to_ns(&shift);
 }
 
-/* A time of the kernel's by the task's clock. */
-u64 kpost_time_here(u64 time)
+u64 kpost_time_shifted(u64 time)
 {
 	s64 ahead = clock_ahead();
 

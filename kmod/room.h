@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A mailbox's room, as each message sees it: what both halves of the hot path do under the
+ * mailbox's lock.  room.c has what few messages meet: those who wait, poll, or were refused.
+ */
+#ifndef KPOST_ROOM_H
+#define KPOST_ROOM_H
+
+#include <linux/ktime.h>
+#include <linux/wait.h>
+
+#include "account.h"
+#include "mailbox.h"
+#include "trace.h"
+
+/* The message of @queue to be served next, or NULL. */
+static inline struct kpost_message *kpost_mailbox_first(const struct kpost_queue *queue)
+{
+	struct kpost_node *node = kpost_queue_first(queue);
+
+	return node ? container_of(node, struct kpost_message, node) : NULL;
+}
+
+static inline bool kpost_mailbox_has_room(const struct kpost_mailbox *mailbox, size_t size)
+{
+	return mailbox->messages < mailbox->max_messages &&
+	       mailbox->bytes + size <= mailbox->max_bytes;
+}
+
+/* Would a message of @size bytes get in now, without overtaking anybody? */
+static inline bool kpost_mailbox_admits(const struct kpost_mailbox *mailbox, size_t size,
+					u32 priority)
+{
+	const struct kpost_node *first = kpost_queue_first(&mailbox->pending);
+
+	lockdep_assert_held(&mailbox->lock);
+	return kpost_mailbox_has_room(mailbox, size) &&
+	       (likely(!first) || priority > first->priority);
+}
+
+/* Can there never be a message again?  While it has a name, somebody may yet open it. */
+static inline bool kpost_mailbox_finished(const struct kpost_mailbox *mailbox)
+{
+	lockdep_assert_held(&mailbox->lock);
+	return !mailbox->named && !mailbox->senders && !mailbox->messages;
+}
+
+/* @message is to be queued, and those who poll are told, if there are any. */
+static inline void kpost_mailbox_tell_of(struct kpost_mailbox *mailbox,
+					 struct kpost_message *message, struct kpost_wakes *wakes)
+{
+	lockdep_assert_held(&mailbox->lock);
+	message->state = KPOST_QUEUED;
+	/*
+	 * No barrier: who begins to poll is in that queue before it takes the lock and looks
+	 * for messages, so it is seen here or sees this one.
+	 */
+	if (unlikely(waitqueue_active(&mailbox->in.wait)))
+		wakes->events |= EPOLLIN;
+}
+
+/* Hand @message over or leave it to be queued, behind those that are to be settled first. */
+static inline bool kpost_mailbox_place(struct kpost_mailbox *mailbox,
+				       struct kpost_message *message, struct kpost_wakes *wakes)
+{
+	if (unlikely(!list_empty(&mailbox->waiting))) {
+		if (kpost_queue_empty(&mailbox->queue))
+			return kpost_mailbox_hand_over(mailbox, message, wakes);
+		wakes->more = true;
+	}
+	kpost_mailbox_tell_of(mailbox, message, wakes);
+	return false;
+}
+
+/* Take @message in, for which there is room; its sender, if it waits, learns its number. */
+static inline void kpost_mailbox_admit(struct kpost_mailbox *mailbox,
+				       struct kpost_message *message, struct kpost_wakes *wakes)
+{
+	struct kpost_waiter *sender = message->sender;
+
+	lockdep_assert_held(&mailbox->lock);
+	if (!mailbox->messages && list_empty(&mailbox->waiting))
+		mailbox->unattended++;
+	mailbox->messages++;
+	mailbox->bytes += message->size;
+	/* It is part of what the mailbox counts for now. */
+	if (unlikely(message->account)) {
+		kpost_account_uncharge(message->account, kpost_message_cost(message->room));
+		message->account = NULL;
+	}
+	message->time = ktime_get_coarse_ns();
+	message->node.order = ++mailbox->sent;
+	trace_kpost_send(mailbox->id, message->node.order, message->size, message->node.priority);
+	if (unlikely(sender)) {
+		sender->sequence = message->node.order;
+		if (!message->sync && !message->call) {
+			kpost_waiter_done(sender, 0, wakes);
+			message->sender = NULL;
+		}
+	}
+	if (!kpost_mailbox_place(mailbox, message, wakes))
+		kpost_queue_add(&mailbox->queue, &message->node);
+}
+
+/* Give back the room of @message, which is in no list any more. */
+static inline void kpost_mailbox_give_back(struct kpost_mailbox *mailbox,
+					   struct kpost_message *message,
+					   struct kpost_wakes *wakes)
+{
+	lockdep_assert_held(&mailbox->lock);
+	mailbox->messages--;
+	mailbox->bytes -= message->size;
+	if (unlikely(mailbox->above))
+		kpost_mailbox_recount(mailbox);
+	if (unlikely(!kpost_queue_empty(&mailbox->pending) || !list_empty(&mailbox->refused)))
+		kpost_mailbox_let_in(mailbox, wakes);
+	if (unlikely(kpost_mailbox_finished(mailbox)))
+		kpost_mailbox_finish(mailbox, wakes);
+}
+
+#endif /* KPOST_ROOM_H */
