@@ -171,8 +171,7 @@ static void describe_replier(const struct kpost_call_state *call, struct kpost_c
 	if (!who->pid)
 		return;
 	kpost_who_tell(who, &ids);
-	if (who->mixed_ids)
-		arg->message_flags |= KPOST_MESSAGE_MIXED_IDS;
+	arg->message_flags |= who->flags;
 	arg->reply_tag = call->reply->tag;
 	arg->badge = who->badge;
 	arg->time = kpost_time_here(call->reply->time);
@@ -255,6 +254,7 @@ static long call_and_store(const struct kpost_operand *op, struct kpost_call *ar
 	if (counts)
 		message->account = kpost_charge_split(&call->charge, counts);
 	message->call = call;
+	message->flags = KPOST_MESSAGE_CALL;
 	refcount_inc(&call->refs);
 	if (arg->deadline)
 		call->deadline = max_t(u64, kpost_deadline_on_host(arg->deadline), 1);

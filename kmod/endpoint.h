@@ -79,6 +79,12 @@ int kpost_struct_get_other(const struct kpost_operand *op, void *to, size_t size
 int kpost_struct_put_other(const struct kpost_operand *op, const void *from, size_t size);
 int kpost_struct_answer(const struct kpost_operand *op, const void *from, size_t size);
 
+/* Is the operation's struct what this module knows it to be, and to be had word by word? */
+static __always_inline bool kpost_struct_fits(const struct kpost_operand *op, size_t size)
+{
+	return likely(op->size == size && kpost_words_fit(op->arg, size));
+}
+
 /*
  * Read the operation's struct into *@to, as this module knows it; of which nothing comes in
  * behind @last, so what is there may be read or not.  What an older program's lacks is zero,
@@ -90,7 +96,7 @@ int kpost_struct_answer(const struct kpost_operand *op, const void *from, size_t
 static __always_inline int kpost_struct_get_in(const struct kpost_operand *op, void *to, size_t in,
 					       size_t size)
 {
-	if (likely(op->size == size && kpost_words_fit(op->arg, size)))
+	if (kpost_struct_fits(op, size))
 		return kpost_words_get(to, op->arg, in) ? 0 : -EFAULT;
 	return kpost_struct_get_other(op, to, size);
 }
@@ -104,7 +110,7 @@ static __always_inline int kpost_struct_get_back_in(const struct kpost_operand *
 {
 	int err;
 
-	if (likely(op->size == size && kpost_words_fit(op->arg, size)))
+	if (kpost_struct_fits(op, size))
 		return kpost_words_get_back(to, op->arg, in, size) ? 0 : -EFAULT;
 	err = kpost_struct_get_other(op, to, size);
 	if (!err && kpost_memory_touch(op->arg, op->size) != op->size)
@@ -116,7 +122,7 @@ static __always_inline int kpost_struct_get_back_in(const struct kpost_operand *
 static __always_inline int kpost_struct_put(const struct kpost_operand *op, const void *from,
 					    size_t size)
 {
-	if (likely(op->size == size && kpost_words_fit(op->arg, size)))
+	if (kpost_struct_fits(op, size))
 		return kpost_words_put(op->arg, from, size) ? 0 : -EFAULT;
 	return kpost_struct_put_other(op, from, size);
 }

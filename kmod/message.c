@@ -12,22 +12,10 @@
  * A payload that does not fit into one block with its message: so much of it is there, and the
  * rest in pieces.
  */
-#define FIRST_CLASS 0
 #define FIRST_ROOM (192 - sizeof(struct kpost_message))
 
 #define PIECE_4K (SZ_4K - sizeof(struct kpost_block))
 #define PIECE_32K (SZ_32K - sizeof(struct kpost_block))
-
-static bool in_pieces(size_t size)
-{
-	return size > SZ_4K - sizeof(struct kpost_message);
-}
-
-static unsigned int first_class(size_t size)
-{
-	return unlikely(in_pieces(size)) ? FIRST_CLASS :
-					   kpost_class_of(sizeof(struct kpost_message) + size);
-}
 
 /* The class of the next piece where @size bytes are left: as few pages as hold them. */
 static unsigned int piece_class(size_t size, bool large)
@@ -45,27 +33,10 @@ static size_t piece_room(unsigned int class, size_t size)
 	return min(size, kpost_class_sizes[class] - sizeof(struct kpost_block));
 }
 
-/* All but what a commit, and who commits, fill in. */
-static void message_init(struct kpost_message *message, size_t size, unsigned int class, bool kept)
-{
-	message->node.order = 0;
-	message->sender = NULL;
-	message->call = NULL;
-	message->withdrawn = false;
-	message->sync = false;
-	message->kept = kept;
-	message->class = class;
-	message->size = size;
-	message->room = size;
-	message->origin = NULL;
-	message->account = NULL;
-	message->pieces = NULL;
-}
-
 /* A message with room for a payload of @size bytes, or -ENOMEM, -EINTR. */
 struct kpost_message *kpost_message_alloc(size_t size)
 {
-	unsigned int class = first_class(size);
+	unsigned int class = kpost_message_class(size);
 	struct kpost_message *message;
 	struct kpost_block **link;
 	bool large = true;
@@ -74,8 +45,8 @@ struct kpost_message *kpost_message_alloc(size_t size)
 	message = kpost_block_alloc(class, GFP_KERNEL_ACCOUNT);
 	if (!message)
 		return ERR_PTR(-ENOMEM);
-	message_init(message, size, class, false);
-	if (likely(!in_pieces(size)))
+	kpost_message_init(message, size, class, false);
+	if (likely(!kpost_message_in_pieces(size)))
 		return message;
 
 	link = &message->pieces;
@@ -115,21 +86,19 @@ void kpost_message_free(struct kpost_message *message)
 	kpost_block_free(message, message->class);
 }
 
-/* Give back the blocks of a message that are @kept's. */
-static void message_give(struct kpost_kept *kept, struct kpost_message *message)
+void kpost_message_give_pieces(struct kpost_kept *kept, struct kpost_message *message)
 {
 	struct kpost_block *piece, *next;
 
-	for (piece = message->pieces; unlikely(piece); piece = next) {
+	for (piece = message->pieces; piece; piece = next) {
 		next = piece->next;
 		kpost_kept_give(kept, piece, piece->class);
 	}
-	kpost_kept_give(kept, message, message->class);
 }
 
-/* The pieces of a large payload, if all are there. */
-static struct kpost_message *message_take_pieces(struct kpost_kept *kept,
-						 struct kpost_message *message)
+/* The pieces of a large payload: @message, if all are there, or NULL. */
+struct kpost_message *kpost_message_take_pieces(struct kpost_kept *kept,
+						struct kpost_message *message)
 {
 	struct kpost_block **link = &message->pieces;
 	size_t left;
@@ -139,7 +108,8 @@ static struct kpost_message *message_take_pieces(struct kpost_kept *kept,
 
 		*link = kpost_kept_take(kept, class);
 		if (!*link) {
-			message_give(kept, message);
+			kpost_message_give_pieces(kept, message);
+			kpost_kept_give(kept, message, message->class);
 			return NULL;
 		}
 		(*link)->next = NULL;
@@ -147,39 +117,6 @@ static struct kpost_message *message_take_pieces(struct kpost_kept *kept,
 		(*link)->room = piece_room(class, left);
 	}
 	return message;
-}
-
-/* A message with room for @size bytes in blocks that @mailbox has to spare, or NULL. */
-struct kpost_message *kpost_message_take(struct kpost_mailbox *mailbox, size_t size)
-{
-	unsigned int class = first_class(size);
-	struct kpost_message *message;
-
-	lockdep_assert_held(&mailbox->lock);
-	if (unlikely(!mailbox->kept))
-		return NULL;
-	message = kpost_kept_take(mailbox->kept, class);
-	if (unlikely(!message))
-		return NULL;
-	message_init(message, size, class, true);
-	if (unlikely(in_pieces(size)))
-		return message_take_pieces(mailbox->kept, message);
-	return message;
-}
-
-/*
- * @message is in no list of @mailbox's any more, and gone if its blocks were kept.  Returns its
- * origin if that is to be freed, or NULL.
- */
-struct kpost_origin *kpost_message_leave(struct kpost_mailbox *mailbox,
-					 struct kpost_message *message)
-{
-	struct kpost_origin *origin = message->origin;
-
-	lockdep_assert_held(&mailbox->lock);
-	if (likely(message->kept))
-		message_give(mailbox->kept, message);
-	return likely(origin) ? kpost_origin_put(origin) : NULL;
 }
 
 /* Let go of a message that nobody will receive, and is in no list. */
@@ -192,7 +129,7 @@ void kpost_message_discard(struct kpost_mailbox *mailbox, struct kpost_message *
 	size_t cost = kpost_message_cost(message->room);
 
 	spin_lock(&mailbox->lock);
-	origin = kpost_message_leave(mailbox, message);
+	origin = kpost_message_leave(mailbox->kept, message);
 	spin_unlock(&mailbox->lock);
 	kpost_origin_free(origin);
 	if (!kept) {
@@ -236,21 +173,14 @@ void kpost_message_keep_like(struct kpost_mailbox *mailbox, const struct kpost_m
 	kpost_kept_add(mailbox, blocks, bytes);
 }
 
-/*
- * Copy what is behind the first place->done bytes of the message, up to @size, from or to
- * @payload, as far as its memory goes.  Returns 0 if that was all, or -EFAULT.
- */
-static __always_inline int message_copy(struct kpost_message *message,
-					const struct kpost_payload *payload,
-					struct kpost_place *place, size_t size, bool in)
+/* The same where it is in pieces, or the payload is, or a part of it was copied. */
+int kpost_message_copy_on(struct kpost_message *message, const struct kpost_payload *payload,
+			  struct kpost_place *place, size_t size, bool in)
 {
 	struct kpost_block *piece = message->pieces;
-	size_t begin = 0, end = likely(!piece) ? size : FIRST_ROOM;
+	size_t begin = 0, end = piece ? FIRST_ROOM : size;
 	u8 *data = message->data;
 
-	/* No more than the memory that the pieces were made for. */
-	if (WARN_ON_ONCE(size > message->room))
-		return -EFAULT;
 	for (;;) {
 		size_t done = place->done;
 
@@ -272,18 +202,4 @@ static __always_inline int message_copy(struct kpost_message *message,
 		data = piece->data;
 		piece = piece->next;
 	}
-}
-
-/* Fill the message from @from, see message_copy(). */
-int kpost_message_copy_in(struct kpost_message *message, const struct kpost_payload *from,
-			  struct kpost_place *place)
-{
-	return message_copy(message, from, place, message->size, true);
-}
-
-/* Copy the message's first @size bytes to @to, see message_copy(). */
-int kpost_message_copy_out(struct kpost_message *message, const struct kpost_payload *to,
-			   struct kpost_place *place, size_t size)
-{
-	return message_copy(message, to, place, size, false);
 }

@@ -22,13 +22,13 @@
 
 #include "memory.h"
 #include "origin.h"
+#include "payload.h"
 #include "queue.h"
+#include "usercopy.h"
 
 struct kpost_account;
 struct kpost_call_state;
 struct kpost_mailbox;
-struct kpost_payload;
-struct kpost_place;
 struct kpost_waiter;
 
 enum kpost_message_state {
@@ -46,7 +46,7 @@ struct kpost_message {
 	bool withdrawn; /* while TAKEN: the sender has left */
 
 	/* fixed once committed */
-	bool sync; /* the sender waits for receipt */
+	u8 flags; /* KPOST_MESSAGE_SYNC or _CALL, if the sender waits for more than room */
 	bool kept; /* its blocks are the mailbox's */
 	u32 class; /* of its first block */
 	u32 size; /* of the payload */
@@ -71,18 +71,118 @@ static inline size_t kpost_message_cost(size_t size)
 
 struct kpost_message *kpost_message_alloc(size_t size);
 void kpost_message_free(struct kpost_message *message);
-int kpost_message_copy_in(struct kpost_message *message, const struct kpost_payload *from,
-			  struct kpost_place *place);
-int kpost_message_copy_out(struct kpost_message *message, const struct kpost_payload *to,
-			   struct kpost_place *place, size_t size);
+int kpost_message_copy_on(struct kpost_message *message, const struct kpost_payload *payload,
+			  struct kpost_place *place, size_t size, bool in);
 
-/* With the mailbox's lock held. */
-struct kpost_message *kpost_message_take(struct kpost_mailbox *mailbox, size_t size);
-struct kpost_origin *kpost_message_leave(struct kpost_mailbox *mailbox,
-					 struct kpost_message *message);
+struct kpost_message *kpost_message_take_pieces(struct kpost_kept *kept,
+						struct kpost_message *message);
+void kpost_message_give_pieces(struct kpost_kept *kept, struct kpost_message *message);
 
-/* Without. */
 void kpost_message_discard(struct kpost_mailbox *mailbox, struct kpost_message *message);
 void kpost_message_keep_like(struct kpost_mailbox *mailbox, const struct kpost_message *message);
+
+/* Does a payload of @size bytes not fit into one block with its message? */
+static inline bool kpost_message_in_pieces(size_t size)
+{
+	return size > SZ_4K - sizeof(struct kpost_message);
+}
+
+/* The class of its message's block then: the smallest, and the rest in pieces. */
+static inline unsigned int kpost_message_class(size_t size)
+{
+	return unlikely(kpost_message_in_pieces(size)) ?
+		       0 :
+		       kpost_class_of(sizeof(struct kpost_message) + size);
+}
+
+/* All but what a commit, and who commits, fill in. */
+static __always_inline void kpost_message_init(struct kpost_message *message, size_t size,
+				      unsigned int class, bool kept)
+{
+	message->node.order = 0;
+	message->sender = NULL;
+	message->call = NULL;
+	message->state = KPOST_PENDING;
+	message->withdrawn = false;
+	message->flags = 0;
+	message->kept = kept;
+	message->class = class;
+	message->size = size;
+	message->room = size;
+	message->origin = NULL;
+	message->account = NULL;
+	message->pieces = NULL;
+}
+
+/*
+ * With the mailbox's lock held: a message with room for @size bytes in blocks that @kept has to
+ * spare, or NULL.
+ */
+static inline struct kpost_message *kpost_message_take(struct kpost_kept *kept, size_t size)
+{
+	unsigned int class = kpost_message_class(size);
+	struct kpost_message *message;
+
+	if (unlikely(!kept))
+		return NULL;
+	message = kpost_kept_take(kept, class);
+	if (unlikely(!message))
+		return NULL;
+	kpost_message_init(message, size, class, true);
+	if (unlikely(kpost_message_in_pieces(size)))
+		return kpost_message_take_pieces(kept, message);
+	return message;
+}
+
+/*
+ * Likewise: @message is in no list of its mailbox's any more, and gone if its blocks are
+ * @kept's.  Returns its origin if that is to be freed, or NULL.
+ */
+static inline struct kpost_origin *kpost_message_leave(struct kpost_kept *kept,
+						       struct kpost_message *message)
+{
+	struct kpost_origin *origin = message->origin;
+
+	if (likely(message->kept)) {
+		if (unlikely(message->pieces))
+			kpost_message_give_pieces(kept, message);
+		kpost_kept_give(kept, message, message->class);
+	}
+	return likely(origin) ? kpost_origin_put(origin) : NULL;
+}
+
+/*
+ * Copy what is behind the first place->done bytes of the message, up to @size, from or to
+ * @payload, as far as its memory goes.  Returns 0 if that was all, or -EFAULT.
+ */
+static __always_inline int kpost_message_copy(struct kpost_message *message,
+					      const struct kpost_payload *payload,
+					      struct kpost_place *place, size_t size, bool in)
+{
+	/* No more than the memory that its blocks were made for. */
+	if (WARN_ON_ONCE(size > message->room))
+		return -EFAULT;
+	if (unlikely(message->pieces || !payload->whole || place->done))
+		return kpost_message_copy_on(message, payload, place, size, in);
+	place->done = in ? kpost_copy_in(message->data, payload->buf, size) :
+			   kpost_copy_out(payload->buf, message->data, size);
+	return likely(place->done == size) ? 0 : -EFAULT;
+}
+
+/* Fill the message from @from. */
+static __always_inline int kpost_message_copy_in(struct kpost_message *message,
+						 const struct kpost_payload *from,
+						 struct kpost_place *place)
+{
+	return kpost_message_copy(message, from, place, message->size, true);
+}
+
+/* Copy the message's first @size bytes to @to. */
+static __always_inline int kpost_message_copy_out(struct kpost_message *message,
+						  const struct kpost_payload *to,
+						  struct kpost_place *place, size_t size)
+{
+	return kpost_message_copy(message, to, place, size, false);
+}
 
 #endif /* KPOST_MESSAGE_H */

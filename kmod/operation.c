@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The operations on an endpoint: one table, for ioctl(2) and for io_uring.
+ * The operations on an endpoint: one list, for ioctl(2) and for io_uring.
  */
 #include <linux/build_bug.h>
-#include <linux/nospec.h>
 #include <linux/uaccess.h>
 
 #include "call.h"
 #include "endpoint.h"
 
-static long operation_stat(struct kpost_operand *op)
+static noinline long operation_stat(struct kpost_operand *op)
 {
 	struct kpost_stat st;
 
@@ -18,7 +17,7 @@ static long operation_stat(struct kpost_operand *op)
 	return kpost_struct_answer(op, &st, sizeof(st));
 }
 
-static long operation_setattr(struct kpost_operand *op)
+static noinline long operation_setattr(struct kpost_operand *op)
 {
 	struct kpost_setattr arg;
 	int err;
@@ -39,25 +38,6 @@ static long operation_setattr(struct kpost_operand *op)
 	return kpost_mailbox_setattr(op->endpoint->mailbox, &arg);
 }
 
-#define FIRST _IOC_NR(KPOST_IOC_SEND)
-#define OPERATION(cmd, size_1, operate) [_IOC_NR(cmd) - FIRST] = { cmd, size_1, operate }
-
-/* By the number in the command; there are no gaps. */
-static const struct {
-	unsigned int cmd;
-	size_t size_1; /* of its struct in the first version */
-	long (*operate)(struct kpost_operand *op);
-} operations[] = {
-	OPERATION(KPOST_IOC_SEND, 56, kpost_send),
-	OPERATION(KPOST_IOC_RECV, KPOST_RECV_SIZE_1, kpost_recv),
-	OPERATION(KPOST_IOC_CALL, 120, kpost_call),
-	OPERATION(KPOST_IOC_REPLY, KPOST_REPLY_SIZE_1, kpost_reply),
-	OPERATION(KPOST_IOC_REPLY_RECV, 24, kpost_reply_recv),
-	OPERATION(KPOST_IOC_STAT, KPOST_STAT_SIZE_1, operation_stat),
-	OPERATION(KPOST_IOC_SETATTR, 32, operation_setattr),
-	OPERATION(KPOST_IOC_GRANT, 32, kpost_grant),
-};
-
 /* Grown structs keep their places and their first sizes; these change with them. */
 static_assert(sizeof(struct kpost_send) == 56);
 static_assert(sizeof(struct kpost_recv) == 128);
@@ -73,17 +53,26 @@ static_assert(sizeof(struct kpost_uring) == 16);
 /* Do what @cmd says with @op->arg, whose size is part of @cmd. */
 long kpost_operate(struct kpost_operand *op, unsigned int cmd)
 {
-	unsigned int nr = _IOC_NR(cmd) - FIRST;
-
-	if (nr >= ARRAY_SIZE(operations))
-		return -ENOTTY;
-	nr = array_index_nospec(nr, ARRAY_SIZE(operations));
-	if ((cmd ^ operations[nr].cmd) & ~IOCSIZE_MASK)
-		return -ENOTTY;
 	op->size = _IOC_SIZE(cmd);
-	if (op->size < operations[nr].size_1)
-		return -EINVAL;
-	return operations[nr].operate(op);
+	switch (cmd & ~IOCSIZE_MASK) {
+	case KPOST_IOC_SEND & ~IOCSIZE_MASK:
+		return op->size < 56 ? -EINVAL : kpost_send(op);
+	case KPOST_IOC_RECV & ~IOCSIZE_MASK:
+		return op->size < KPOST_RECV_SIZE_1 ? -EINVAL : kpost_recv(op);
+	case KPOST_IOC_CALL & ~IOCSIZE_MASK:
+		return op->size < 120 ? -EINVAL : kpost_call(op);
+	case KPOST_IOC_REPLY & ~IOCSIZE_MASK:
+		return op->size < KPOST_REPLY_SIZE_1 ? -EINVAL : kpost_reply(op);
+	case KPOST_IOC_REPLY_RECV & ~IOCSIZE_MASK:
+		return op->size < 24 ? -EINVAL : kpost_reply_recv(op);
+	case KPOST_IOC_STAT & ~IOCSIZE_MASK:
+		return op->size < KPOST_STAT_SIZE_1 ? -EINVAL : operation_stat(op);
+	case KPOST_IOC_SETATTR & ~IOCSIZE_MASK:
+		return op->size < 32 ? -EINVAL : operation_setattr(op);
+	case KPOST_IOC_GRANT & ~IOCSIZE_MASK:
+		return op->size < 32 ? -EINVAL : kpost_grant(op);
+	}
+	return -ENOTTY;
 }
 
 /* For a program of another version than this module. */

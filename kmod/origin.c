@@ -10,14 +10,16 @@
 /* Note who acts through @endpoint: the task that is in the system call, as it is now. */
 void kpost_who_note(struct kpost_who *who, const struct kpost_endpoint *endpoint)
 {
+	bool mixed;
+
 	who->pid = get_pid(task_tgid(current));
 	who->uid = current_uid();
 	who->gid = current_gid();
 	who->opener_uid = endpoint->uid;
 	who->opener_gid = endpoint->gid;
-	who->mixed_ids =
-		!uid_eq(who->uid, endpoint->uid) || !uid_eq(current_euid(), endpoint->uid) ||
+	mixed = !uid_eq(who->uid, endpoint->uid) || !uid_eq(current_euid(), endpoint->uid) ||
 		!gid_eq(who->gid, endpoint->gid) || !gid_eq(current_egid(), endpoint->gid);
+	who->flags = mixed ? KPOST_MESSAGE_MIXED_IDS : 0;
 	who->badge = endpoint->badge;
 }
 
@@ -30,7 +32,7 @@ void kpost_who_tell_mapped(const struct kpost_who *who, struct kpost_ids *ids)
 	ids->gid = from_kgid_munged(ns, who->gid);
 	ids->opener_uid = ids->uid;
 	ids->opener_gid = ids->gid;
-	if (who->mixed_ids) {
+	if (who->flags & KPOST_MESSAGE_MIXED_IDS) {
 		ids->opener_uid = from_kuid_munged(ns, who->opener_uid);
 		ids->opener_gid = from_kgid_munged(ns, who->opener_gid);
 	}

@@ -32,7 +32,7 @@ struct kpost_who {
 	kgid_t gid;
 	kuid_t opener_uid; /* the effective one that opened the endpoint */
 	kgid_t opener_gid;
-	bool mixed_ids; /* these, and the task's effective ones, are not all the same */
+	u32 flags; /* KPOST_MESSAGE_MIXED_IDS, or 0 */
 	u64 badge; /* of the endpoint */
 };
 

@@ -110,23 +110,6 @@ size_t kpost_payload_write(const struct kpost_payload *payload, struct kpost_pla
 	return copied;
 }
 
-/* Read a byte and write it back as it is. */
-static bool byte_touch(u8 __user *at)
-{
-	u8 byte;
-
-	if (!user_access_begin(at, 1))
-		return false;
-	unsafe_get_user(byte, at, fault);
-	unsafe_put_user(byte, at, fault);
-	user_access_end();
-	return true;
-
-fault:
-	user_access_end();
-	return false;
-}
-
 /*
  * Bring @size bytes at @at in to be written to, and say how many of them can be, from the
  * beginning.  For what has to be known before there is anything to write, and is not worth
@@ -141,7 +124,7 @@ size_t kpost_memory_touch(void __user *at, size_t size)
 
 	might_fault();
 	while (done < size) {
-		if (!byte_touch(bytes + done))
+		if (!kpost_byte_touch(bytes + done))
 			return done;
 		done = min_t(size_t, size, done + PAGE_SIZE - offset_in_page(bytes + done));
 		if (done < size)
@@ -172,8 +155,7 @@ static size_t iter_touch(const struct iov_iter *to, size_t size)
 	return total;
 }
 
-/* ... of the first @size bytes of @payload */
-size_t kpost_payload_touch(const struct kpost_payload *payload, size_t size)
+size_t kpost_payload_touch_all(const struct kpost_payload *payload, size_t size)
 {
 	return likely(payload->whole) ? kpost_memory_touch(payload->buf, size) :
 					iter_touch(&payload->iter, size);

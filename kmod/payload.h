@@ -7,10 +7,13 @@
 #ifndef KPOST_PAYLOAD_H
 #define KPOST_PAYLOAD_H
 
+#include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/types.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
+
+#include "usercopy.h"
 
 struct kpost_fixed;
 
@@ -82,10 +85,18 @@ size_t kpost_payload_write(const struct kpost_payload *payload, struct kpost_pla
 			   const void *from, size_t n);
 
 size_t kpost_memory_touch(void __user *at, size_t size);
-size_t kpost_payload_touch(const struct kpost_payload *payload, size_t size);
+size_t kpost_payload_touch_all(const struct kpost_payload *payload, size_t size);
 size_t kpost_place_touch(const struct kpost_payload *payload, const struct kpost_place *place,
 			 size_t size);
 bool kpost_place_bring_in(const struct kpost_payload *payload, const struct kpost_place *place,
 			  size_t size);
+
+/* kpost_memory_touch() of the first @size bytes of @payload. */
+static inline size_t kpost_payload_touch(const struct kpost_payload *payload, size_t size)
+{
+	if (likely(payload->whole && size && offset_in_page(payload->buf) + size <= PAGE_SIZE))
+		return kpost_byte_touch(payload->buf) ? size : 0;
+	return kpost_payload_touch_all(payload, size);
+}
 
 #endif /* KPOST_PAYLOAD_H */

@@ -61,7 +61,7 @@ void kpost_queue_return(struct kpost_queue *queue, struct kpost_node *node);
 void kpost_queue_del_level(struct kpost_queue *queue, struct kpost_node *node);
 
 /* Add @node as the last of its priority. */
-static inline void kpost_queue_add(struct kpost_queue *queue, struct kpost_node *node)
+static __always_inline void kpost_queue_add(struct kpost_queue *queue, struct kpost_node *node)
 {
 	node->returned = false;
 	if (!RB_EMPTY_ROOT(&queue->levels.rb_root)) {
@@ -73,7 +73,7 @@ static inline void kpost_queue_add(struct kpost_queue *queue, struct kpost_node 
 	rb_insert_color_cached(&node->level, &queue->levels, true);
 }
 
-static inline void kpost_queue_del(struct kpost_queue *queue, struct kpost_node *node)
+static __always_inline void kpost_queue_del(struct kpost_queue *queue, struct kpost_node *node)
 {
 	if (RB_EMPTY_NODE(&node->level))
 		list_del(&node->peers);

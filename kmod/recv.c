@@ -77,7 +77,7 @@ static size_t sure_for(const struct reception *recv)
  * -ERESTARTSYS, -EMSGSIZE, -EPIPE, see take_message().  Called with the lock held, returns
  * without.
  */
-static struct kpost_message *wait_for_message(struct kpost_mailbox *mailbox, struct reception *recv,
+static noinline struct kpost_message *wait_for_message(struct kpost_mailbox *mailbox, struct reception *recv,
 					      size_t room) __releases(&mailbox->lock)
 {
 	struct kpost_waiter receiver;
@@ -116,7 +116,7 @@ static struct kpost_message *wait_for_message(struct kpost_mailbox *mailbox, str
  * Take the next message of at most @room bytes; also -EAGAIN, see wait_for_message().
  * Returns NULL if memory has to be looked at before, as much as recv->size says.
  */
-static struct kpost_message *take_message(struct kpost_mailbox *mailbox, struct reception *recv,
+static __always_inline struct kpost_message *take_message(struct kpost_mailbox *mailbox, struct reception *recv,
 					  size_t room)
 {
 	struct kpost_message *message;
@@ -150,7 +150,7 @@ static struct kpost_message *take_message(struct kpost_mailbox *mailbox, struct 
 }
 
 /* Put back what was taken, unless its sender has withdrawn it. */
-static void put_back_message(struct kpost_mailbox *mailbox, struct kpost_message *message)
+static noinline void put_back_message(struct kpost_mailbox *mailbox, struct kpost_message *message)
 {
 	struct kpost_wakes wakes = {};
 	bool withdrawn;
@@ -172,7 +172,7 @@ static void put_back_message(struct kpost_mailbox *mailbox, struct kpost_message
  * Receive @message, which was copied out, and free it.  Returns false if its
  * sender has withdrawn it: then it was never received.
  */
-static bool receive_message(struct kpost_endpoint *endpoint, struct kpost_message *message)
+static __always_inline bool receive_message(struct kpost_endpoint *endpoint, struct kpost_message *message)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_wakes wakes __uninitialized;
@@ -196,7 +196,7 @@ static bool receive_message(struct kpost_endpoint *endpoint, struct kpost_messag
 	trace_kpost_receive(mailbox->id, message->node.order, message->size,
 			    message->node.priority);
 	kpost_mailbox_give_back(mailbox, message, &wakes);
-	origin = kpost_message_leave(mailbox, message);
+	origin = kpost_message_leave(mailbox->kept, message);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	kpost_origin_free(origin);
 	if (unlikely(!kept)) {
@@ -206,41 +206,69 @@ static bool receive_message(struct kpost_endpoint *endpoint, struct kpost_messag
 	return true;
 }
 
-static void describe_message(const struct kpost_message *message, struct kpost_recv *arg,
-			     size_t stored)
+/*
+ * What a receiver is told of @message, field by field.  The flags, the ids, and the call's
+ * deadline by the task's clock are given: they are looked up before user memory is written.
+ */
+#define describe_message(set)									\
+	do {											\
+		set(message_flags, flags);							\
+		set(tag, message->tag);								\
+		set(size, message->size);							\
+		set(sequence, message->node.order);						\
+		set(token, unlikely(call) ? call->token : 0);					\
+		set(reply_max, unlikely(call) ? call->room : 0);				\
+		set(badge, who->badge);								\
+		set(time, time);								\
+		set(call_deadline, deadline);							\
+		set(priority, message->node.priority);						\
+		set(pid, ids.pid);								\
+		set(uid, ids.uid);								\
+		set(gid, ids.gid);								\
+		set(opener_uid, ids.opener_uid);						\
+		set(opener_gid, ids.opener_gid);						\
+	} while (0)
+
+/* Tell it.  Returns 0 or -EFAULT. */
+static __always_inline int reception_tell(struct reception *recv,
+					  const struct kpost_message *message, size_t stored)
 {
 	const struct kpost_who *who = &message->origin->who;
-	struct kpost_ids ids;
+	const struct kpost_call_state *call = message->call;
+	u64 time = kpost_time_here(message->time), deadline = 0;
+	struct kpost_recv __user *to = recv->op->arg;
+	struct kpost_ids ids __uninitialized;
+	u32 flags;
 
 	kpost_who_tell(who, &ids);
-	arg->message_flags = (message->call ? KPOST_MESSAGE_CALL : 0) |
-			     (message->sync ? KPOST_MESSAGE_SYNC : 0) |
-			     (who->mixed_ids ? KPOST_MESSAGE_MIXED_IDS : 0) |
-			     (stored < message->size ? KPOST_MESSAGE_TRUNCATED : 0);
-	arg->size = message->size;
-	arg->tag = message->tag;
-	arg->sequence = message->node.order;
-	arg->token = message->call ? message->call->token : 0;
-	arg->reply_max = message->call ? message->call->room : 0;
-	arg->badge = who->badge;
-	arg->time = kpost_time_here(message->time);
-	arg->call_deadline = 0;
+	flags = message->flags | who->flags |
+		(unlikely(stored < message->size) ? KPOST_MESSAGE_TRUNCATED : 0);
 	/* One that was never is none. */
-	if (message->call && message->call->deadline)
-		arg->call_deadline = max_t(u64, kpost_time_here(message->call->deadline), 1);
-	arg->priority = message->node.priority;
-	arg->pid = ids.pid;
-	arg->uid = ids.uid;
-	arg->gid = ids.gid;
-	arg->opener_uid = ids.opener_uid;
-	arg->opener_gid = ids.opener_gid;
+	if (unlikely(call && call->deadline))
+		deadline = max_t(u64, kpost_time_here(call->deadline), 1);
+
+	if (unlikely(!kpost_struct_fits(recv->op, sizeof(*to)))) {
+#define set_field(field, value) recv->arg->field = (value)
+		describe_message(set_field);
+		return kpost_struct_put_other(recv->op, recv->arg, sizeof(*to));
+	}
+	if (!kpost_put_begin(to, sizeof(*to)))
+		return -EFAULT;
+#define put_field(field, value) unsafe_put_user(value, &to->field, fault)
+	describe_message(put_field);
+	user_write_access_end();
+	return 0;
+
+fault:
+	user_write_access_end();
+	return -EFAULT;
 }
 
 /*
  * Look at the memory for what is next, with nothing in hand.  Returns 0 or -EFAULT; to
  * have none for what may never come is no failure.
  */
-static int reception_look(struct reception *recv)
+static noinline int reception_look(struct reception *recv)
 {
 	size_t need = min(recv->size, recv->to->size);
 
@@ -252,7 +280,7 @@ static int reception_look(struct reception *recv)
  * Copy out @message, of which @stored bytes are wanted, and describe it, without a page
  * fault.  Returns 0, or -EFAULT, or -EINTR.
  */
-static int reception_fill(struct reception *recv, struct kpost_message *message, size_t stored)
+static __always_inline int reception_fill(struct reception *recv, struct kpost_message *message, size_t stored)
 {
 	int err;
 
@@ -266,16 +294,14 @@ static int reception_fill(struct reception *recv, struct kpost_message *message,
 	if (!err && fatal_signal_pending(current))
 		err = -EINTR;
 	/* Last, so that a struct in shared memory tells what was received. */
-	if (!err && recv->arg) {
-		describe_message(message, recv->arg, stored);
-		err = kpost_struct_put(recv->op, recv->arg, sizeof(*recv->arg));
-	}
+	if (!err && recv->arg)
+		err = reception_tell(recv, message, stored);
 	pagefault_enable();
 	return err && fatal_signal_pending(current) ? -EINTR : err;
 }
 
 /* Bring in what the copy stopped at, which may take for ever. Returns 0 or -EFAULT. */
-static int reception_bring_in(struct reception *recv, size_t stored)
+static noinline int reception_bring_in(struct reception *recv, size_t stored)
 {
 	size_t need = min_t(size_t, stored - recv->place.done, BRING_IN);
 
@@ -287,7 +313,7 @@ static int reception_bring_in(struct reception *recv, size_t stored)
 /*
  * Receive as @recv says.  Returns bytes stored or -errno.
  */
-static ssize_t receive(struct kpost_endpoint *endpoint, struct reception *recv)
+static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct reception *recv)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	size_t count = recv->to->size;

@@ -67,7 +67,8 @@ static struct kpost_endpoint *pop_refused(struct list_head *list)
 static void mailbox_find_refused(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 {
 	lockdep_assert_held(&mailbox->lock);
-	if (!wakes->refused) {
+	if (!wakes->room) {
+		wakes->room = true;
 		wakes->refused = pop_refused(&mailbox->refused);
 		refcount_inc(&wakes->refused->refs);
 	}
@@ -237,7 +238,7 @@ static void mailbox_tell_all(struct kpost_mailbox *mailbox, struct kpost_wakes *
 {
 	if (wakes->events)
 		kpost_mailbox_tell(mailbox, wakes->events);
-	if (unlikely(wakes->refused))
+	if (unlikely(wakes->room))
 		mailbox_tell_refused(mailbox, wakes->refused);
 }
 

@@ -60,7 +60,7 @@ static inline void kpost_mailbox_tell_of(struct kpost_mailbox *mailbox,
 }
 
 /* Hand @message over or leave it to be queued, behind those that are to be settled first. */
-static inline bool kpost_mailbox_place(struct kpost_mailbox *mailbox,
+static __always_inline bool kpost_mailbox_place(struct kpost_mailbox *mailbox,
 				       struct kpost_message *message, struct kpost_wakes *wakes)
 {
 	if (unlikely(!list_empty(&mailbox->waiting))) {
@@ -73,8 +73,9 @@ static inline bool kpost_mailbox_place(struct kpost_mailbox *mailbox,
 }
 
 /* Take @message in, for which there is room; its sender, if it waits, learns its number. */
-static inline void kpost_mailbox_admit(struct kpost_mailbox *mailbox,
-				       struct kpost_message *message, struct kpost_wakes *wakes)
+static __always_inline void kpost_mailbox_admit(struct kpost_mailbox *mailbox,
+						struct kpost_message *message,
+						struct kpost_wakes *wakes)
 {
 	struct kpost_waiter *sender = message->sender;
 
@@ -93,7 +94,7 @@ static inline void kpost_mailbox_admit(struct kpost_mailbox *mailbox,
 	trace_kpost_send(mailbox->id, message->node.order, message->size, message->node.priority);
 	if (unlikely(sender)) {
 		sender->sequence = message->node.order;
-		if (!message->sync && !message->call) {
+		if (!message->flags) {
 			kpost_waiter_done(sender, 0, wakes);
 			message->sender = NULL;
 		}
@@ -103,7 +104,7 @@ static inline void kpost_mailbox_admit(struct kpost_mailbox *mailbox,
 }
 
 /* Give back the room of @message, which is in no list any more. */
-static inline void kpost_mailbox_give_back(struct kpost_mailbox *mailbox,
+static __always_inline void kpost_mailbox_give_back(struct kpost_mailbox *mailbox,
 					   struct kpost_message *message,
 					   struct kpost_wakes *wakes)
 {

@@ -34,7 +34,7 @@ bool kpost_payload_counts(const struct kpost_payload *from)
  * block of a mailbox is held while memory is brought in, which may take for ever, and what was
  * copied is lost then.  Where that happens again and again the sender's own memory has to do.
  */
-static struct kpost_message *message_fill_kept(struct kpost_mailbox *mailbox,
+static __always_inline struct kpost_message *message_fill_kept(struct kpost_mailbox *mailbox,
 					       const struct kpost_payload *from)
 {
 	struct kpost_place place __uninitialized;
@@ -44,7 +44,7 @@ static struct kpost_message *message_fill_kept(struct kpost_mailbox *mailbox,
 
 	for (tries = 0; tries < FILL_TRIES && READ_ONCE(mailbox->kept_bytes); tries++) {
 		spin_lock(&mailbox->lock);
-		message = kpost_message_take(mailbox, from->size);
+		message = kpost_message_take(mailbox->kept, from->size);
 		spin_unlock(&mailbox->lock);
 		if (unlikely(!message))
 			return NULL;
@@ -82,11 +82,11 @@ static struct kpost_message *message_fill_own(const struct kpost_payload *from)
  * A message with the payload @from, ready to be committed, which is charged to who sends it
  * if @counts.  Returns it or -EMSGSIZE, -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR, -EFAULT.
  */
-struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint,
-					  const struct kpost_payload *from, u32 priority, u64 tag,
-					  bool counts)
+static __always_inline struct kpost_message *message_build(struct kpost_endpoint *endpoint,
+							   const struct kpost_payload *from,
+							   u32 priority, u64 tag, bool counts)
 {
-	struct kpost_charge charge = {};
+	struct kpost_charge charge __uninitialized;
 	struct kpost_message *message;
 	int err;
 
@@ -102,13 +102,22 @@ struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint,
 	if (unlikely(!message))
 		message = message_fill_own(from);
 	if (IS_ERR(message)) {
-		kpost_uncharge(&charge);
+		if (counts)
+			kpost_uncharge(&charge);
 		return message;
 	}
-	message->account = charge.account;
+	if (unlikely(counts))
+		message->account = charge.account;
 	message->node.priority = priority;
 	message->tag = tag;
 	return message;
+}
+
+struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint,
+					  const struct kpost_payload *from, u32 priority, u64 tag,
+					  bool counts)
+{
+	return message_build(endpoint, from, priority, tag, counts);
 }
 
 /*
@@ -148,7 +157,7 @@ static void message_await(struct kpost_message *message, struct kpost_waiter *se
  * Find who sends through @endpoint, or add @fresh, which then is what is to be freed, if
  * anything.  Returns NULL if there has to be a fresh one.
  */
-static struct kpost_origin *message_origin(struct kpost_endpoint *endpoint,
+static __always_inline struct kpost_origin *message_origin(struct kpost_endpoint *endpoint,
 					   struct kpost_origin **fresh)
 {
 	struct kpost_origin *origin = endpoint->origins;
@@ -169,14 +178,15 @@ static struct kpost_origin *message_origin(struct kpost_endpoint *endpoint,
  * or -EPIPE, -EAGAIN, -EDQUOT, -ENOBUFS, -ENOMEM, after which the message is still the
  * caller's.  Once it is in, *@sequence is its number; sender->sequence if it waits.
  */
-int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *message,
-			 struct kpost_waiter *sender, bool nowait, u64 *sequence)
+static __always_inline int message_commit(struct kpost_endpoint *endpoint,
+					  struct kpost_message *message,
+					  struct kpost_waiter *sender, bool nowait, u64 *sequence)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_origin *origin, *fresh = NULL;
 	struct kpost_charge charge;
 	struct kpost_wakes wakes __uninitialized;
-	bool awaits = message->sync || message->call, kept = message->kept;
+	bool awaits = message->flags, kept = message->kept;
 	int err = awaits;
 
 	kpost_wakes_init(&wakes);
@@ -229,8 +239,14 @@ again:
 	return err;
 }
 
+int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *message,
+			 struct kpost_waiter *sender, bool nowait, u64 *sequence)
+{
+	return message_commit(endpoint, message, sender, nowait, sequence);
+}
+
 /* Send @message, which is used up; @sequence is its number then. Returns 0 or -errno. */
-static int send_message(struct kpost_endpoint *endpoint, struct kpost_message *message,
+static __always_inline int send_message(struct kpost_endpoint *endpoint, struct kpost_message *message,
 			u64 deadline, bool nowait, u64 *sequence)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
@@ -239,10 +255,10 @@ static int send_message(struct kpost_endpoint *endpoint, struct kpost_message *m
 	bool mine = false;
 	int err;
 
-	if (message->sync && kpost_deadline_passed(deadline))
+	if (message->flags && kpost_deadline_passed(deadline))
 		err = -ETIMEDOUT;
 	else
-		err = kpost_message_commit(endpoint, message, &sender, nowait, sequence);
+		err = message_commit(endpoint, message, &sender, nowait, sequence);
 	if (err < 0)
 		kpost_message_discard(mailbox, message);
 	if (err <= 0)
@@ -298,12 +314,13 @@ long kpost_send(struct kpost_operand *op)
 				   op->fixed);
 	if (err)
 		return err;
-	message = kpost_message_build(endpoint, &payload, arg.priority, arg.tag,
+	message = message_build(endpoint, &payload, arg.priority, arg.tag,
 				      kpost_payload_counts(&payload));
 	kpost_payload_release(&payload);
 	if (IS_ERR(message))
 		return PTR_ERR(message);
-	message->sync = arg.flags & KPOST_SYNC;
+	if (arg.flags & KPOST_SYNC)
+		message->flags = KPOST_MESSAGE_SYNC;
 	err = send_message(endpoint, message, arg.deadline, op->nowait || op->dontwait, &sequence);
 	if (!err && arg.flags & KPOST_WANT_SEQUENCE && put_user(sequence, &to->sequence))
 		return 0; /* It was sent, and only the number is lost. */
@@ -323,7 +340,7 @@ ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	if (!(endpoint->rights & KPOST_RIGHT_SEND))
 		return -EBADF;
 	kpost_payload_of_iter(&payload, from);
-	message = kpost_message_build(endpoint, &payload, endpoint->priority, endpoint->tag,
+	message = message_build(endpoint, &payload, endpoint->priority, endpoint->tag,
 				      kpost_payload_counts(&payload));
 	if (IS_ERR(message))
 		return PTR_ERR(message);

@@ -114,13 +114,19 @@ fault:
 	return false;
 }
 
+/* Begin to write a struct, field by field with unsafe_put_user(). */
+static __always_inline bool kpost_put_begin(void __user *to, size_t n)
+{
+	might_fault();
+	return !should_fail_usercopy() && user_write_access_begin(to, n);
+}
+
 static __always_inline bool kpost_words_put(void __user *to, const void *from, size_t n)
 {
 	unsigned long __user *user = to;
 	const unsigned long *words = from;
 
-	might_fault();
-	if (should_fail_usercopy() || !user_write_access_begin(user, n))
+	if (!kpost_put_begin(user, n))
 		return false;
 	kpost_each_word(unsafe_put_user, words, user, n, fault);
 	user_write_access_end();
@@ -128,6 +134,23 @@ static __always_inline bool kpost_words_put(void __user *to, const void *from, s
 
 fault:
 	user_write_access_end();
+	return false;
+}
+
+/* Read a byte and write it back as it is.  Returns whether that can be done. */
+static __always_inline bool kpost_byte_touch(u8 __user *at)
+{
+	u8 byte;
+
+	if (!user_access_begin(at, 1))
+		return false;
+	unsafe_get_user(byte, at, fault);
+	unsafe_put_user(byte, at, fault);
+	user_access_end();
+	return true;
+
+fault:
+	user_access_end();
 	return false;
 }
 

@@ -39,20 +39,22 @@ struct kpost_waiter {
 };
 
 struct kpost_wakes {
-	__poll_t events; /* what to tell those who poll */
-	bool more;
-	unsigned int count, woken;
-	struct kpost_endpoint *refused; /* held; those who poll it are told of room */
+	union {
+		struct {
+			__poll_t events; /* what to tell those who poll */
+			u8 count, woken; /* of @tasks */
+			bool more;
+			bool room; /* those who poll @refused are told of it */
+		};
+		u64 any; /* all of the above */
+	};
+	struct kpost_endpoint *refused; /* held */
 	struct task_struct *tasks[8];
 };
 
 static inline void kpost_wakes_init(struct kpost_wakes *wakes)
 {
-	wakes->events = 0;
-	wakes->more = false;
-	wakes->count = 0;
-	wakes->woken = 0;
-	wakes->refused = NULL;
+	wakes->any = 0;
 }
 
 /* Room for one more?  Else note that there is more to do. */
@@ -67,7 +69,7 @@ static inline bool kpost_wakes_full(struct kpost_wakes *wakes)
 /* Is there nobody to wake or to tell? */
 static inline bool kpost_wakes_none(const struct kpost_wakes *wakes)
 {
-	return !wakes->count && !wakes->events && !wakes->refused && !wakes->more;
+	return !wakes->any;
 }
 
 static inline void kpost_waiter_init(struct kpost_waiter *waiter)
