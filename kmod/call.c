@@ -166,20 +166,21 @@ static void describe_nobody(struct kpost_call *arg)
 static void describe_replier(const struct kpost_call_state *call, struct kpost_call *arg)
 {
 	const struct kpost_who *who = &call->replier;
-	struct kpost_ids ids;
+	const struct kpost_ids *ids;
+	struct kpost_ids space;
 
 	if (!who->pid)
 		return;
-	kpost_who_tell(who, &ids);
+	ids = kpost_who_ids(who, &space);
 	arg->message_flags |= who->flags;
 	arg->reply_tag = call->reply->tag;
 	arg->badge = who->badge;
 	arg->time = kpost_time_here(call->reply->time);
-	arg->pid = ids.pid;
-	arg->uid = ids.uid;
-	arg->gid = ids.gid;
-	arg->opener_uid = ids.opener_uid;
-	arg->opener_gid = ids.opener_gid;
+	arg->pid = kpost_who_pid(who);
+	arg->uid = ids->uid;
+	arg->gid = ids->gid;
+	arg->opener_uid = ids->opener_uid;
+	arg->opener_gid = ids->opener_gid;
 }
 
 /*

@@ -7,8 +7,8 @@
  * on through it.
  *
  * An operation comes from ioctl(2), io_uring, or read(2) and write(2).  The first
- * two hand over the user's struct as a struct kpost_operand, and share the table
- * in operation.c.
+ * two hand over the user's struct as a struct kpost_operand, and share the list
+ * of operations at the end of this file.
  */
 #ifndef KPOST_ENDPOINT_H
 #define KPOST_ENDPOINT_H
@@ -18,6 +18,7 @@
 #include <linux/types.h>
 
 #include "../uapi/linux/kpost.h"
+#include "call.h"
 #include "mailbox.h"
 #include "payload.h"
 #include "shortage.h"
@@ -74,7 +75,8 @@ struct kpost_operand {
 #define KPOST_STRUCT_MAX ((1U << _IOC_SIZEBITS) - 1)
 
 /* operation.c */
-long kpost_operate(struct kpost_operand *op, unsigned int cmd);
+long kpost_stat(struct kpost_operand *op);
+long kpost_setattr(struct kpost_operand *op);
 int kpost_struct_get_other(const struct kpost_operand *op, void *to, size_t size);
 int kpost_struct_put_other(const struct kpost_operand *op, const void *from, size_t size);
 int kpost_struct_answer(const struct kpost_operand *op, const void *from, size_t size);
@@ -156,5 +158,33 @@ ssize_t kpost_read_iter(struct kiocb *iocb, struct iov_iter *to);
 int kpost_device_init(void);
 void kpost_device_exit(void);
 int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
+
+/*
+ * Do what @cmd says with @op->arg, whose size is part of @cmd: the one list of operations, for
+ * ioctl(2) and for io_uring.
+ */
+static __always_inline long kpost_operate(struct kpost_operand *op, unsigned int cmd)
+{
+	op->size = _IOC_SIZE(cmd);
+	switch (cmd & ~IOCSIZE_MASK) {
+	case KPOST_IOC_SEND & ~IOCSIZE_MASK:
+		return op->size < 56 ? -EINVAL : kpost_send(op);
+	case KPOST_IOC_RECV & ~IOCSIZE_MASK:
+		return op->size < KPOST_RECV_SIZE_1 ? -EINVAL : kpost_recv(op);
+	case KPOST_IOC_CALL & ~IOCSIZE_MASK:
+		return op->size < 120 ? -EINVAL : kpost_call(op);
+	case KPOST_IOC_REPLY & ~IOCSIZE_MASK:
+		return op->size < KPOST_REPLY_SIZE_1 ? -EINVAL : kpost_reply(op);
+	case KPOST_IOC_REPLY_RECV & ~IOCSIZE_MASK:
+		return op->size < 24 ? -EINVAL : kpost_reply_recv(op);
+	case KPOST_IOC_STAT & ~IOCSIZE_MASK:
+		return op->size < KPOST_STAT_SIZE_1 ? -EINVAL : kpost_stat(op);
+	case KPOST_IOC_SETATTR & ~IOCSIZE_MASK:
+		return op->size < 32 ? -EINVAL : kpost_setattr(op);
+	case KPOST_IOC_GRANT & ~IOCSIZE_MASK:
+		return op->size < 32 ? -EINVAL : kpost_grant(op);
+	}
+	return -ENOTTY;
+}
 
 #endif /* KPOST_ENDPOINT_H */

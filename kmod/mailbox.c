@@ -259,7 +259,7 @@ static bool mailbox_drop_one(struct kpost_mailbox *mailbox)
 	if (message->sender)
 		kpost_waiter_done(message->sender, -EPIPE, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
-	trace_kpost_drop(mailbox->id, message->node.order, message->size, message->node.priority);
+	trace_kpost_drop(mailbox, message);
 	kpost_message_discard(mailbox, message);
 	return true;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <linux/gfp.h>
 #include <linux/shrinker.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -20,12 +21,12 @@ static atomic_long_t kept_bytes; /* of all of them together */
 static void keepers_look(struct work_struct *work);
 static DECLARE_DELAYED_WORK(keepers_work, keepers_look);
 
-static struct kmem_cache *caches[KPOST_CLASS_32K];
+static struct kmem_cache *caches[KPOST_CLASS_4K + 1];
 static struct shrinker *shrinker;
 
 /* So close to each other that none is more than half again as large as what is in it. */
 const u16 kpost_class_sizes[KPOST_CLASSES] = {
-	192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, SZ_4K, SZ_32K,
+	192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, SZ_4K, SZ_8K, SZ_16K, SZ_32K,
 };
 
 const u8 kpost_class_of_lines[SZ_4K / 64 + 1] = {
@@ -46,18 +47,19 @@ void kpost_block_check(const struct kpost_block *block, unsigned int class)
 	WARN_ON_ONCE(memchr_inv((const u8 *)block + skip, POISON, kpost_class_sizes[class] - skip));
 }
 
-/* A block of @class, or NULL.  A large one is not worth trying hard for. */
+/* A block of @class, or NULL.  One of several pages is not worth trying hard for. */
 void *kpost_block_alloc(unsigned int class, gfp_t gfp)
 {
-	if (unlikely(class == KPOST_CLASS_32K))
-		return kmalloc(SZ_32K, gfp | __GFP_NORETRY | __GFP_NOWARN);
+	if (unlikely(class > KPOST_CLASS_4K))
+		return (void *)__get_free_pages(gfp | __GFP_COMP | __GFP_NORETRY | __GFP_NOWARN,
+						get_order(kpost_class_sizes[class]));
 	return kmem_cache_alloc(caches[class], gfp);
 }
 
 void kpost_block_free(void *block, unsigned int class)
 {
-	if (unlikely(class == KPOST_CLASS_32K))
-		kfree(block);
+	if (unlikely(class > KPOST_CLASS_4K))
+		free_pages((unsigned long)block, get_order(kpost_class_sizes[class]));
 	else
 		kmem_cache_free(caches[class], block);
 }
@@ -148,17 +150,31 @@ static void keeper_add(struct kpost_mailbox *mailbox)
 		schedule_delayed_work(&keepers_work, HZ);
 }
 
-/* Could @mailbox keep blocks of @bytes in all?  A guess, without the lock. */
-bool kpost_kept_may(const struct kpost_mailbox *mailbox, size_t bytes)
+/*
+ * The task has received a message that was in @blocks, its sender's own: have @mailbox keep as
+ * much of the task's, if it can be had at once.
+ */
+void kpost_kept_add_like(struct kpost_mailbox *mailbox, const struct kpost_block *like)
 {
-	return bytes <= KPOST_KEPT_MAX && READ_ONCE(mailbox->kept_bytes) <= KPOST_KEPT_MAX - bytes;
-}
+	/* A guess, without the lock. */
+	size_t room = KPOST_KEPT_MAX - READ_ONCE(mailbox->kept_bytes), bytes = 0;
+	struct kpost_block *blocks = NULL, *block;
 
-/* Have @mailbox keep @blocks, of @bytes in all, which are the task's own; or free them. */
-void kpost_kept_add(struct kpost_mailbox *mailbox, struct kpost_block *blocks, size_t bytes)
-{
-	struct kpost_block *block;
+	for (; like; like = like->next) {
+		size_t size = kpost_class_sizes[like->class];
 
+		if (size > room - bytes)
+			break;
+		block = kpost_block_alloc(like->class, KPOST_KEPT_GFP);
+		if (!block)
+			break;
+		block->class = like->class;
+		block->next = blocks;
+		blocks = block;
+		bytes += size;
+	}
+	if (!blocks)
+		return;
 	/* It may go again meanwhile, which does no harm. */
 	if (!READ_ONCE(mailbox->kept))
 		keeper_add(mailbox);

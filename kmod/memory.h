@@ -26,10 +26,12 @@
 
 struct kpost_mailbox;
 
-/* Classes of blocks, by size; all but the last come from caches. */
-#define KPOST_CLASSES 11
+/* Classes of blocks, by size. */
+#define KPOST_CLASSES 13
 #define KPOST_CLASS_4K 9
-#define KPOST_CLASS_32K 10
+#define KPOST_CLASS_8K 10
+#define KPOST_CLASS_16K 11
+#define KPOST_CLASS_32K 12
 
 #define KPOST_KEPT_MAX SZ_256K
 
@@ -39,7 +41,8 @@ struct kpost_mailbox;
 /* A block, as a piece of a payload or in a list of free ones. */
 struct kpost_block {
 	struct kpost_block *next;
-	u32 class;
+	u8 class;
+	bool kept; /* it is the mailbox's, while it is a piece */
 	u32 room; /* bytes of data */
 	u8 data[];
 };
@@ -105,8 +108,7 @@ void *kpost_block_alloc(unsigned int class, gfp_t gfp);
 void kpost_block_free(void *block, unsigned int class);
 void kpost_blocks_free(struct kpost_block *first);
 
-bool kpost_kept_may(const struct kpost_mailbox *mailbox, size_t bytes);
-void kpost_kept_add(struct kpost_mailbox *mailbox, struct kpost_block *blocks, size_t bytes);
+void kpost_kept_add_like(struct kpost_mailbox *mailbox, const struct kpost_block *like);
 void kpost_kept_trim(struct kpost_mailbox *mailbox);
 void kpost_kept_end(struct kpost_mailbox *mailbox);
 

@@ -15,16 +15,17 @@
 #define FIRST_ROOM (192 - sizeof(struct kpost_message))
 
 #define PIECE_4K (SZ_4K - sizeof(struct kpost_block))
-#define PIECE_32K (SZ_32K - sizeof(struct kpost_block))
 
 /* The class of the next piece where @size bytes are left: as few pages as hold them. */
 static unsigned int piece_class(size_t size, bool large)
 {
-	if (size > 7 * PIECE_4K && large)
-		return KPOST_CLASS_32K;
-	if (size >= PIECE_4K)
+	if (size <= PIECE_4K)
+		return kpost_class_of(sizeof(struct kpost_block) + size);
+	if (!large)
 		return KPOST_CLASS_4K;
-	return kpost_class_of(sizeof(struct kpost_block) + size);
+	if (size > 7 * PIECE_4K)
+		return KPOST_CLASS_32K;
+	return size > 3 * PIECE_4K ? KPOST_CLASS_16K : KPOST_CLASS_8K;
 }
 
 /* How much of @size bytes goes into a piece of @class. */
@@ -33,49 +34,67 @@ static size_t piece_room(unsigned int class, size_t size)
 	return min(size, kpost_class_sizes[class] - sizeof(struct kpost_block));
 }
 
+static void piece_add(struct kpost_block **link, struct kpost_block *piece, unsigned int class,
+		      size_t left, bool kept)
+{
+	piece->next = NULL;
+	piece->class = class;
+	piece->kept = kept;
+	piece->room = piece_room(class, left);
+	*link = piece;
+}
+
+/*
+ * Allocate what @message lacks of its pieces.  Returns 0 or -ENOMEM, -EINTR; then it has those
+ * that there were.
+ */
+int kpost_message_extend(struct kpost_message *message)
+{
+	size_t left = message->room - FIRST_ROOM;
+	struct kpost_block **link, *piece;
+	unsigned int class;
+	bool large = true;
+
+	for (link = &message->pieces; *link; link = &(*link)->next)
+		left -= (*link)->room;
+	for (; left; left -= piece->room, link = &piece->next) {
+		/* A payload may be many pages long: let a killed task go. */
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		class = piece_class(left, large);
+		piece = kpost_block_alloc(class, GFP_KERNEL_ACCOUNT);
+		if (!piece && class > KPOST_CLASS_4K) {
+			large = false;
+			class = KPOST_CLASS_4K;
+			piece = kpost_block_alloc(class, GFP_KERNEL_ACCOUNT);
+		}
+		if (!piece)
+			return -ENOMEM;
+		piece_add(link, piece, class, left, false);
+		cond_resched();
+	}
+	return 0;
+}
+
 /* A message with room for a payload of @size bytes, or -ENOMEM, -EINTR. */
 struct kpost_message *kpost_message_alloc(size_t size)
 {
 	unsigned int class = kpost_message_class(size);
-	struct kpost_message *message;
-	struct kpost_block **link;
-	bool large = true;
-	size_t left;
+	struct kpost_message *message = kpost_block_alloc(class, GFP_KERNEL_ACCOUNT);
+	int err = 0;
 
-	message = kpost_block_alloc(class, GFP_KERNEL_ACCOUNT);
 	if (!message)
 		return ERR_PTR(-ENOMEM);
 	kpost_message_init(message, size, class, false);
-	if (likely(!kpost_message_in_pieces(size)))
+	if (unlikely(kpost_message_in_pieces(size)))
+		err = kpost_message_extend(message);
+	if (likely(!err))
 		return message;
-
-	link = &message->pieces;
-	for (left = size - FIRST_ROOM; left; left -= (*link)->room, link = &(*link)->next) {
-		/* A payload may be many pages long: let a killed task go. */
-		if (fatal_signal_pending(current)) {
-			kpost_message_free(message);
-			return ERR_PTR(-EINTR);
-		}
-		class = piece_class(left, large);
-		*link = kpost_block_alloc(class, GFP_KERNEL_ACCOUNT);
-		if (!*link && class == KPOST_CLASS_32K) {
-			large = false;
-			class = KPOST_CLASS_4K;
-			*link = kpost_block_alloc(class, GFP_KERNEL_ACCOUNT);
-		}
-		if (!*link) {
-			kpost_message_free(message);
-			return ERR_PTR(-ENOMEM);
-		}
-		(*link)->next = NULL;
-		(*link)->class = class;
-		(*link)->room = piece_room(class, left);
-		cond_resched();
-	}
-	return message;
+	kpost_message_free(message);
+	return ERR_PTR(err);
 }
 
-/* Free a message that is its sender's own, and in no mailbox. */
+/* Free a message none of whose blocks are a mailbox's, and which is in none. */
 void kpost_message_free(struct kpost_message *message)
 {
 	if (message->call)
@@ -86,37 +105,42 @@ void kpost_message_free(struct kpost_message *message)
 	kpost_block_free(message, message->class);
 }
 
-void kpost_message_give_pieces(struct kpost_kept *kept, struct kpost_message *message)
+/*
+ * With the mailbox's lock held: pieces for @message that @kept has to spare.  Returns whether
+ * it has all now.
+ */
+bool kpost_message_take_pieces(struct kpost_kept *kept, struct kpost_message *message)
 {
-	struct kpost_block *piece, *next;
+	struct kpost_block **link = &message->pieces, *piece;
+	size_t left;
+
+	for (left = message->size - FIRST_ROOM; left; left -= piece->room, link = &piece->next) {
+		unsigned int class = piece_class(left, true);
+
+		piece = kpost_kept_take(kept, class);
+		if (!piece)
+			return false;
+		piece_add(link, piece, class, left, true);
+	}
+	return true;
+}
+
+/* Likewise: give those that are @kept's back, and return the others. */
+struct kpost_block *kpost_message_give_pieces(struct kpost_kept *kept,
+					      struct kpost_message *message)
+{
+	struct kpost_block *piece, *next, *own = NULL;
 
 	for (piece = message->pieces; piece; piece = next) {
 		next = piece->next;
-		kpost_kept_give(kept, piece, piece->class);
-	}
-}
-
-/* The pieces of a large payload: @message, if all are there, or NULL. */
-struct kpost_message *kpost_message_take_pieces(struct kpost_kept *kept,
-						struct kpost_message *message)
-{
-	struct kpost_block **link = &message->pieces;
-	size_t left;
-
-	for (left = message->size - FIRST_ROOM; left; left -= (*link)->room, link = &(*link)->next) {
-		unsigned int class = piece_class(left, true);
-
-		*link = kpost_kept_take(kept, class);
-		if (!*link) {
-			kpost_message_give_pieces(kept, message);
-			kpost_kept_give(kept, message, message->class);
-			return NULL;
+		if (piece->kept) {
+			kpost_kept_give(kept, piece, piece->class);
+		} else {
+			piece->next = own;
+			own = piece;
 		}
-		(*link)->next = NULL;
-		(*link)->class = class;
-		(*link)->room = piece_room(class, left);
 	}
-	return message;
+	return own;
 }
 
 /* Let go of a message that nobody will receive, and is in no list. */
@@ -124,82 +148,60 @@ void kpost_message_discard(struct kpost_mailbox *mailbox, struct kpost_message *
 {
 	struct kpost_account *account = message->account;
 	struct kpost_call_state *call = message->call;
-	struct kpost_origin *origin;
-	bool kept = message->kept;
 	size_t cost = kpost_message_cost(message->room);
+	struct kpost_origin *origin;
+	struct kpost_block *own;
 
 	spin_lock(&mailbox->lock);
-	origin = kpost_message_leave(mailbox->kept, message);
+	origin = kpost_message_leave(mailbox->kept, message, &own);
 	spin_unlock(&mailbox->lock);
 	kpost_origin_free(origin);
-	if (!kept) {
-		kpost_message_free(message);
-		return;
-	}
+	kpost_blocks_free(own);
 	if (call)
 		kpost_call_put(call);
 	if (account)
 		kpost_account_uncharge(account, cost);
 }
 
-/*
- * @message, in its sender's own memory, was received by the task: have @mailbox keep as much of
- * the task's, if it can be had at once.
- */
-void kpost_message_keep_like(struct kpost_mailbox *mailbox, const struct kpost_message *message)
+static __always_inline int message_copy_on(struct kpost_message *message,
+					   const struct kpost_payload *payload,
+					   struct kpost_place *place, size_t size, bool in)
 {
-	size_t bytes = kpost_class_sizes[message->class];
-	struct kpost_block *blocks, *piece, *block;
-
-	for (piece = message->pieces; piece && bytes <= KPOST_KEPT_MAX; piece = piece->next)
-		bytes += kpost_class_sizes[piece->class];
-	if (!kpost_kept_may(mailbox, bytes))
-		return;
-	blocks = kpost_block_alloc(message->class, KPOST_KEPT_GFP);
-	if (!blocks)
-		return;
-	blocks->class = message->class;
-	blocks->next = NULL;
-	for (piece = message->pieces; piece; piece = piece->next) {
-		block = kpost_block_alloc(piece->class, KPOST_KEPT_GFP);
-		if (!block) {
-			kpost_blocks_free(blocks);
-			return;
-		}
-		block->class = piece->class;
-		block->next = blocks;
-		blocks = block;
-	}
-	kpost_kept_add(mailbox, blocks, bytes);
-}
-
-/* The same where it is in pieces, or the payload is, or a part of it was copied. */
-int kpost_message_copy_on(struct kpost_message *message, const struct kpost_payload *payload,
-			  struct kpost_place *place, size_t size, bool in)
-{
+	size_t done = place->done, begin = 0, room = message->pieces ? FIRST_ROOM : size;
 	struct kpost_block *piece = message->pieces;
-	size_t begin = 0, end = piece ? FIRST_ROOM : size;
 	u8 *data = message->data;
 
 	for (;;) {
-		size_t done = place->done;
+		size_t end = min(begin + room, size);
 
-		end = min(end, size);
 		if (done < end) {
-			u8 *at = data + (done - begin);
+			size_t n = end - done, copied;
 
-			if (in)
-				kpost_payload_read(payload, place, at, end - done);
-			else
-				kpost_payload_write(payload, place, at, end - done);
-			if (place->done < end)
-				return -EFAULT;
+			copied = in ? kpost_payload_read(payload, place, done, data + (done - begin), n) :
+				      kpost_payload_write(payload, place, done, data + (done - begin), n);
+			done += copied;
+			if (unlikely(copied < n))
+				break;
 		}
 		if (end == size)
-			return 0;
+			break;
 		begin = end;
-		end = begin + piece->room;
+		room = piece->room;
 		data = piece->data;
 		piece = piece->next;
 	}
+	place->done = done;
+	return likely(done == size) ? 0 : -EFAULT;
+}
+
+int kpost_message_copy_in_on(struct kpost_message *message, const struct kpost_payload *from,
+			     struct kpost_place *place, size_t size)
+{
+	return message_copy_on(message, from, place, size, true);
+}
+
+int kpost_message_copy_out_on(struct kpost_message *message, const struct kpost_payload *to,
+			      struct kpost_place *place, size_t size)
+{
+	return message_copy_on(message, to, place, size, false);
 }

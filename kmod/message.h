@@ -47,7 +47,7 @@ struct kpost_message {
 
 	/* fixed once committed */
 	u8 flags; /* KPOST_MESSAGE_SYNC or _CALL, if the sender waits for more than room */
-	bool kept; /* its blocks are the mailbox's */
+	bool kept; /* its first block is the mailbox's */
 	u32 class; /* of its first block */
 	u32 size; /* of the payload */
 	u32 room; /* bytes that there is memory for, no less than that */
@@ -71,15 +71,12 @@ static inline size_t kpost_message_cost(size_t size)
 
 struct kpost_message *kpost_message_alloc(size_t size);
 void kpost_message_free(struct kpost_message *message);
-int kpost_message_copy_on(struct kpost_message *message, const struct kpost_payload *payload,
-			  struct kpost_place *place, size_t size, bool in);
-
-struct kpost_message *kpost_message_take_pieces(struct kpost_kept *kept,
-						struct kpost_message *message);
-void kpost_message_give_pieces(struct kpost_kept *kept, struct kpost_message *message);
 
 void kpost_message_discard(struct kpost_mailbox *mailbox, struct kpost_message *message);
-void kpost_message_keep_like(struct kpost_mailbox *mailbox, const struct kpost_message *message);
+int kpost_message_extend(struct kpost_message *message);
+bool kpost_message_take_pieces(struct kpost_kept *kept, struct kpost_message *message);
+struct kpost_block *kpost_message_give_pieces(struct kpost_kept *kept,
+					      struct kpost_message *message);
 
 /* Does a payload of @size bytes not fit into one block with its message? */
 static inline bool kpost_message_in_pieces(size_t size)
@@ -116,9 +113,10 @@ static __always_inline void kpost_message_init(struct kpost_message *message, si
 
 /*
  * With the mailbox's lock held: a message with room for @size bytes in blocks that @kept has to
- * spare, or NULL.
+ * spare, or NULL.  Unless it is @whole some pieces are lacking, see kpost_message_extend().
  */
-static inline struct kpost_message *kpost_message_take(struct kpost_kept *kept, size_t size)
+static inline struct kpost_message *kpost_message_take(struct kpost_kept *kept, size_t size,
+						       bool *whole)
 {
 	unsigned int class = kpost_message_class(size);
 	struct kpost_message *message;
@@ -129,27 +127,41 @@ static inline struct kpost_message *kpost_message_take(struct kpost_kept *kept, 
 	if (unlikely(!message))
 		return NULL;
 	kpost_message_init(message, size, class, true);
-	if (unlikely(kpost_message_in_pieces(size)))
-		return kpost_message_take_pieces(kept, message);
+	*whole = likely(!kpost_message_in_pieces(size)) || kpost_message_take_pieces(kept, message);
 	return message;
 }
 
 /*
- * Likewise: @message is in no list of its mailbox's any more, and gone if its blocks are
- * @kept's.  Returns its origin if that is to be freed, or NULL.
+ * Likewise: @message is in no list of its mailbox's any more, and gone.  Its blocks that are
+ * @kept's are given back, and *@own are the others.  Returns its origin if that is to be freed,
+ * or NULL.
  */
-static inline struct kpost_origin *kpost_message_leave(struct kpost_kept *kept,
-						       struct kpost_message *message)
+static inline struct kpost_origin *
+kpost_message_leave(struct kpost_kept *kept, struct kpost_message *message,
+		    struct kpost_block **own)
 {
 	struct kpost_origin *origin = message->origin;
+	struct kpost_block *first = (struct kpost_block *)message;
+	unsigned int class = message->class;
 
+	*own = NULL;
+	if (unlikely(message->pieces))
+		*own = kpost_message_give_pieces(kept, message);
 	if (likely(message->kept)) {
-		if (unlikely(message->pieces))
-			kpost_message_give_pieces(kept, message);
-		kpost_kept_give(kept, message, message->class);
+		kpost_kept_give(kept, first, class);
+	} else {
+		first->class = class;
+		first->next = *own;
+		*own = first;
 	}
 	return likely(origin) ? kpost_origin_put(origin) : NULL;
 }
+
+/* See kpost_message_copy(), where the message is in pieces, or the payload is, or a part of it was copied before. */
+int kpost_message_copy_in_on(struct kpost_message *message, const struct kpost_payload *from,
+			     struct kpost_place *place, size_t size);
+int kpost_message_copy_out_on(struct kpost_message *message, const struct kpost_payload *to,
+			      struct kpost_place *place, size_t size);
 
 /*
  * Copy what is behind the first place->done bytes of the message, up to @size, from or to
@@ -163,7 +175,8 @@ static __always_inline int kpost_message_copy(struct kpost_message *message,
 	if (WARN_ON_ONCE(size > message->room))
 		return -EFAULT;
 	if (unlikely(message->pieces || !payload->whole || place->done))
-		return kpost_message_copy_on(message, payload, place, size, in);
+		return in ? kpost_message_copy_in_on(message, payload, place, size) :
+			    kpost_message_copy_out_on(message, payload, place, size);
 	place->done = in ? kpost_copy_in(message->data, payload->buf, size) :
 			   kpost_copy_out(payload->buf, message->data, size);
 	return likely(place->done == size) ? 0 : -EFAULT;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The operations on an endpoint: one list, for ioctl(2) and for io_uring.
+ * Operations on an endpoint that are not worth a file, and how structs of other sizes are read.
  */
 #include <linux/build_bug.h>
 #include <linux/uaccess.h>
@@ -8,7 +8,7 @@
 #include "call.h"
 #include "endpoint.h"
 
-static noinline long operation_stat(struct kpost_operand *op)
+long kpost_stat(struct kpost_operand *op)
 {
 	struct kpost_stat st;
 
@@ -17,7 +17,7 @@ static noinline long operation_stat(struct kpost_operand *op)
 	return kpost_struct_answer(op, &st, sizeof(st));
 }
 
-static noinline long operation_setattr(struct kpost_operand *op)
+long kpost_setattr(struct kpost_operand *op)
 {
 	struct kpost_setattr arg;
 	int err;
@@ -49,31 +49,6 @@ static_assert(sizeof(struct kpost_setattr) == 32);
 static_assert(sizeof(struct kpost_grant) == 32);
 static_assert(sizeof(struct kpost_iovec) == 16);
 static_assert(sizeof(struct kpost_uring) == 16);
-
-/* Do what @cmd says with @op->arg, whose size is part of @cmd. */
-long kpost_operate(struct kpost_operand *op, unsigned int cmd)
-{
-	op->size = _IOC_SIZE(cmd);
-	switch (cmd & ~IOCSIZE_MASK) {
-	case KPOST_IOC_SEND & ~IOCSIZE_MASK:
-		return op->size < 56 ? -EINVAL : kpost_send(op);
-	case KPOST_IOC_RECV & ~IOCSIZE_MASK:
-		return op->size < KPOST_RECV_SIZE_1 ? -EINVAL : kpost_recv(op);
-	case KPOST_IOC_CALL & ~IOCSIZE_MASK:
-		return op->size < 120 ? -EINVAL : kpost_call(op);
-	case KPOST_IOC_REPLY & ~IOCSIZE_MASK:
-		return op->size < KPOST_REPLY_SIZE_1 ? -EINVAL : kpost_reply(op);
-	case KPOST_IOC_REPLY_RECV & ~IOCSIZE_MASK:
-		return op->size < 24 ? -EINVAL : kpost_reply_recv(op);
-	case KPOST_IOC_STAT & ~IOCSIZE_MASK:
-		return op->size < KPOST_STAT_SIZE_1 ? -EINVAL : operation_stat(op);
-	case KPOST_IOC_SETATTR & ~IOCSIZE_MASK:
-		return op->size < 32 ? -EINVAL : operation_setattr(op);
-	case KPOST_IOC_GRANT & ~IOCSIZE_MASK:
-		return op->size < 32 ? -EINVAL : kpost_grant(op);
-	}
-	return -ENOTTY;
-}
 
 /* For a program of another version than this module. */
 int kpost_struct_get_other(const struct kpost_operand *op, void *to, size_t size)

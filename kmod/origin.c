@@ -10,31 +10,32 @@
 /* Note who acts through @endpoint: the task that is in the system call, as it is now. */
 void kpost_who_note(struct kpost_who *who, const struct kpost_endpoint *endpoint)
 {
-	bool mixed;
+	bool mixed = !uid_eq(current_uid(), endpoint->uid) ||
+		     !uid_eq(current_euid(), endpoint->uid) ||
+		     !gid_eq(current_gid(), endpoint->gid) ||
+		     !gid_eq(current_egid(), endpoint->gid);
 
 	who->pid = get_pid(task_tgid(current));
-	who->uid = current_uid();
-	who->gid = current_gid();
-	who->opener_uid = endpoint->uid;
-	who->opener_gid = endpoint->gid;
-	mixed = !uid_eq(who->uid, endpoint->uid) || !uid_eq(current_euid(), endpoint->uid) ||
-		!gid_eq(who->gid, endpoint->gid) || !gid_eq(current_egid(), endpoint->gid);
+	who->ids.uid = __kuid_val(current_uid());
+	who->ids.gid = __kgid_val(current_gid());
+	who->ids.opener_uid = __kuid_val(endpoint->uid);
+	who->ids.opener_gid = __kgid_val(endpoint->gid);
 	who->flags = mixed ? KPOST_MESSAGE_MIXED_IDS : 0;
 	who->badge = endpoint->badge;
 }
 
-/* The same for a task whose user namespace is not the initial one. */
-void kpost_who_tell_mapped(const struct kpost_who *who, struct kpost_ids *ids)
+/* The ids of @who in the task's user namespace. */
+void kpost_ids_map(const struct kpost_who *who, struct kpost_ids *ids)
 {
 	struct user_namespace *ns = current_user_ns();
 
-	ids->uid = from_kuid_munged(ns, who->uid);
-	ids->gid = from_kgid_munged(ns, who->gid);
+	ids->uid = from_kuid_munged(ns, KUIDT_INIT(who->ids.uid));
+	ids->gid = from_kgid_munged(ns, KGIDT_INIT(who->ids.gid));
 	ids->opener_uid = ids->uid;
 	ids->opener_gid = ids->gid;
 	if (who->flags & KPOST_MESSAGE_MIXED_IDS) {
-		ids->opener_uid = from_kuid_munged(ns, who->opener_uid);
-		ids->opener_gid = from_kgid_munged(ns, who->opener_gid);
+		ids->opener_uid = from_kuid_munged(ns, KUIDT_INIT(who->ids.opener_uid));
+		ids->opener_gid = from_kgid_munged(ns, KGIDT_INIT(who->ids.opener_gid));
 	}
 }
 

@@ -25,22 +25,17 @@
 
 struct kpost_endpoint;
 
-/* Who it was, by the kernel's ids. */
-struct kpost_who {
-	struct pid *pid; /* the process, held */
-	kuid_t uid; /* the task's real one */
-	kgid_t gid;
-	kuid_t opener_uid; /* the effective one that opened the endpoint */
-	kgid_t opener_gid;
-	u32 flags; /* KPOST_MESSAGE_MIXED_IDS, or 0 */
-	u64 badge; /* of the endpoint */
+/* In a user namespace. */
+struct kpost_ids {
+	u32 uid, gid; /* the task's real ones */
+	u32 opener_uid, opener_gid; /* the effective ones that opened the endpoint */
 };
 
-/* The same as seen by the task that asks. */
-struct kpost_ids {
-	u32 pid;
-	u32 uid, gid;
-	u32 opener_uid, opener_gid;
+struct kpost_who {
+	struct pid *pid; /* the process, held */
+	struct kpost_ids ids; /* in the initial namespace */
+	u32 flags; /* KPOST_MESSAGE_MIXED_IDS if these, and the task's effective ones, differ */
+	u64 badge; /* of the endpoint */
 };
 
 struct kpost_origin {
@@ -51,23 +46,24 @@ struct kpost_origin {
 };
 
 void kpost_who_note(struct kpost_who *who, const struct kpost_endpoint *endpoint);
-void kpost_who_tell_mapped(const struct kpost_who *who, struct kpost_ids *ids);
+void kpost_ids_map(const struct kpost_who *who, struct kpost_ids *ids);
 
-/* Tell it in terms of the task's own namespaces. */
-static inline void kpost_who_tell(const struct kpost_who *who, struct kpost_ids *ids)
+/* The process, as seen by the task that asks. */
+static inline u32 kpost_who_pid(const struct kpost_who *who)
 {
 	struct pid_namespace *ns = ns_of_pid(task_pid(current));
 
-	ids->pid = likely(ns == &init_pid_ns) ? pid_nr(who->pid) : pid_nr_ns(who->pid, ns);
-	if (unlikely(current_user_ns() != &init_user_ns)) {
-		kpost_who_tell_mapped(who, ids);
-		return;
-	}
-	/* Ids there are what they are. */
-	ids->uid = __kuid_val(who->uid);
-	ids->gid = __kgid_val(who->gid);
-	ids->opener_uid = __kuid_val(who->opener_uid);
-	ids->opener_gid = __kgid_val(who->opener_gid);
+	return likely(ns == &init_pid_ns) ? pid_nr(who->pid) : pid_nr_ns(who->pid, ns);
+}
+
+/* Likewise the ids, in @space if they are others there. */
+static inline const struct kpost_ids *kpost_who_ids(const struct kpost_who *who,
+						    struct kpost_ids *space)
+{
+	if (likely(current_user_ns() == &init_user_ns))
+		return &who->ids;
+	kpost_ids_map(who, space);
+	return space;
 }
 
 struct kpost_origin *kpost_origin_new(const struct kpost_endpoint *endpoint);

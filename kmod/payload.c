@@ -84,31 +84,8 @@ void kpost_payload_of_iter(struct kpost_payload *payload, const struct iov_iter 
 		payload->iter = *iter;
 }
 
-size_t kpost_payload_read(const struct kpost_payload *payload, struct kpost_place *place, void *to,
-			  size_t n)
-{
-	size_t copied;
-
-	if (likely(payload->whole))
-		copied = kpost_copy_in(to, payload->buf + place->done, n);
-	else
-		copied = copy_from_iter(to, n, &place->rest);
-	place->done += copied;
-	return copied;
-}
-
-size_t kpost_payload_write(const struct kpost_payload *payload, struct kpost_place *place,
-			   const void *from, size_t n)
-{
-	size_t copied;
-
-	if (likely(payload->whole))
-		copied = kpost_copy_out(payload->buf + place->done, from, n);
-	else
-		copied = copy_to_iter(from, n, &place->rest);
-	place->done += copied;
-	return copied;
-}
+/* So much is touched before others are let run. */
+#define TOUCH_STEP SZ_64K
 
 /*
  * Bring @size bytes at @at in to be written to, and say how many of them can be, from the
@@ -119,18 +96,18 @@ size_t kpost_payload_write(const struct kpost_payload *payload, struct kpost_pla
  */
 size_t kpost_memory_touch(void __user *at, size_t size)
 {
-	u8 __user *bytes = at;
 	size_t done = 0;
 
-	might_fault();
 	while (done < size) {
-		if (!kpost_byte_touch(bytes + done))
-			return done;
-		done = min_t(size_t, size, done + PAGE_SIZE - offset_in_page(bytes + done));
-		if (done < size)
-			cond_resched();
+		size_t step = min_t(size_t, size - done, TOUCH_STEP);
+		size_t touched = kpost_pages_touch(at + done, step);
+
+		done += touched;
+		if (touched < step)
+			break;
+		cond_resched();
 	}
-	return size;
+	return done;
 }
 
 /* The same for the next @size bytes of an iterator; what is not a user's memory is there. */

@@ -78,11 +78,22 @@ static inline void kpost_place_init(struct kpost_place *place, const struct kpos
 		place->rest = payload->iter;
 }
 
-/* Copy @n bytes on from @place, and move that by as many as were copied, which is returned. */
-size_t kpost_payload_read(const struct kpost_payload *payload, struct kpost_place *place, void *to,
-			  size_t n);
-size_t kpost_payload_write(const struct kpost_payload *payload, struct kpost_place *place,
-			   const void *from, size_t n);
+/* Copy @n bytes on from @place, @done bytes from the beginning. Returns how many were. */
+static __always_inline size_t kpost_payload_read(const struct kpost_payload *payload,
+						 struct kpost_place *place, size_t done, void *to,
+						 size_t n)
+{
+	return likely(payload->whole) ? kpost_copy_in(to, payload->buf + done, n) :
+					copy_from_iter(to, n, &place->rest);
+}
+
+static __always_inline size_t kpost_payload_write(const struct kpost_payload *payload,
+						  struct kpost_place *place, size_t done,
+						  const void *from, size_t n)
+{
+	return likely(payload->whole) ? kpost_copy_out(payload->buf + done, from, n) :
+					copy_to_iter(from, n, &place->rest);
+}
 
 size_t kpost_memory_touch(void __user *at, size_t size);
 size_t kpost_payload_touch_all(const struct kpost_payload *payload, size_t size);
@@ -95,7 +106,7 @@ bool kpost_place_bring_in(const struct kpost_payload *payload, const struct kpos
 static inline size_t kpost_payload_touch(const struct kpost_payload *payload, size_t size)
 {
 	if (likely(payload->whole && size && offset_in_page(payload->buf) + size <= PAGE_SIZE))
-		return kpost_byte_touch(payload->buf) ? size : 0;
+		return kpost_pages_touch(payload->buf, size);
 	return kpost_payload_touch_all(payload, size);
 }
 

@@ -177,7 +177,7 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint, str
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_wakes wakes __uninitialized;
 	struct kpost_origin *origin;
-	bool kept = message->kept;
+	struct kpost_block *own;
 
 	kpost_wakes_init(&wakes);
 	spin_lock(&mailbox->lock);
@@ -193,15 +193,14 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint, str
 		kpost_call_received(endpoint, message);
 	else if (message->sender)
 		kpost_waiter_done(message->sender, 0, &wakes);
-	trace_kpost_receive(mailbox->id, message->node.order, message->size,
-			    message->node.priority);
+	trace_kpost_receive(mailbox, message);
 	kpost_mailbox_give_back(mailbox, message, &wakes);
-	origin = kpost_message_leave(mailbox->kept, message);
+	origin = kpost_message_leave(mailbox->kept, message, &own);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	kpost_origin_free(origin);
-	if (unlikely(!kept)) {
-		kpost_message_keep_like(mailbox, message);
-		kpost_message_free(message);
+	if (unlikely(own)) {
+		kpost_kept_add_like(mailbox, own);
+		kpost_blocks_free(own);
 	}
 	return true;
 }
@@ -222,11 +221,11 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint, str
 		set(time, time);								\
 		set(call_deadline, deadline);							\
 		set(priority, message->node.priority);						\
-		set(pid, ids.pid);								\
-		set(uid, ids.uid);								\
-		set(gid, ids.gid);								\
-		set(opener_uid, ids.opener_uid);						\
-		set(opener_gid, ids.opener_gid);						\
+		set(pid, pid);									\
+		set(uid, ids->uid);								\
+		set(gid, ids->gid);								\
+		set(opener_uid, ids->opener_uid);						\
+		set(opener_gid, ids->opener_gid);						\
 	} while (0)
 
 /* Tell it.  Returns 0 or -EFAULT. */
@@ -237,10 +236,10 @@ static __always_inline int reception_tell(struct reception *recv,
 	const struct kpost_call_state *call = message->call;
 	u64 time = kpost_time_here(message->time), deadline = 0;
 	struct kpost_recv __user *to = recv->op->arg;
-	struct kpost_ids ids __uninitialized;
-	u32 flags;
+	struct kpost_ids space __uninitialized;
+	const struct kpost_ids *ids = kpost_who_ids(who, &space);
+	u32 flags, pid = kpost_who_pid(who);
 
-	kpost_who_tell(who, &ids);
 	flags = message->flags | who->flags |
 		(unlikely(stored < message->size) ? KPOST_MESSAGE_TRUNCATED : 0);
 	/* One that was never is none. */
@@ -325,6 +324,7 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 	pagefault_disable();
 	recv->sure = kpost_payload_touch(recv->to, min_t(size_t, count, SURE_FIRST));
 	pagefault_enable();
+	recv->looked = recv->sure == count;
 	for (;;) {
 		message = take_message(mailbox, recv, room);
 		if (IS_ERR(message))

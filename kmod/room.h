@@ -91,7 +91,7 @@ static __always_inline void kpost_mailbox_admit(struct kpost_mailbox *mailbox,
 	}
 	message->time = ktime_get_coarse_ns();
 	message->node.order = ++mailbox->sent;
-	trace_kpost_send(mailbox->id, message->node.order, message->size, message->node.priority);
+	trace_kpost_send(mailbox, message);
 	if (unlikely(sender)) {
 		sender->sequence = message->node.order;
 		if (!message->flags) {

@@ -40,14 +40,22 @@ static __always_inline struct kpost_message *message_fill_kept(struct kpost_mail
 	struct kpost_place place __uninitialized;
 	struct kpost_message *message;
 	unsigned int tries;
+	bool whole;
 	int err;
 
 	for (tries = 0; tries < FILL_TRIES && READ_ONCE(mailbox->kept_bytes); tries++) {
 		spin_lock(&mailbox->lock);
-		message = kpost_message_take(mailbox->kept, from->size);
+		message = kpost_message_take(mailbox->kept, from->size, &whole);
 		spin_unlock(&mailbox->lock);
 		if (unlikely(!message))
 			return NULL;
+		if (unlikely(!whole)) {
+			err = kpost_message_extend(message);
+			if (err) {
+				kpost_message_discard(mailbox, message);
+				return ERR_PTR(err);
+			}
+		}
 		kpost_place_init(&place, from);
 		pagefault_disable();
 		err = kpost_message_copy_in(message, from, &place);

@@ -11,6 +11,8 @@
 
 #include <linux/tracepoint.h>
 
+#include "mailbox.h"
+
 TRACE_EVENT(kpost_open,
 	TP_PROTO(u32 mailbox, u32 rights, const char *name),
 	TP_ARGS(mailbox, rights, name),
@@ -43,8 +45,8 @@ TRACE_EVENT(kpost_close,
 );
 
 DECLARE_EVENT_CLASS(kpost_message,
-	TP_PROTO(u32 mailbox, u64 sequence, size_t size, u32 priority),
-	TP_ARGS(mailbox, sequence, size, priority),
+	TP_PROTO(const struct kpost_mailbox *mailbox, const struct kpost_message *message),
+	TP_ARGS(mailbox, message),
 	TP_STRUCT__entry(
 		__field(u64, sequence)
 		__field(u64, size)
@@ -52,10 +54,10 @@ DECLARE_EVENT_CLASS(kpost_message,
 		__field(u32, priority)
 	),
 	TP_fast_assign(
-		__entry->sequence = sequence;
-		__entry->size = size;
-		__entry->mailbox = mailbox;
-		__entry->priority = priority;
+		__entry->sequence = message->node.order;
+		__entry->size = message->size;
+		__entry->mailbox = mailbox->id;
+		__entry->priority = message->node.priority;
 	),
 	TP_printk("mailbox=%u sequence=%llu size=%llu priority=%u", __entry->mailbox,
 		  __entry->sequence, __entry->size, __entry->priority)
@@ -63,19 +65,19 @@ DECLARE_EVENT_CLASS(kpost_message,
 
 /* A message has got into its mailbox. */
 DEFINE_EVENT(kpost_message, kpost_send,
-	TP_PROTO(u32 mailbox, u64 sequence, size_t size, u32 priority),
-	TP_ARGS(mailbox, sequence, size, priority)
+	TP_PROTO(const struct kpost_mailbox *mailbox, const struct kpost_message *message),
+	TP_ARGS(mailbox, message)
 );
 
 DEFINE_EVENT(kpost_message, kpost_receive,
-	TP_PROTO(u32 mailbox, u64 sequence, size_t size, u32 priority),
-	TP_ARGS(mailbox, sequence, size, priority)
+	TP_PROTO(const struct kpost_mailbox *mailbox, const struct kpost_message *message),
+	TP_ARGS(mailbox, message)
 );
 
 /* A message nobody will receive; sequence 0 if it never got in. */
 DEFINE_EVENT(kpost_message, kpost_drop,
-	TP_PROTO(u32 mailbox, u64 sequence, size_t size, u32 priority),
-	TP_ARGS(mailbox, sequence, size, priority)
+	TP_PROTO(const struct kpost_mailbox *mailbox, const struct kpost_message *message),
+	TP_ARGS(mailbox, message)
 );
 
 TRACE_EVENT(kpost_call,

@@ -137,21 +137,29 @@ fault:
 	return false;
 }
 
-/* Read a byte and write it back as it is.  Returns whether that can be done. */
-static __always_inline bool kpost_byte_touch(u8 __user *at)
+/*
+ * Read the first byte of each page of @size bytes, which are some, and write it back as it is.
+ * Returns how many bytes are before the first where that cannot be done.
+ */
+static __always_inline size_t kpost_pages_touch(u8 __user *at, size_t size)
 {
+	size_t done = 0;
 	u8 byte;
 
-	if (!user_access_begin(at, 1))
-		return false;
-	unsafe_get_user(byte, at, fault);
-	unsafe_put_user(byte, at, fault);
+	might_fault();
+	if (!user_access_begin(at, size))
+		return 0;
+	do {
+		unsafe_get_user(byte, at + done, fault);
+		unsafe_put_user(byte, at + done, fault);
+		done += PAGE_SIZE - offset_in_page(at + done);
+	} while (unlikely(done < size));
 	user_access_end();
-	return true;
+	return size;
 
 fault:
 	user_access_end();
-	return false;
+	return done;
 }
 
 #endif /* KPOST_USERCOPY_H */
