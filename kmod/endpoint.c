@@ -198,13 +198,9 @@ static int endpoint_release(struct inode *inode, struct file *file)
 		endpoint->released = true;
 		list_del_init(&endpoint->refused);
 		kpost_shortage_end(endpoint);
+		origin = kpost_origins_end(endpoint);
 		spin_unlock(&mailbox->lock);
-		do {
-			spin_lock(&mailbox->lock);
-			origin = kpost_origins_end(endpoint);
-			spin_unlock(&mailbox->lock);
-			kpost_origin_free(origin);
-		} while (origin);
+		kpost_origins_free(origin);
 		kpost_pollers_exit(&endpoint->room);
 		kpost_mailbox_detach(mailbox, endpoint->rights);
 	}

@@ -45,7 +45,8 @@ struct kpost_endpoint {
 	 * to whatever it was started with.
 	 */
 	bool privileged;
-	struct kpost_origin *origins; /* of those who sent through it last (protected by mailbox->lock) */
+	struct kpost_origin
+		*origins; /* of those who sent through it last (protected by mailbox->lock) */
 	struct rb_root calls; /* received through it (likewise) */
 	unsigned int open_calls; /* likewise */
 	struct list_head refused; /* in mailbox->refused (likewise) */

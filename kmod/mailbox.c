@@ -54,6 +54,7 @@ u64 kpost_mailbox_spare(const struct kpost_mailbox *mailbox)
 	u64 counted = mailbox->counted + mailbox->counted_own;
 	u64 held = mailbox_held(mailbox);
 
+	lockdep_assert_held(&mailbox->lock);
 	return counted > held ? counted - held : 0;
 }
 
@@ -276,6 +277,7 @@ static void mailbox_close(struct kpost_mailbox *mailbox)
 	mailbox->closed = true;
 	if (mailbox->named)
 		kpost_office_del(mailbox->office, mailbox);
+	WRITE_ONCE(mailbox->tight, true);
 	/* Whoever still holds an endpoint holds no more than that. */
 	kpost_mailbox_recount(mailbox);
 	spin_unlock(&mailbox->lock);
@@ -420,6 +422,8 @@ static int setattr_capacity(struct kpost_mailbox *mailbox, const struct kpost_se
 			*(privileged ? &mailbox->counted_own : &mailbox->counted) += cost;
 		}
 	}
+	if (messages < mailbox->max_messages || bytes < mailbox->max_bytes)
+		WRITE_ONCE(mailbox->tight, true);
 	mailbox->max_messages = messages;
 	mailbox->max_bytes = bytes;
 	kpost_mailbox_recount(mailbox);

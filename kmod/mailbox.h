@@ -63,6 +63,7 @@ struct kpost_mailbox {
 	u64 counted;
 	u64 counted_own;
 	bool above; /* that is more */
+	bool tight; /* it is closed, or counted for more once; read without the lock too */
 
 	u32 max_messages;
 	u64 max_bytes;
@@ -75,8 +76,10 @@ struct kpost_mailbox {
 	unsigned int waiting_receivers;
 	unsigned int open_calls;
 
+	/* Read without the lock too. */
 	struct kpost_kept *kept; /* or NULL; changed with keepers_lock held too */
-	u32 kept_bytes; /* of blocks that are its own, free ones or not; read without the lock too */
+	u32 kept_bytes; /* of blocks that are its own, free ones or not */
+	unsigned long own_at; /* in jiffies: a message in its sender's own memory was received */
 
 	u64 sent; /* the last sequence number */
 	u64 received;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/gfp.h>
+#include <linux/jiffies.h>
 #include <linux/shrinker.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -8,9 +9,16 @@
 #include "compat/compat.h"
 #include "mailbox.h"
 #include "memory.h"
+#include "pollers.h"
 
 /* What a kept block is filled with on kernels with KASAN, which cannot watch over it. */
 #define POISON 0x9d
+
+/* How much is taken off one shelf by one holder of the mailbox's lock. */
+#define CUT_MAX 128U
+/* How many keepers are looked at in one go. */
+#define LOOK_MAX 4096
+#define SHRINK_MAX 128
 
 /* Outermost of ours: it is taken before a mailbox's lock. */
 static DEFINE_SPINLOCK(keepers_lock);
@@ -21,12 +29,12 @@ static atomic_long_t kept_bytes; /* of all of them together */
 static void keepers_look(struct work_struct *work);
 static DECLARE_DELAYED_WORK(keepers_work, keepers_look);
 
-static struct kmem_cache *caches[KPOST_CLASS_4K + 1];
+static struct kmem_cache *caches[KPOST_CLASSES]; /* of blocks of a page at the most */
 static struct shrinker *shrinker;
 
 /* So close to each other that none is more than half again as large as what is in it. */
 const u16 kpost_class_sizes[KPOST_CLASSES] = {
-	192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, SZ_4K, SZ_8K, SZ_16K, SZ_32K,
+	KPOST_BLOCK_MIN, 256, 384, 512, 768, 1024, 1536, 2048, 3072, SZ_4K, SZ_8K, SZ_16K, SZ_32K,
 };
 
 const u8 kpost_class_of_lines[SZ_4K / 64 + 1] = {
@@ -50,16 +58,20 @@ void kpost_block_check(const struct kpost_block *block, unsigned int class)
 /* A block of @class, or NULL.  One of several pages is not worth trying hard for. */
 void *kpost_block_alloc(unsigned int class, gfp_t gfp)
 {
-	if (unlikely(class > KPOST_CLASS_4K))
+	size_t size = kpost_class_sizes[class];
+
+	if (unlikely(size > PAGE_SIZE))
 		return (void *)__get_free_pages(gfp | __GFP_COMP | __GFP_NORETRY | __GFP_NOWARN,
-						get_order(kpost_class_sizes[class]));
+						get_order(size));
 	return kmem_cache_alloc(caches[class], gfp);
 }
 
 void kpost_block_free(void *block, unsigned int class)
 {
-	if (unlikely(class > KPOST_CLASS_4K))
-		free_pages((unsigned long)block, get_order(kpost_class_sizes[class]));
+	size_t size = kpost_class_sizes[class];
+
+	if (unlikely(size > PAGE_SIZE))
+		free_pages((unsigned long)block, get_order(size));
 	else
 		kmem_cache_free(caches[class], block);
 }
@@ -80,38 +92,66 @@ static size_t kept_free(const struct kpost_kept *kept)
 	size_t bytes = 0;
 	unsigned int i;
 
+	lockdep_assert_held(&kept->mailbox->lock);
 	for (i = 0; i < KPOST_CLASSES; i++)
 		bytes += (size_t)kept->shelves[i].count * kpost_class_sizes[i];
 	return bytes;
 }
 
-/* Take off the shelves what lay there @unused since this was asked last, or all. */
-static struct kpost_block *kept_cut(struct kpost_kept *kept, bool unused)
+/* What was taken off the shelves, to be freed without a lock. */
+struct cut {
+	struct kpost_block *first[KPOST_CLASSES];
+	size_t bytes;
+};
+
+/*
+ * Take off the shelves what lay there @unused since this was asked last, or all.  Of what is
+ * used in part no more than CUT_MAX blocks of a class go in one go.
+ */
+static void kept_cut(struct kpost_kept *kept, bool unused, struct cut *cut)
 {
 	struct kpost_mailbox *mailbox = kept->mailbox;
-	struct kpost_block *cut = NULL;
 	unsigned int i;
 
 	lockdep_assert_held(&mailbox->lock);
 	for (i = 0; i < KPOST_CLASSES; i++) {
 		struct kpost_shelf *shelf = &kept->shelves[i];
-		unsigned int n = unused ? shelf->least : shelf->count;
-		size_t bytes = (size_t)n * kpost_class_sizes[i];
+		unsigned int n = unused ? shelf->least : shelf->count, left;
+		struct kpost_block *block;
 
-		WRITE_ONCE(mailbox->kept_bytes, mailbox->kept_bytes - bytes);
-		atomic_long_sub(bytes, &kept_bytes);
+		cut->first[i] = NULL;
+		if (n == shelf->count) {
+			swap(cut->first[i], shelf->first);
+		} else {
+			n = min(n, CUT_MAX);
+			for (left = n; left; left--) {
+				block = shelf->first;
+				shelf->first = block->next;
+				block->next = cut->first[i];
+				cut->first[i] = block;
+			}
+		}
 		shelf->count -= n;
 		shelf->least = shelf->count;
-		while (n--) {
-			struct kpost_block *block = shelf->first;
+		cut->bytes += (size_t)n * kpost_class_sizes[i];
+	}
+	if (!cut->bytes)
+		return;
+	WRITE_ONCE(mailbox->kept_bytes, mailbox->kept_bytes - cut->bytes);
+	atomic_long_sub(cut->bytes, &kept_bytes);
+}
 
-			shelf->first = block->next;
-			block->class = i;
-			block->next = cut;
-			cut = block;
+static void cut_free(struct cut *cut)
+{
+	struct kpost_block *block, *next;
+	unsigned int i;
+
+	for (i = 0; cut->bytes && i < KPOST_CLASSES; i++) {
+		for (block = cut->first[i]; block; block = next) {
+			next = block->next;
+			kpost_block_free(block, i);
 		}
 	}
-	return cut;
 }
 
 /*
@@ -138,7 +178,7 @@ static void keeper_add(struct kpost_mailbox *mailbox)
 	spin_lock(&keepers_lock);
 	spin_lock(&mailbox->lock);
 	if (!mailbox->kept) {
-		mailbox->kept = kept;
+		WRITE_ONCE(mailbox->kept, kept);
 		list_add_tail(&kept->link, &keepers);
 		first = !keepers_count++;
 		kept = NULL;
@@ -147,7 +187,7 @@ static void keeper_add(struct kpost_mailbox *mailbox)
 	spin_unlock(&keepers_lock);
 	kfree(kept);
 	if (first)
-		schedule_delayed_work(&keepers_work, HZ);
+		kpost_delayed_queue(&keepers_work, HZ);
 }
 
 /*
@@ -159,7 +199,12 @@ void kpost_kept_add_like(struct kpost_mailbox *mailbox, const struct kpost_block
 	/* A guess, without the lock. */
 	size_t room = KPOST_KEPT_MAX - READ_ONCE(mailbox->kept_bytes), bytes = 0;
 	struct kpost_block *blocks = NULL, *block;
+	unsigned long last = READ_ONCE(mailbox->own_at);
 
+	/* It is not worth it for one message a second. */
+	WRITE_ONCE(mailbox->own_at, jiffies);
+	if (!READ_ONCE(mailbox->kept) && time_after_eq(jiffies, last + HZ))
+		return;
 	for (; like; like = like->next) {
 		size_t size = kpost_class_sizes[like->class];
 
@@ -194,81 +239,95 @@ void kpost_kept_add_like(struct kpost_mailbox *mailbox, const struct kpost_block
 /* There is more in @mailbox, or it counts for less: what lies free may be too much. */
 void kpost_kept_trim(struct kpost_mailbox *mailbox)
 {
-	struct kpost_block *cut = NULL;
+	struct cut cut;
 
+	cut.bytes = 0;
 	if (likely(!READ_ONCE(mailbox->kept)))
 		return;
 	spin_lock(&mailbox->lock);
 	if (mailbox->kept && kept_free(mailbox->kept) > kpost_mailbox_spare(mailbox))
-		cut = kept_cut(mailbox->kept, false);
+		kept_cut(mailbox->kept, false, &cut);
 	spin_unlock(&mailbox->lock);
-	kpost_blocks_free(cut);
+	cut_free(&cut);
 }
 
 /* @mailbox goes, with no message in it. */
 void kpost_kept_end(struct kpost_mailbox *mailbox)
 {
-	struct kpost_block *cut = NULL;
 	struct kpost_kept *kept;
+	struct cut cut;
 
+	cut.bytes = 0;
 	spin_lock(&keepers_lock);
 	spin_lock(&mailbox->lock);
 	kept = mailbox->kept;
 	if (kept) {
-		cut = kept_cut(kept, false);
+		kept_cut(kept, false, &cut);
 		list_del(&kept->link);
 		keepers_count--;
 	}
 	spin_unlock(&mailbox->lock);
 	spin_unlock(&keepers_lock);
-	kpost_blocks_free(cut);
+	cut_free(&cut);
 	kfree(kept);
 	WARN_ON_ONCE(mailbox->kept_bytes);
 }
 
-/* Look at each keeper once, and free what lies there @unused, or all that lies free. */
-static void keepers_tidy(bool unused)
+/*
+ * Look at up to @max keepers, those first that were looked at the longest ago, and free what
+ * lies there @unused, or all that lies free.  Returns how many bytes that were; *@more says
+ * whether there are keepers that were not looked at.
+ */
+static size_t keepers_tidy(unsigned int max, bool unused, bool *more)
 {
-	struct kpost_block *cut;
 	struct kpost_kept *kept, *gone;
-	LIST_HEAD(todo);
+	unsigned int left;
+	size_t bytes = 0;
+	struct cut cut;
 
 	spin_lock(&keepers_lock);
-	list_splice_init(&keepers, &todo);
-	/* One that goes takes itself off whatever list it is in. */
-	while ((kept = list_first_entry_or_null(&todo, struct kpost_kept, link))) {
-		struct kpost_mailbox *mailbox = kept->mailbox;
+	left = keepers_count;
+	*more = left > max;
+	for (left = min(left, max); left && !list_empty(&keepers); left--) {
+		struct kpost_mailbox *mailbox;
 
+		kept = list_first_entry(&keepers, struct kpost_kept, link);
+		mailbox = kept->mailbox;
 		list_move_tail(&kept->link, &keepers);
 		gone = NULL;
+		cut.bytes = 0;
+		/* It cannot go: it would take itself off the list first. */
 		spin_lock(&mailbox->lock);
-		cut = kept_cut(kept, unused);
+		kept_cut(kept, unused, &cut);
 		if (!mailbox->kept_bytes) {
 			gone = kept;
-			mailbox->kept = NULL;
+			WRITE_ONCE(mailbox->kept, NULL);
 			list_del(&kept->link);
 			keepers_count--;
 		}
 		spin_unlock(&mailbox->lock);
 		spin_unlock(&keepers_lock);
-		kpost_blocks_free(cut);
+		bytes += cut.bytes;
+		cut_free(&cut);
 		kfree(gone);
 		cond_resched();
 		spin_lock(&keepers_lock);
 	}
 	spin_unlock(&keepers_lock);
+	return bytes;
 }
 
+/* All of them each second, as long as they are not too many. */
 static void keepers_look(struct work_struct *work)
 {
-	bool more;
+	bool more, any;
 
-	keepers_tidy(true);
+	keepers_tidy(LOOK_MAX, true, &more);
 	spin_lock(&keepers_lock);
-	more = keepers_count;
+	any = keepers_count;
 	spin_unlock(&keepers_lock);
-	if (more)
-		schedule_delayed_work(&keepers_work, HZ);
+	if (any)
+		kpost_delayed_queue(&keepers_work, more ? HZ / 10 : HZ);
 }
 
 /* In pages.  What messages are in at the moment is among it. */
@@ -279,11 +338,11 @@ static unsigned long shrinker_count(struct shrinker *shrinker, struct shrink_con
 
 static unsigned long shrinker_scan(struct shrinker *shrinker, struct shrink_control *control)
 {
-	long before = atomic_long_read(&kept_bytes);
+	size_t bytes;
+	bool more;
 
-	keepers_tidy(false);
-	before -= atomic_long_read(&kept_bytes);
-	return before > 0 ? DIV_ROUND_UP(before, PAGE_SIZE) : SHRINK_STOP;
+	bytes = keepers_tidy(SHRINK_MAX, false, &more);
+	return bytes ? DIV_ROUND_UP(bytes, PAGE_SIZE) : SHRINK_STOP;
 }
 
 int __init kpost_memory_init(void)
@@ -294,8 +353,11 @@ int __init kpost_memory_init(void)
 	for (i = 0; i < ARRAY_SIZE(caches); i++) {
 		unsigned int size = kpost_class_sizes[i], skip = offsetof(struct kpost_block, data);
 
+		if (size > PAGE_SIZE)
+			continue;
 		snprintf(name, sizeof(name), "kpost-%u", size);
-		caches[i] = kmem_cache_create_usercopy(name, size, 0, SLAB_ACCOUNT, skip, size - skip, NULL);
+		caches[i] = kmem_cache_create_usercopy(name, size, 0, SLAB_ACCOUNT, skip,
+						       size - skip, NULL);
 		if (!caches[i])
 			goto err_caches;
 	}

@@ -21,12 +21,14 @@
 #include <linux/compiler.h>
 #include <linux/gfp.h>
 #include <linux/list.h>
+#include <linux/nospec.h>
 #include <linux/sizes.h>
 #include <linux/types.h>
 
 struct kpost_mailbox;
 
-/* Classes of blocks, by size. */
+/* Classes of blocks, by size; the smallest is class 0. */
+#define KPOST_BLOCK_MIN 192
 #define KPOST_CLASSES 13
 #define KPOST_CLASS_4K 9
 #define KPOST_CLASS_8K 10
@@ -53,7 +55,10 @@ extern const u8 kpost_class_of_lines[SZ_4K / 64 + 1];
 /* The class of the smallest block of at least @size bytes, 4 KiB at the most. */
 static inline unsigned int kpost_class_of(size_t size)
 {
-	return kpost_class_of_lines[(size + 63) / 64];
+	size_t line = (size + 63) / 64;
+
+	/* A length of the user's, which a processor may take for a small one. */
+	return kpost_class_of_lines[array_index_nospec(line, ARRAY_SIZE(kpost_class_of_lines))];
 }
 
 /* Free blocks of one class. */

@@ -12,7 +12,7 @@
  * A payload that does not fit into one block with its message: so much of it is there, and the
  * rest in pieces.
  */
-#define FIRST_ROOM (192 - sizeof(struct kpost_message))
+#define FIRST_ROOM (KPOST_BLOCK_MIN - sizeof(struct kpost_message))
 
 #define PIECE_4K (SZ_4K - sizeof(struct kpost_block))
 
@@ -25,7 +25,10 @@ static unsigned int piece_class(size_t size, bool large)
 		return KPOST_CLASS_4K;
 	if (size > 7 * PIECE_4K)
 		return KPOST_CLASS_32K;
-	return size > 3 * PIECE_4K ? KPOST_CLASS_16K : KPOST_CLASS_8K;
+	if (size > 3 * PIECE_4K)
+		return KPOST_CLASS_16K;
+	/* A page and a little is better a page and a small piece. */
+	return size > PIECE_4K + PIECE_4K / 3 ? KPOST_CLASS_8K : KPOST_CLASS_4K;
 }
 
 /* How much of @size bytes goes into a piece of @class. */
@@ -71,6 +74,7 @@ int kpost_message_extend(struct kpost_message *message)
 		if (!piece)
 			return -ENOMEM;
 		piece_add(link, piece, class, left, false);
+		message->own = true;
 		cond_resched();
 	}
 	return 0;
@@ -97,6 +101,7 @@ struct kpost_message *kpost_message_alloc(size_t size)
 /* Free a message none of whose blocks are a mailbox's, and which is in none. */
 void kpost_message_free(struct kpost_message *message)
 {
+	WARN_ON_ONCE(message->first_kept);
 	if (message->call)
 		kpost_call_put(message->call);
 	if (message->account)
@@ -129,18 +134,14 @@ bool kpost_message_take_pieces(struct kpost_kept *kept, struct kpost_message *me
 struct kpost_block *kpost_message_give_pieces(struct kpost_kept *kept,
 					      struct kpost_message *message)
 {
-	struct kpost_block *piece, *next, *own = NULL;
+	struct kpost_block *piece = message->pieces, *next;
 
-	for (piece = message->pieces; piece; piece = next) {
+	/* They come first, and so are no more than may be kept. */
+	for (; piece && piece->kept; piece = next) {
 		next = piece->next;
-		if (piece->kept) {
-			kpost_kept_give(kept, piece, piece->class);
-		} else {
-			piece->next = own;
-			own = piece;
-		}
+		kpost_kept_give(kept, piece, piece->class);
 	}
-	return own;
+	return piece;
 }
 
 /* Let go of a message that nobody will receive, and is in no list. */
@@ -157,6 +158,8 @@ void kpost_message_discard(struct kpost_mailbox *mailbox, struct kpost_message *
 	spin_unlock(&mailbox->lock);
 	kpost_origin_free(origin);
 	kpost_blocks_free(own);
+	if (unlikely(READ_ONCE(mailbox->tight)))
+		kpost_kept_trim(mailbox);
 	if (call)
 		kpost_call_put(call);
 	if (account)
@@ -177,8 +180,10 @@ static __always_inline int message_copy_on(struct kpost_message *message,
 		if (done < end) {
 			size_t n = end - done, copied;
 
-			copied = in ? kpost_payload_read(payload, place, done, data + (done - begin), n) :
-				      kpost_payload_write(payload, place, done, data + (done - begin), n);
+			copied = in ? kpost_payload_read(payload, place, done,
+							 data + (done - begin), n) :
+				      kpost_payload_write(payload, place, done,
+							  data + (done - begin), n);
 			done += copied;
 			if (unlikely(copied < n))
 				break;

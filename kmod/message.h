@@ -47,8 +47,9 @@ struct kpost_message {
 
 	/* fixed once committed */
 	u8 flags; /* KPOST_MESSAGE_SYNC or _CALL, if the sender waits for more than room */
-	bool kept; /* its first block is the mailbox's */
-	u32 class; /* of its first block */
+	bool first_kept; /* its first block is the mailbox's */
+	bool own; /* some block is the sender's */
+	u8 class; /* of its first block */
 	u32 size; /* of the payload */
 	u32 room; /* bytes that there is memory for, no less than that */
 	u64 tag; /* the sender's */
@@ -94,7 +95,7 @@ static inline unsigned int kpost_message_class(size_t size)
 
 /* All but what a commit, and who commits, fill in. */
 static __always_inline void kpost_message_init(struct kpost_message *message, size_t size,
-				      unsigned int class, bool kept)
+					       unsigned int class, bool kept)
 {
 	message->node.order = 0;
 	message->sender = NULL;
@@ -102,7 +103,8 @@ static __always_inline void kpost_message_init(struct kpost_message *message, si
 	message->state = KPOST_PENDING;
 	message->withdrawn = false;
 	message->flags = 0;
-	message->kept = kept;
+	message->first_kept = kept;
+	message->own = !kept;
 	message->class = class;
 	message->size = size;
 	message->room = size;
@@ -136,9 +138,9 @@ static inline struct kpost_message *kpost_message_take(struct kpost_kept *kept, 
  * @kept's are given back, and *@own are the others.  Returns its origin if that is to be freed,
  * or NULL.
  */
-static inline struct kpost_origin *
-kpost_message_leave(struct kpost_kept *kept, struct kpost_message *message,
-		    struct kpost_block **own)
+static inline struct kpost_origin *kpost_message_leave(struct kpost_kept *kept,
+						       struct kpost_message *message,
+						       struct kpost_block **own)
 {
 	struct kpost_origin *origin = message->origin;
 	struct kpost_block *first = (struct kpost_block *)message;
@@ -147,7 +149,7 @@ kpost_message_leave(struct kpost_kept *kept, struct kpost_message *message,
 	*own = NULL;
 	if (unlikely(message->pieces))
 		*own = kpost_message_give_pieces(kept, message);
-	if (likely(message->kept)) {
+	if (likely(message->first_kept)) {
 		kpost_kept_give(kept, first, class);
 	} else {
 		first->class = class;
@@ -157,7 +159,10 @@ kpost_message_leave(struct kpost_kept *kept, struct kpost_message *message,
 	return likely(origin) ? kpost_origin_put(origin) : NULL;
 }
 
-/* See kpost_message_copy(), where the message is in pieces, or the payload is, or a part of it was copied before. */
+/*
+ * See kpost_message_copy(): where the message is in pieces, or the payload is, or a part of it
+ * was copied before.
+ */
 int kpost_message_copy_in_on(struct kpost_message *message, const struct kpost_payload *from,
 			     struct kpost_place *place, size_t size);
 int kpost_message_copy_out_on(struct kpost_message *message, const struct kpost_payload *to,

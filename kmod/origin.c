@@ -10,10 +10,9 @@
 /* Note who acts through @endpoint: the task that is in the system call, as it is now. */
 void kpost_who_note(struct kpost_who *who, const struct kpost_endpoint *endpoint)
 {
-	bool mixed = !uid_eq(current_uid(), endpoint->uid) ||
-		     !uid_eq(current_euid(), endpoint->uid) ||
-		     !gid_eq(current_gid(), endpoint->gid) ||
-		     !gid_eq(current_egid(), endpoint->gid);
+	bool mixed =
+		!uid_eq(current_uid(), endpoint->uid) || !uid_eq(current_euid(), endpoint->uid) ||
+		!gid_eq(current_gid(), endpoint->gid) || !gid_eq(current_egid(), endpoint->gid);
 
 	who->pid = get_pid(task_tgid(current));
 	who->ids.uid = __kuid_val(current_uid());
@@ -55,7 +54,8 @@ struct kpost_origin *kpost_origin_new(const struct kpost_endpoint *endpoint)
 void kpost_origin_release(struct kpost_origin *origin)
 {
 	put_pid(origin->who.pid);
-	put_cred(origin->cred);
+	if (origin->cred)
+		put_cred(origin->cred);
 	kfree(origin);
 }
 
@@ -76,6 +76,15 @@ struct kpost_origin *kpost_origin_find(struct kpost_endpoint *endpoint)
 	return NULL;
 }
 
+/* @origin was taken off the list.  Returns it if it is to be freed, or NULL. */
+static struct kpost_origin *origin_unlisted(struct kpost_origin *origin)
+{
+	/* The last reference is left to RCU. */
+	put_cred(origin->cred);
+	origin->cred = NULL;
+	return kpost_origin_put(origin);
+}
+
 /* Put @origin into the list, whose use it then is.  Returns one to be freed, or NULL. */
 struct kpost_origin *kpost_origin_add(struct kpost_endpoint *endpoint, struct kpost_origin *origin)
 {
@@ -89,19 +98,31 @@ struct kpost_origin *kpost_origin_add(struct kpost_endpoint *endpoint, struct kp
 		link = &(*link)->next;
 	last = *link;
 	*link = NULL;
-	return last ? kpost_origin_put(last) : NULL;
+	return last ? origin_unlisted(last) : NULL;
 }
 
-/* Take off the list one that is to be freed then, and those before it; NULL if none is left. */
+/* Empty the list.  Returns those to be freed, linked by @next. */
 struct kpost_origin *kpost_origins_end(struct kpost_endpoint *endpoint)
 {
-	struct kpost_origin *origin;
+	struct kpost_origin *origin, *gone = NULL;
 
 	lockdep_assert_held(&endpoint->mailbox->lock);
 	while ((origin = endpoint->origins)) {
 		endpoint->origins = origin->next;
-		if (kpost_origin_put(origin))
-			return origin;
+		if (!origin_unlisted(origin))
+			continue;
+		origin->next = gone;
+		gone = origin;
 	}
-	return NULL;
+	return gone;
+}
+
+void kpost_origins_free(struct kpost_origin *first)
+{
+	struct kpost_origin *origin;
+
+	while ((origin = first)) {
+		first = origin->next;
+		kpost_origin_release(origin);
+	}
 }

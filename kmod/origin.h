@@ -6,11 +6,12 @@
  * endpoint.  So it is noted once, and messages point to the note: that is their origin.  An
  * endpoint has those of the processes that sent through it last, the latest first.
  *
- * An origin holds the credentials and the process's struct pid, so these cannot become
- * another's, and to compare pointers is exact: after fork, exec, setuid, in a worker of
- * io_uring's.  It is used by messages that are in the mailbox, or were taken from it, and by
- * its endpoint while it is in its list; the uses are counted under the mailbox's lock, which
- * whoever puts a message in or takes one out has anyway.
+ * While it is in that list an origin holds the credentials and the process's struct pid, so
+ * these cannot become another's, and to compare pointers is exact: after fork, exec, setuid, in
+ * a worker of io_uring's.  Messages that are in the mailbox, or were taken from it, use it for
+ * longer, and need the struct pid alone: credentials can be large, and count for nobody.  The
+ * uses are counted under the mailbox's lock, which whoever puts a message in or takes one out
+ * has anyway.
  */
 #ifndef KPOST_ORIGIN_H
 #define KPOST_ORIGIN_H
@@ -39,8 +40,8 @@ struct kpost_who {
 };
 
 struct kpost_origin {
-	struct kpost_who who; /* fixed, as is the next */
-	const struct cred *cred; /* held */
+	struct kpost_who who; /* fixed */
+	const struct cred *cred; /* held while it is in the list, or new */
 	struct kpost_origin *next; /* in endpoint->origins (protected by mailbox->lock) */
 	unsigned int uses; /* likewise */
 };
@@ -86,6 +87,7 @@ static inline bool kpost_origin_is_tasks(const struct kpost_origin *origin)
 struct kpost_origin *kpost_origin_find(struct kpost_endpoint *endpoint);
 struct kpost_origin *kpost_origin_add(struct kpost_endpoint *endpoint, struct kpost_origin *origin);
 struct kpost_origin *kpost_origins_end(struct kpost_endpoint *endpoint);
+void kpost_origins_free(struct kpost_origin *first);
 
 /* One use less.  Returns the origin if that was the last, to be freed without the lock. */
 static inline struct kpost_origin *kpost_origin_put(struct kpost_origin *origin)

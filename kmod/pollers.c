@@ -226,6 +226,12 @@ bool kpost_pollers_queue(struct work_struct *work)
 	return queue_work(workqueue, work);
 }
 
+/* Work that no processor is bound to, in @delay jiffies. */
+void kpost_delayed_queue(struct delayed_work *work, unsigned long delay)
+{
+	queue_delayed_work(workqueue, work, delay);
+}
+
 int __init kpost_pollers_start(void)
 {
 	workqueue = alloc_workqueue("kpost", WQ_UNBOUND, 0);

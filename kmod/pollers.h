@@ -58,6 +58,7 @@ void kpost_pollers_exit(struct kpost_pollers *pollers);
 enum kpost_told kpost_pollers_tell(struct kpost_pollers *pollers, __poll_t events);
 void kpost_pollers_owe(struct kpost_pollers *pollers, __poll_t events);
 bool kpost_pollers_queue(struct work_struct *work);
+void kpost_delayed_queue(struct delayed_work *work, unsigned long delay);
 
 int kpost_pollers_start(void);
 void kpost_pollers_stop(void);

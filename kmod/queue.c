@@ -10,7 +10,8 @@ static void queue_add_peer(struct kpost_node *level, struct kpost_node *node)
 /* Add @node as the last of its priority to a queue that is not empty. */
 void kpost_queue_join(struct kpost_queue *queue, struct kpost_node *node)
 {
-	struct kpost_node *level = rb_entry(rb_first_cached(&queue->levels), struct kpost_node, level);
+	struct kpost_node *level =
+		rb_entry(rb_first_cached(&queue->levels), struct kpost_node, level);
 	struct rb_node **link = &queue->levels.rb_root.rb_node;
 	struct rb_node *parent = NULL;
 	bool leftmost = true;

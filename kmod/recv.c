@@ -77,8 +77,9 @@ static size_t sure_for(const struct reception *recv)
  * -ERESTARTSYS, -EMSGSIZE, -EPIPE, see take_message().  Called with the lock held, returns
  * without.
  */
-static noinline struct kpost_message *wait_for_message(struct kpost_mailbox *mailbox, struct reception *recv,
-					      size_t room) __releases(&mailbox->lock)
+static noinline struct kpost_message *wait_for_message(struct kpost_mailbox *mailbox,
+						       struct reception *recv, size_t room)
+	__releases(&mailbox->lock)
 {
 	struct kpost_waiter receiver;
 	int err;
@@ -116,8 +117,8 @@ static noinline struct kpost_message *wait_for_message(struct kpost_mailbox *mai
  * Take the next message of at most @room bytes; also -EAGAIN, see wait_for_message().
  * Returns NULL if memory has to be looked at before, as much as recv->size says.
  */
-static __always_inline struct kpost_message *take_message(struct kpost_mailbox *mailbox, struct reception *recv,
-					  size_t room)
+static __always_inline struct kpost_message *take_message(struct kpost_mailbox *mailbox,
+							  struct reception *recv, size_t room)
 {
 	struct kpost_message *message;
 	int err = 0;
@@ -172,7 +173,8 @@ static noinline void put_back_message(struct kpost_mailbox *mailbox, struct kpos
  * Receive @message, which was copied out, and free it.  Returns false if its
  * sender has withdrawn it: then it was never received.
  */
-static __always_inline bool receive_message(struct kpost_endpoint *endpoint, struct kpost_message *message)
+static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
+					    struct kpost_message *message)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_wakes wakes __uninitialized;
@@ -202,6 +204,8 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint, str
 		kpost_kept_add_like(mailbox, own);
 		kpost_blocks_free(own);
 	}
+	if (unlikely(READ_ONCE(mailbox->tight)))
+		kpost_kept_trim(mailbox);
 	return true;
 }
 
@@ -209,23 +213,23 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint, str
  * What a receiver is told of @message, field by field.  The flags, the ids, and the call's
  * deadline by the task's clock are given: they are looked up before user memory is written.
  */
-#define describe_message(set)									\
-	do {											\
-		set(message_flags, flags);							\
-		set(tag, message->tag);								\
-		set(size, message->size);							\
-		set(sequence, message->node.order);						\
-		set(token, unlikely(call) ? call->token : 0);					\
-		set(reply_max, unlikely(call) ? call->room : 0);				\
-		set(badge, who->badge);								\
-		set(time, time);								\
-		set(call_deadline, deadline);							\
-		set(priority, message->node.priority);						\
-		set(pid, pid);									\
-		set(uid, ids->uid);								\
-		set(gid, ids->gid);								\
-		set(opener_uid, ids->opener_uid);						\
-		set(opener_gid, ids->opener_gid);						\
+#define describe_message(set) \
+	do { \
+		set(message_flags, flags); \
+		set(tag, message->tag); \
+		set(size, message->size); \
+		set(sequence, message->node.order); \
+		set(token, unlikely(call) ? call->token : 0); \
+		set(reply_max, unlikely(call) ? call->room : 0); \
+		set(badge, who->badge); \
+		set(time, time); \
+		set(call_deadline, deadline); \
+		set(priority, message->node.priority); \
+		set(pid, pid); \
+		set(uid, ids->uid); \
+		set(gid, ids->gid); \
+		set(opener_uid, ids->opener_uid); \
+		set(opener_gid, ids->opener_gid); \
 	} while (0)
 
 /* Tell it.  Returns 0 or -EFAULT. */
@@ -247,7 +251,7 @@ static __always_inline int reception_tell(struct reception *recv,
 		deadline = max_t(u64, kpost_time_here(call->deadline), 1);
 
 	if (unlikely(!kpost_struct_fits(recv->op, sizeof(*to)))) {
-#define set_field(field, value) recv->arg->field = (value)
+#define set_field(field, value) (recv->arg->field = (value))
 		describe_message(set_field);
 		return kpost_struct_put_other(recv->op, recv->arg, sizeof(*to));
 	}
@@ -279,7 +283,8 @@ static noinline int reception_look(struct reception *recv)
  * Copy out @message, of which @stored bytes are wanted, and describe it, without a page
  * fault.  Returns 0, or -EFAULT, or -EINTR.
  */
-static __always_inline int reception_fill(struct reception *recv, struct kpost_message *message, size_t stored)
+static __always_inline int reception_fill(struct reception *recv, struct kpost_message *message,
+					  size_t stored)
 {
 	int err;
 

@@ -105,7 +105,7 @@ void kpost_mailbox_room_work(struct work_struct *work)
  * if that takes too long, and then handed over by mailbox_settle().
  */
 bool kpost_mailbox_hand_over(struct kpost_mailbox *mailbox, struct kpost_message *message,
-			      struct kpost_wakes *wakes)
+			     struct kpost_wakes *wakes)
 {
 	struct kpost_waiter *receiver;
 

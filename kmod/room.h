@@ -61,7 +61,8 @@ static inline void kpost_mailbox_tell_of(struct kpost_mailbox *mailbox,
 
 /* Hand @message over or leave it to be queued, behind those that are to be settled first. */
 static __always_inline bool kpost_mailbox_place(struct kpost_mailbox *mailbox,
-				       struct kpost_message *message, struct kpost_wakes *wakes)
+						struct kpost_message *message,
+						struct kpost_wakes *wakes)
 {
 	if (unlikely(!list_empty(&mailbox->waiting))) {
 		if (kpost_queue_empty(&mailbox->queue))
@@ -105,8 +106,8 @@ static __always_inline void kpost_mailbox_admit(struct kpost_mailbox *mailbox,
 
 /* Give back the room of @message, which is in no list any more. */
 static __always_inline void kpost_mailbox_give_back(struct kpost_mailbox *mailbox,
-					   struct kpost_message *message,
-					   struct kpost_wakes *wakes)
+						    struct kpost_message *message,
+						    struct kpost_wakes *wakes)
 {
 	lockdep_assert_held(&mailbox->lock);
 	mailbox->messages--;

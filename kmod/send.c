@@ -34,8 +34,8 @@ bool kpost_payload_counts(const struct kpost_payload *from)
  * block of a mailbox is held while memory is brought in, which may take for ever, and what was
  * copied is lost then.  Where that happens again and again the sender's own memory has to do.
  */
-static __always_inline struct kpost_message *message_fill_kept(struct kpost_mailbox *mailbox,
-					       const struct kpost_payload *from)
+static __always_inline struct kpost_message *
+message_fill_kept(struct kpost_mailbox *mailbox, const struct kpost_payload *from, u32 priority)
 {
 	struct kpost_place place __uninitialized;
 	struct kpost_message *message;
@@ -44,8 +44,11 @@ static __always_inline struct kpost_message *message_fill_kept(struct kpost_mail
 	int err;
 
 	for (tries = 0; tries < FILL_TRIES && READ_ONCE(mailbox->kept_bytes); tries++) {
+		message = NULL;
 		spin_lock(&mailbox->lock);
-		message = kpost_message_take(mailbox->kept, from->size, &whole);
+		/* One that would wait is not to have others without. */
+		if (likely(!mailbox->closed && kpost_mailbox_admits(mailbox, from->size, priority)))
+			message = kpost_message_take(mailbox->kept, from->size, &whole);
 		spin_unlock(&mailbox->lock);
 		if (unlikely(!message))
 			return NULL;
@@ -106,7 +109,7 @@ static __always_inline struct kpost_message *message_build(struct kpost_endpoint
 		if (err)
 			return ERR_PTR(err);
 	}
-	message = message_fill_kept(endpoint->mailbox, from);
+	message = message_fill_kept(endpoint->mailbox, from, priority);
 	if (unlikely(!message))
 		message = message_fill_own(from);
 	if (IS_ERR(message)) {
@@ -166,7 +169,7 @@ static void message_await(struct kpost_message *message, struct kpost_waiter *se
  * anything.  Returns NULL if there has to be a fresh one.
  */
 static __always_inline struct kpost_origin *message_origin(struct kpost_endpoint *endpoint,
-					   struct kpost_origin **fresh)
+							   struct kpost_origin **fresh)
 {
 	struct kpost_origin *origin = endpoint->origins;
 
@@ -194,7 +197,7 @@ static __always_inline int message_commit(struct kpost_endpoint *endpoint,
 	struct kpost_origin *origin, *fresh = NULL;
 	struct kpost_charge charge;
 	struct kpost_wakes wakes __uninitialized;
-	bool awaits = message->flags, kept = message->kept;
+	bool awaits = message->flags, own = message->own;
 	int err = awaits;
 
 	kpost_wakes_init(&wakes);
@@ -242,7 +245,7 @@ again:
 	}
 	kpost_mailbox_unlock(mailbox, &wakes);
 	kpost_origin_free(fresh);
-	if (unlikely(!kept))
+	if (unlikely(own))
 		kpost_kept_trim(mailbox);
 	return err;
 }
@@ -254,8 +257,9 @@ int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *
 }
 
 /* Send @message, which is used up; @sequence is its number then. Returns 0 or -errno. */
-static __always_inline int send_message(struct kpost_endpoint *endpoint, struct kpost_message *message,
-			u64 deadline, bool nowait, u64 *sequence)
+static __always_inline int send_message(struct kpost_endpoint *endpoint,
+					struct kpost_message *message, u64 deadline, bool nowait,
+					u64 *sequence)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_waiter sender __uninitialized;
@@ -323,7 +327,7 @@ long kpost_send(struct kpost_operand *op)
 	if (err)
 		return err;
 	message = message_build(endpoint, &payload, arg.priority, arg.tag,
-				      kpost_payload_counts(&payload));
+				kpost_payload_counts(&payload));
 	kpost_payload_release(&payload);
 	if (IS_ERR(message))
 		return PTR_ERR(message);
@@ -349,7 +353,7 @@ ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from)
 		return -EBADF;
 	kpost_payload_of_iter(&payload, from);
 	message = message_build(endpoint, &payload, endpoint->priority, endpoint->tag,
-				      kpost_payload_counts(&payload));
+				kpost_payload_counts(&payload));
 	if (IS_ERR(message))
 		return PTR_ERR(message);
 	err = send_message(endpoint, message, 0, nowait, &sequence);

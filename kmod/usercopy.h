@@ -90,8 +90,7 @@ fault:
  * Of the struct's @size bytes the first @n are read.  The first and the last word are written
  * back as they are, each as soon as it was read: it is two pages at the most.
  */
-static __always_inline bool kpost_words_get_back(void *to, void __user *from, size_t n,
-						 size_t size)
+static __always_inline bool kpost_words_get_back(void *to, void __user *from, size_t n, size_t size)
 {
 	unsigned long __user *user = from;
 	unsigned long *words = to;

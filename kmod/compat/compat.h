@@ -98,6 +98,12 @@ static inline void kpost_compat_uring_done(struct io_uring_cmd *cmd, long ret,
 #define mask_user_address(address) (address)
 #endif
 
+#ifndef barrier_nospec
+#define barrier_nospec() \
+	do { \
+	} while (0)
+#endif
+
 /* Not to be filled with zero where the compiler does so: it is large, and little of it used. */
 #ifndef __uninitialized
 #define __uninitialized __attribute__((__uninitialized__))
