@@ -10,7 +10,7 @@
  *	mailbox.c	a mailbox: attributes, who is attached, when it closes
  *	room.c		its room: who gets in, and which receiver gets what
  *	endpoint.c	a file on a mailbox: rights, poll, release
- *	operation.c	the table of operations on an endpoint
+ *	operation.c	operations that are not worth a file, and structs of other sizes
  *	send.c, recv.c	the hot path
  *	call.c		calls, replies, tokens
  *	uring.c		operations as io_uring commands
