@@ -46,7 +46,8 @@ struct kpost_origin *kpost_origin_new(const struct kpost_endpoint *endpoint)
 	if (!origin)
 		return NULL;
 	kpost_who_note(&origin->who, endpoint);
-	origin->cred = get_current_cred();
+	/* Whoever takes a reference also writes a mark of theirs that is 0 already. */
+	origin->cred = data_race(get_current_cred());
 	origin->uses = 1;
 	return origin;
 }
