@@ -29,17 +29,24 @@ static atomic_long_t kept_bytes; /* of all of them together */
 static void keepers_look(struct work_struct *work);
 static DECLARE_DELAYED_WORK(keepers_work, keepers_look);
 
-static struct kmem_cache *caches[KPOST_CLASSES]; /* of blocks of a page at the most */
 static struct shrinker *shrinker;
 
-/* So close to each other that none is more than half again as large as what is in it. */
+/* Those of the slab allocator, then of some pages. */
 const u16 kpost_class_sizes[KPOST_CLASSES] = {
-	KPOST_BLOCK_MIN, 256, 384, 512, 768, 1024, 1536, 2048, 3072, SZ_4K, SZ_8K, SZ_16K, SZ_32K,
+	KPOST_BLOCK_MIN, 256, 512, 1024, 2048, SZ_4K, SZ_8K, SZ_16K, SZ_32K,
 };
 
+/*
+ * What is a little longer than a block is better in two, so that no message takes more than half
+ * again as much as it counts for.
+ */
+#define SPLIT(class) (KPOST_CLASS_SPLIT | (class))
 const u8 kpost_class_of_lines[SZ_4K / 64 + 1] = {
-	[0 ... 3] = 0,	 [4] = 1,	  [5 ... 6] = 2,   [7 ... 8] = 3,   [9 ... 12] = 4,
-	[13 ... 16] = 5, [17 ... 24] = 6, [25 ... 32] = 7, [33 ... 48] = 8, [49 ... 64] = 9,
+	[0 ... 3] = 0,	 [4] = 1,
+	[5 ... 8] = 2,	 [9] = SPLIT(2),
+	[10 ... 16] = 3, [17 ... 20] = SPLIT(3),
+	[21 ... 32] = 4, [33 ... 41] = SPLIT(4),
+	[42 ... 64] = 5,
 };
 
 void kpost_block_poison(struct kpost_block *block, unsigned int class)
@@ -63,7 +70,7 @@ void *kpost_block_alloc(unsigned int class, gfp_t gfp)
 	if (unlikely(size > PAGE_SIZE))
 		return (void *)__get_free_pages(gfp | __GFP_COMP | __GFP_NORETRY | __GFP_NOWARN,
 						get_order(size));
-	return kmem_cache_alloc(caches[class], gfp);
+	return kmalloc(size, gfp);
 }
 
 void kpost_block_free(void *block, unsigned int class)
@@ -73,7 +80,7 @@ void kpost_block_free(void *block, unsigned int class)
 	if (unlikely(size > PAGE_SIZE))
 		free_pages((unsigned long)block, get_order(size));
 	else
-		kmem_cache_free(caches[class], block);
+		kfree(block);
 }
 
 void kpost_blocks_free(struct kpost_block *first)
@@ -347,37 +354,13 @@ static unsigned long shrinker_scan(struct shrinker *shrinker, struct shrink_cont
 
 int __init kpost_memory_init(void)
 {
-	unsigned int i;
-	char name[16];
-
-	for (i = 0; i < ARRAY_SIZE(caches); i++) {
-		unsigned int size = kpost_class_sizes[i], skip = offsetof(struct kpost_block, data);
-
-		if (size > PAGE_SIZE)
-			continue;
-		snprintf(name, sizeof(name), "kpost-%u", size);
-		caches[i] = kmem_cache_create_usercopy(name, size, 0, SLAB_ACCOUNT, skip,
-						       size - skip, NULL);
-		if (!caches[i])
-			goto err_caches;
-	}
 	shrinker = kpost_compat_shrinker_new("kpost", shrinker_count, shrinker_scan);
-	if (shrinker)
-		return 0;
-
-err_caches:
-	while (i--)
-		kmem_cache_destroy(caches[i]);
-	return -ENOMEM;
+	return shrinker ? 0 : -ENOMEM;
 }
 
 /* All mailboxes are gone. */
 void kpost_memory_exit(void)
 {
-	unsigned int i;
-
 	kpost_compat_shrinker_free(shrinker);
 	cancel_delayed_work_sync(&keepers_work);
-	for (i = 0; i < ARRAY_SIZE(caches); i++)
-		kmem_cache_destroy(caches[i]);
 }

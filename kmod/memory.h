@@ -29,11 +29,11 @@ struct kpost_mailbox;
 
 /* Classes of blocks, by size; the smallest is class 0. */
 #define KPOST_BLOCK_MIN 192
-#define KPOST_CLASSES 13
-#define KPOST_CLASS_4K 9
-#define KPOST_CLASS_8K 10
-#define KPOST_CLASS_16K 11
-#define KPOST_CLASS_32K 12
+#define KPOST_CLASSES 9
+#define KPOST_CLASS_4K 5
+#define KPOST_CLASS_8K 6
+#define KPOST_CLASS_16K 7
+#define KPOST_CLASS_32K 8
 
 #define KPOST_KEPT_MAX SZ_256K
 
@@ -52,7 +52,10 @@ struct kpost_block {
 extern const u16 kpost_class_sizes[KPOST_CLASSES];
 extern const u8 kpost_class_of_lines[SZ_4K / 64 + 1];
 
-/* The class of the smallest block of at least @size bytes, 4 KiB at the most. */
+/* Set in the class of the block below, where the next one would be too large. */
+#define KPOST_CLASS_SPLIT 0x80
+
+/* The class of a block for @size bytes, 4 KiB at the most, or for the first part of them. */
 static inline unsigned int kpost_class_of(size_t size)
 {
 	size_t line = (size + 63) / 64;

@@ -20,7 +20,7 @@
 static unsigned int piece_class(size_t size, bool large)
 {
 	if (size <= PIECE_4K)
-		return kpost_class_of(sizeof(struct kpost_block) + size);
+		return kpost_class_of(sizeof(struct kpost_block) + size) & ~KPOST_CLASS_SPLIT;
 	if (!large)
 		return KPOST_CLASS_4K;
 	if (size > 7 * PIECE_4K)
@@ -83,14 +83,17 @@ int kpost_message_extend(struct kpost_message *message)
 /* A message with room for a payload of @size bytes, or -ENOMEM, -EINTR. */
 struct kpost_message *kpost_message_alloc(size_t size)
 {
-	unsigned int class = kpost_message_class(size);
-	struct kpost_message *message = kpost_block_alloc(class, GFP_KERNEL_ACCOUNT);
+	struct kpost_message *message;
+	unsigned int class;
+	bool in_pieces;
 	int err = 0;
 
+	class = kpost_message_class(size, &in_pieces);
+	message = kpost_block_alloc(class, GFP_KERNEL_ACCOUNT);
 	if (!message)
 		return ERR_PTR(-ENOMEM);
 	kpost_message_init(message, size, class, false);
-	if (unlikely(kpost_message_in_pieces(size)))
+	if (unlikely(in_pieces))
 		err = kpost_message_extend(message);
 	if (likely(!err))
 		return message;

@@ -79,18 +79,18 @@ bool kpost_message_take_pieces(struct kpost_kept *kept, struct kpost_message *me
 struct kpost_block *kpost_message_give_pieces(struct kpost_kept *kept,
 					      struct kpost_message *message);
 
-/* Does a payload of @size bytes not fit into one block with its message? */
-static inline bool kpost_message_in_pieces(size_t size)
+/*
+ * The class of the first block of a message with a payload of @size bytes.  If that is not well
+ * in one block, it is the smallest, and the rest is @in_pieces.
+ */
+static inline unsigned int kpost_message_class(size_t size, bool *in_pieces)
 {
-	return size > SZ_4K - sizeof(struct kpost_message);
-}
+	unsigned int class = KPOST_CLASS_SPLIT;
 
-/* The class of its message's block then: the smallest, and the rest in pieces. */
-static inline unsigned int kpost_message_class(size_t size)
-{
-	return unlikely(kpost_message_in_pieces(size)) ?
-		       0 :
-		       kpost_class_of(sizeof(struct kpost_message) + size);
+	if (likely(size <= SZ_4K - sizeof(struct kpost_message)))
+		class = kpost_class_of(sizeof(struct kpost_message) + size);
+	*in_pieces = unlikely(class & KPOST_CLASS_SPLIT);
+	return *in_pieces ? 0 : class;
 }
 
 /* All but what a commit, and who commits, fill in. */
@@ -120,16 +120,18 @@ static __always_inline void kpost_message_init(struct kpost_message *message, si
 static inline struct kpost_message *kpost_message_take(struct kpost_kept *kept, size_t size,
 						       bool *whole)
 {
-	unsigned int class = kpost_message_class(size);
 	struct kpost_message *message;
+	unsigned int class;
+	bool in_pieces;
 
 	if (unlikely(!kept))
 		return NULL;
+	class = kpost_message_class(size, &in_pieces);
 	message = kpost_kept_take(kept, class);
 	if (unlikely(!message))
 		return NULL;
 	kpost_message_init(message, size, class, true);
-	*whole = likely(!kpost_message_in_pieces(size)) || kpost_message_take_pieces(kept, message);
+	*whole = likely(!in_pieces) || kpost_message_take_pieces(kept, message);
 	return message;
 }
 
