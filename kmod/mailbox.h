@@ -63,7 +63,7 @@ struct kpost_mailbox {
 	u64 counted;
 	u64 counted_own;
 	bool above; /* that is more */
-	bool tight; /* it is closed, or counted for more once; read without the lock too */
+	bool tight; /* what it keeps may be too much; read without the lock too */
 
 	u32 max_messages;
 	u64 max_bytes;

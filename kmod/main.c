@@ -42,8 +42,8 @@
  *	network namespace, and so the office.  An endpoint holds its mailbox.
  *	The office holds each mailbox that has a name in it.  A message is
  *	owned by its sender until it is committed, then by the mailbox's lists,
- *	then by the receiver that has taken it.  A message holds its origin
- *	(which holds a struct pid and credentials), what was charged for it, and its
+ *	then by the receiver that has taken it.  A message uses its origin
+ *	(which holds a struct pid), and holds what was charged for it, and its
  *	call.  A mailbox holds its maker's
  *	account, an endpoint its opener's.  A waiter is on the
  *	stack of its task and reached under the lock of the list it is in, see
@@ -67,15 +67,15 @@ static int __init kpost_init(void)
 	int err;
 
 	kpost_mailboxes_init();
-	err = kpost_memory_init();
-	if (err)
-		return err;
 	err = kpost_pollers_start();
 	if (err)
-		goto err_memory;
-	err = kpost_offices_init();
+		return err;
+	err = kpost_memory_init();
 	if (err)
 		goto err_pollers;
+	err = kpost_offices_init();
+	if (err)
+		goto err_memory;
 	err = kpost_device_init();
 	if (err)
 		goto err_offices;
@@ -83,10 +83,10 @@ static int __init kpost_init(void)
 
 err_offices:
 	kpost_offices_exit();
-err_pollers:
-	kpost_pollers_stop();
 err_memory:
 	kpost_memory_exit();
+err_pollers:
+	kpost_pollers_stop();
 	return err;
 }
 
@@ -94,8 +94,8 @@ static void __exit kpost_exit(void)
 {
 	kpost_device_exit();
 	kpost_offices_exit();
-	kpost_pollers_stop();
 	kpost_memory_exit();
+	kpost_pollers_stop();
 }
 
 module_init(kpost_init);

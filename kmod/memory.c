@@ -182,6 +182,7 @@ static void keeper_add(struct kpost_mailbox *mailbox)
 	if (!kept)
 		return;
 	kept->mailbox = mailbox;
+	kept->looked = jiffies;
 	spin_lock(&keepers_lock);
 	spin_lock(&mailbox->lock);
 	if (!mailbox->kept) {
@@ -247,13 +248,18 @@ void kpost_kept_add_like(struct kpost_mailbox *mailbox, const struct kpost_block
 void kpost_kept_trim(struct kpost_mailbox *mailbox)
 {
 	struct cut cut;
+	u64 spare;
 
 	cut.bytes = 0;
 	if (likely(!READ_ONCE(mailbox->kept)))
 		return;
 	spin_lock(&mailbox->lock);
-	if (mailbox->kept && kept_free(mailbox->kept) > kpost_mailbox_spare(mailbox))
+	spare = kpost_mailbox_spare(mailbox);
+	if (mailbox->kept && kept_free(mailbox->kept) > spare)
 		kept_cut(mailbox->kept, false, &cut);
+	/* Not too much even if all of it comes back. */
+	if (!mailbox->closed && mailbox->kept_bytes <= spare)
+		WRITE_ONCE(mailbox->tight, false);
 	spin_unlock(&mailbox->lock);
 	cut_free(&cut);
 }
@@ -282,8 +288,8 @@ void kpost_kept_end(struct kpost_mailbox *mailbox)
 
 /*
  * Look at up to @max keepers, those first that were looked at the longest ago, and free what
- * lies there @unused, or all that lies free.  Returns how many bytes that were; *@more says
- * whether there are keepers that were not looked at.
+ * lies there @unused for a second, or all that lies free.  Returns how many bytes that were;
+ * *@more says whether there are keepers that it was time to look at.
  */
 static size_t keepers_tidy(unsigned int max, bool unused, bool *more)
 {
@@ -293,12 +299,20 @@ static size_t keepers_tidy(unsigned int max, bool unused, bool *more)
 	struct cut cut;
 
 	spin_lock(&keepers_lock);
-	left = keepers_count;
-	*more = left > max;
-	for (left = min(left, max); left && !list_empty(&keepers); left--) {
+	*more = false;
+	for (left = min(keepers_count, max); !list_empty(&keepers); left--) {
 		struct kpost_mailbox *mailbox;
 
 		kept = list_first_entry(&keepers, struct kpost_kept, link);
+		/* (A second, less what the work may have come late the last time.) */
+		if (unused && time_before(jiffies, kept->looked + HZ - HZ / 4))
+			break;
+		if (!left) {
+			*more = true;
+			break;
+		}
+		if (unused)
+			kept->looked = jiffies;
 		mailbox = kept->mailbox;
 		list_move_tail(&kept->link, &keepers);
 		gone = NULL;
@@ -361,6 +375,7 @@ int __init kpost_memory_init(void)
 /* All mailboxes are gone. */
 void kpost_memory_exit(void)
 {
-	kpost_compat_shrinker_free(shrinker);
+	/* It queues itself while there are keepers, and there are none. */
 	cancel_delayed_work_sync(&keepers_work);
+	kpost_compat_shrinker_free(shrinker);
 }

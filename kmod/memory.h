@@ -10,7 +10,8 @@
  * message was received that is freed.  Only the task that received it puts a block of the same
  * size in its place, of its own cgroup, and without waiting; if that is refused, none is kept.
  * So nobody's cgroup is charged by what another's task does, and what the receivers' are charged
- * is bounded by what one mailbox may keep, the blocks that senders use just then included.
+ * is bounded by what one mailbox may keep, the blocks that senders use just then included: a
+ * sender takes none where it would have to wait, but may wait with some if others were faster.
  *
  * A work looks each second, and frees what lay unused since it looked last; a shrinker frees all
  * that lies unused.
@@ -74,6 +75,7 @@ struct kpost_shelf {
 /* What a mailbox keeps, while it keeps something. */
 struct kpost_kept {
 	struct list_head link; /* in keepers (protected by keepers_lock) */
+	unsigned long looked; /* in jiffies: when the work looked last (likewise) */
 	struct kpost_mailbox *mailbox; /* fixed */
 	struct kpost_shelf shelves[KPOST_CLASSES]; /* (protected by mailbox->lock) */
 };

@@ -161,8 +161,8 @@ void kpost_message_discard(struct kpost_mailbox *mailbox, struct kpost_message *
 	spin_unlock(&mailbox->lock);
 	kpost_origin_free(origin);
 	kpost_blocks_free(own);
-	if (unlikely(READ_ONCE(mailbox->tight)))
-		kpost_kept_trim(mailbox);
+	/* It may have come back to a mailbox that has become full meanwhile. */
+	kpost_kept_trim(mailbox);
 	if (call)
 		kpost_call_put(call);
 	if (account)

@@ -157,6 +157,8 @@ void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wak
 		}
 		kpost_queue_del(&mailbox->pending, &message->node);
 		mailbox->waiting_senders--;
+		if (message->own && mailbox->kept)
+			WRITE_ONCE(mailbox->tight, true);
 		kpost_mailbox_admit(mailbox, message, wakes);
 	}
 	if (unlikely(!list_empty(&mailbox->refused)) && kpost_mailbox_writable(mailbox))
