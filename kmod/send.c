@@ -256,31 +256,22 @@ int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *
 	return message_commit(endpoint, message, sender, nowait, sequence);
 }
 
-/* Send @message, which is used up; @sequence is its number then. Returns 0 or -errno. */
-static __always_inline int send_message(struct kpost_endpoint *endpoint,
-					struct kpost_message *message, u64 deadline, bool nowait,
-					u64 *sequence)
+/*
+ * Wait for what @message, which was committed, waits for; @sequence is its number then.  Returns
+ * 0 or -errno.
+ */
+static noinline int await_message(struct kpost_mailbox *mailbox, struct kpost_message *message,
+				  struct kpost_waiter *sender, u64 deadline, u64 *sequence)
 {
-	struct kpost_mailbox *mailbox = endpoint->mailbox;
-	struct kpost_waiter sender __uninitialized;
-	struct kpost_wakes wakes __uninitialized;
+	struct kpost_wakes wakes;
 	bool mine = false;
 	int err;
 
-	if (message->flags && kpost_deadline_passed(deadline))
-		err = -ETIMEDOUT;
-	else
-		err = message_commit(endpoint, message, &sender, nowait, sequence);
-	if (err < 0)
-		kpost_message_discard(mailbox, message);
-	if (err <= 0)
-		return err;
-
-	err = kpost_waiter_wait(&sender, deadline);
+	err = kpost_waiter_wait(sender, deadline);
 	if (err) {
 		kpost_wakes_init(&wakes);
 		spin_lock(&mailbox->lock);
-		if (!sender.done) {
+		if (!sender->done) {
 			mine = message->state != KPOST_TAKEN;
 			kpost_message_withdraw(mailbox, message, &wakes);
 		} else {
@@ -290,8 +281,8 @@ static __always_inline int send_message(struct kpost_endpoint *endpoint,
 		if (mine)
 			kpost_message_discard(mailbox, message);
 	}
-	*sequence = sender.sequence;
-	return err ?: sender.result;
+	*sequence = sender->sequence;
+	return err ?: sender->result;
 }
 
 long kpost_send(struct kpost_operand *op)
@@ -300,6 +291,7 @@ long kpost_send(struct kpost_operand *op)
 	struct kpost_message *message;
 	struct kpost_send __user *to = op->arg;
 	struct kpost_payload payload __uninitialized;
+	struct kpost_waiter sender __uninitialized;
 	struct kpost_send arg __uninitialized;
 	u64 sequence;
 	int err;
@@ -333,7 +325,15 @@ long kpost_send(struct kpost_operand *op)
 		return PTR_ERR(message);
 	if (arg.flags & KPOST_SYNC)
 		message->flags = KPOST_MESSAGE_SYNC;
-	err = send_message(endpoint, message, arg.deadline, op->nowait || op->dontwait, &sequence);
+	if (unlikely(message->flags && kpost_deadline_passed(arg.deadline)))
+		err = -ETIMEDOUT;
+	else
+		err = message_commit(endpoint, message, &sender, op->nowait || op->dontwait,
+				     &sequence);
+	if (unlikely(err < 0))
+		kpost_message_discard(endpoint->mailbox, message);
+	else if (unlikely(err > 0))
+		err = await_message(endpoint->mailbox, message, &sender, arg.deadline, &sequence);
 	if (!err && arg.flags & KPOST_WANT_SEQUENCE && put_user(sequence, &to->sequence))
 		return 0; /* It was sent, and only the number is lost. */
 	return err;
@@ -345,6 +345,7 @@ ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	struct kpost_endpoint *endpoint = iocb->ki_filp->private_data;
 	bool nowait = iocb->ki_filp->f_flags & O_NONBLOCK || iocb->ki_flags & IOCB_NOWAIT;
 	struct kpost_payload payload __uninitialized;
+	struct kpost_waiter sender __uninitialized;
 	struct kpost_message *message;
 	u64 sequence;
 	int err;
@@ -352,10 +353,14 @@ ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	if (!(endpoint->rights & KPOST_RIGHT_SEND))
 		return -EBADF;
 	kpost_payload_of_iter(&payload, from);
-	message = message_build(endpoint, &payload, endpoint->priority, endpoint->tag,
-				kpost_payload_counts(&payload));
+	message = kpost_message_build(endpoint, &payload, endpoint->priority, endpoint->tag,
+				      kpost_payload_counts(&payload));
 	if (IS_ERR(message))
 		return PTR_ERR(message);
-	err = send_message(endpoint, message, 0, nowait, &sequence);
+	err = kpost_message_commit(endpoint, message, &sender, nowait, &sequence);
+	if (err < 0)
+		kpost_message_discard(endpoint->mailbox, message);
+	else if (err > 0)
+		err = await_message(endpoint->mailbox, message, &sender, 0, &sequence);
 	return err ?: payload.size;
 }
