@@ -2,9 +2,10 @@
 /*
  * The hot path, first half: sending.
  *
- * A message is built with no lock held: memory, charge, payload, identity.
- * Then it is committed under the mailbox's lock, where nothing can fail but for
- * want of room.  A sender that has to wait leaves its message in the mailbox
+ * A message is built with no lock held: memory, charge, payload; only to take
+ * a block that the mailbox keeps its lock is held for a moment.  Then it is
+ * committed under that lock, where nothing can fail but for want of room, and
+ * gets its origin.  A sender that has to wait leaves its message in the mailbox
  * and is told what became of it.
  */
 #include <linux/fs.h>
