@@ -41,13 +41,10 @@ struct kpost_mailbox;
 /* How a receiver's own are allocated: it has its message, and waits for nothing. */
 #define KPOST_KEPT_GFP (GFP_NOWAIT | __GFP_ACCOUNT | __GFP_NOWARN)
 
-/* A block, as a piece of a payload or in a list of free ones. */
+/* A block that nothing is in any more, in a list. */
 struct kpost_block {
 	struct kpost_block *next;
 	u8 class;
-	bool kept; /* it is the mailbox's, while it is a piece */
-	u32 room; /* bytes of data */
-	u8 data[];
 };
 
 extern const u16 kpost_class_sizes[KPOST_CLASSES];
@@ -112,6 +109,16 @@ static __always_inline void kpost_kept_give(struct kpost_kept *kept, void *memor
 	block->next = shelf->first;
 	shelf->first = block;
 	shelf->count++;
+}
+
+/* Put a block into a list of those that are to be freed. */
+static inline void kpost_block_push(struct kpost_block **list, void *memory, unsigned int class)
+{
+	struct kpost_block *block = memory;
+
+	block->class = class;
+	block->next = *list;
+	*list = block;
 }
 
 void *kpost_block_alloc(unsigned int class, gfp_t gfp);

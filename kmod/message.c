@@ -8,43 +8,70 @@
 #include "message.h"
 #include "payload.h"
 
-/*
- * A payload that does not fit into one block with its message: so much of it is there, and the
- * rest in pieces.
- */
-#define FIRST_ROOM (KPOST_BLOCK_MIN - sizeof(struct kpost_message))
-
-#define PIECE_4K (SZ_4K - sizeof(struct kpost_block))
+/* So many pieces fit into the first table, and into each further one. */
+#define PIECES(room) (((room) - sizeof(struct kpost_pieces)) / sizeof(struct kpost_piece))
+#define PIECES_FIRST PIECES(KPOST_BLOCK_MIN - sizeof(struct kpost_message))
+#define PIECES_MORE PIECES(KPOST_BLOCK_MIN)
 
 /* The class of the next piece where @size bytes are left: as few pages as hold them. */
 static unsigned int piece_class(size_t size, bool large)
 {
-	if (size <= PIECE_4K)
-		return kpost_class_of(sizeof(struct kpost_block) + size) & ~KPOST_CLASS_SPLIT;
+	if (size <= SZ_4K)
+		return kpost_class_of(size) & ~KPOST_CLASS_SPLIT;
 	if (!large)
 		return KPOST_CLASS_4K;
-	if (size > 7 * PIECE_4K)
+	if (size > 7 * SZ_4K)
 		return KPOST_CLASS_32K;
-	if (size > 3 * PIECE_4K)
+	if (size > 3 * SZ_4K)
 		return KPOST_CLASS_16K;
 	/* A page and a little is better a page and a small piece. */
-	return size > PIECE_4K + PIECE_4K / 3 ? KPOST_CLASS_8K : KPOST_CLASS_4K;
+	return size > SZ_4K + SZ_4K / 3 ? KPOST_CLASS_8K : KPOST_CLASS_4K;
 }
 
-/* How much of @size bytes goes into a piece of @class. */
-static size_t piece_room(unsigned int class, size_t size)
+/* The last table of @message; *@left is how much of the payload there is no piece for. */
+static struct kpost_pieces *pieces_last(struct kpost_message *message, size_t *left)
 {
-	return min(size, kpost_class_sizes[class] - sizeof(struct kpost_block));
+	struct kpost_pieces *pieces = kpost_message_pieces(message);
+	unsigned int i;
+
+	*left = message->room;
+	for (;; pieces = pieces->more) {
+		for (i = 0; i < pieces->count; i++)
+			*left -= pieces->piece[i].room;
+		if (!pieces->more)
+			return pieces;
+	}
 }
 
-static void piece_add(struct kpost_block **link, struct kpost_block *piece, unsigned int class,
-		      size_t left, bool kept)
+static bool pieces_full(struct kpost_message *message, const struct kpost_pieces *pieces)
 {
-	piece->next = NULL;
-	piece->class = class;
-	piece->kept = kept;
-	piece->room = piece_room(class, left);
-	*link = piece;
+	return pieces->count ==
+	       (pieces == kpost_message_pieces(message) ? PIECES_FIRST : PIECES_MORE);
+}
+
+static struct kpost_pieces *pieces_more(struct kpost_pieces *pieces, void *block, bool kept)
+{
+	struct kpost_pieces *more = block;
+
+	*more = (struct kpost_pieces){ .kept = kept };
+	pieces->more = more;
+	return more;
+}
+
+/* Add @block, where @left bytes have none.  Returns how many of them it takes. */
+static size_t piece_add(struct kpost_message *message, struct kpost_pieces *pieces, void *block,
+			unsigned int class, size_t left, bool kept)
+{
+	size_t room = min_t(size_t, left, kpost_class_sizes[class]);
+
+	pieces->piece[pieces->count++] = (struct kpost_piece){
+		.data = block,
+		.room = room,
+		.class = class,
+		.kept = kept,
+	};
+	message->payload = room == message->room ? block : NULL;
+	return room;
 }
 
 /*
@@ -53,28 +80,34 @@ static void piece_add(struct kpost_block **link, struct kpost_block *piece, unsi
  */
 int kpost_message_extend(struct kpost_message *message)
 {
-	size_t left = message->room - FIRST_ROOM;
-	struct kpost_block **link, *piece;
-	unsigned int class;
+	struct kpost_pieces *pieces;
 	bool large = true;
+	size_t left;
 
-	for (link = &message->pieces; *link; link = &(*link)->next)
-		left -= (*link)->room;
-	for (; left; left -= piece->room, link = &piece->next) {
+	pieces = pieces_last(message, &left);
+	message->own = true;
+	while (left) {
+		unsigned int class = piece_class(left, large);
+		void *block;
+
 		/* A payload may be many pages long: let a killed task go. */
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		class = piece_class(left, large);
-		piece = kpost_block_alloc(class, GFP_KERNEL_ACCOUNT);
-		if (!piece && class > KPOST_CLASS_4K) {
+		if (pieces_full(message, pieces)) {
+			block = kpost_block_alloc(0, GFP_KERNEL_ACCOUNT);
+			if (!block)
+				return -ENOMEM;
+			pieces = pieces_more(pieces, block, false);
+		}
+		block = kpost_block_alloc(class, GFP_KERNEL_ACCOUNT);
+		if (!block && class > KPOST_CLASS_4K) {
 			large = false;
 			class = KPOST_CLASS_4K;
-			piece = kpost_block_alloc(class, GFP_KERNEL_ACCOUNT);
+			block = kpost_block_alloc(class, GFP_KERNEL_ACCOUNT);
 		}
-		if (!piece)
+		if (!block)
 			return -ENOMEM;
-		piece_add(link, piece, class, left, false);
-		message->own = true;
+		left -= piece_add(message, pieces, block, class, left, false);
 		cond_resched();
 	}
 	return 0;
@@ -92,7 +125,7 @@ struct kpost_message *kpost_message_alloc(size_t size)
 	message = kpost_block_alloc(class, GFP_KERNEL_ACCOUNT);
 	if (!message)
 		return ERR_PTR(-ENOMEM);
-	kpost_message_init(message, size, class, false);
+	kpost_message_init(message, size, class, in_pieces, false);
 	if (unlikely(in_pieces))
 		err = kpost_message_extend(message);
 	if (likely(!err))
@@ -109,7 +142,7 @@ void kpost_message_free(struct kpost_message *message)
 		kpost_call_put(message->call);
 	if (message->account)
 		kpost_account_uncharge(message->account, kpost_message_cost(message->room));
-	kpost_blocks_free(message->pieces);
+	kpost_blocks_free(kpost_message_shed(message));
 	kpost_block_free(message, message->class);
 }
 
@@ -119,32 +152,62 @@ void kpost_message_free(struct kpost_message *message)
  */
 bool kpost_message_take_pieces(struct kpost_kept *kept, struct kpost_message *message)
 {
-	struct kpost_block **link = &message->pieces, *piece;
-	size_t left;
+	struct kpost_pieces *pieces = kpost_message_pieces(message);
+	size_t left = message->size;
 
-	for (left = message->size - FIRST_ROOM; left; left -= piece->room, link = &piece->next) {
+	while (left) {
 		unsigned int class = piece_class(left, true);
+		void *block;
 
-		piece = kpost_kept_take(kept, class);
-		if (!piece)
+		if (pieces_full(message, pieces)) {
+			block = kpost_kept_take(kept, 0);
+			if (!block)
+				return false;
+			pieces = pieces_more(pieces, block, true);
+		}
+		block = kpost_kept_take(kept, class);
+		if (!block)
 			return false;
-		piece_add(link, piece, class, left, true);
+		left -= piece_add(message, pieces, block, class, left, true);
 	}
 	return true;
 }
 
-/* Likewise: give those that are @kept's back, and return the others. */
-struct kpost_block *kpost_message_give_pieces(struct kpost_kept *kept,
-					      struct kpost_message *message)
+/* Likewise: give them back.  It has no others any more. */
+void kpost_message_give_pieces(struct kpost_kept *kept, struct kpost_message *message)
 {
-	struct kpost_block *piece = message->pieces, *next;
+	struct kpost_pieces *first = kpost_message_pieces(message), *pieces, *next;
+	unsigned int i;
 
-	/* They come first, and so are no more than may be kept. */
-	for (; piece && piece->kept; piece = next) {
-		next = piece->next;
-		kpost_kept_give(kept, piece, piece->class);
+	for (pieces = first; pieces; pieces = next) {
+		next = pieces->more;
+		for (i = 0; i < pieces->count; i++)
+			kpost_kept_give(kept, pieces->piece[i].data, pieces->piece[i].class);
+		if (pieces != first)
+			kpost_kept_give(kept, pieces, 0);
 	}
-	return piece;
+}
+
+/* See kpost_message_shed(). */
+struct kpost_block *kpost_message_shed_pieces(struct kpost_message *message)
+{
+	struct kpost_pieces *pieces, *next, *last = NULL;
+	struct kpost_block *own = NULL;
+
+	for (pieces = kpost_message_pieces(message); pieces; pieces = next) {
+		next = pieces->more;
+		while (pieces->count && !pieces->piece[pieces->count - 1].kept) {
+			struct kpost_piece *piece = &pieces->piece[--pieces->count];
+
+			kpost_block_push(&own, piece->data, piece->class);
+		}
+		if (pieces->kept)
+			last = pieces;
+		else
+			kpost_block_push(&own, pieces, 0);
+	}
+	last->more = NULL;
+	return own;
 }
 
 /* Let go of a message that nobody will receive, and is in no list. */
@@ -152,9 +215,9 @@ void kpost_message_discard(struct kpost_mailbox *mailbox, struct kpost_message *
 {
 	struct kpost_account *account = message->account;
 	struct kpost_call_state *call = message->call;
+	struct kpost_block *own = kpost_message_shed(message);
 	size_t cost = kpost_message_cost(message->room);
 	struct kpost_origin *origin;
-	struct kpost_block *own;
 
 	spin_lock(&mailbox->lock);
 	origin = kpost_message_leave(mailbox->kept, message, &own);
@@ -173,10 +236,15 @@ static __always_inline int message_copy_on(struct kpost_message *message,
 					   const struct kpost_payload *payload,
 					   struct kpost_place *place, size_t size, bool in)
 {
-	size_t done = place->done, begin = 0, room = message->pieces ? FIRST_ROOM : size;
-	struct kpost_block *piece = message->pieces;
-	u8 *data = message->data;
+	struct kpost_pieces *pieces = kpost_message_pieces(message);
+	size_t done = place->done, begin = 0, room = size;
+	u8 *data = message->payload;
+	unsigned int i = 0;
 
+	if (!data) {
+		data = pieces->piece[0].data;
+		room = pieces->piece[0].room;
+	}
 	for (;;) {
 		size_t end = min(begin + room, size);
 
@@ -194,9 +262,12 @@ static __always_inline int message_copy_on(struct kpost_message *message,
 		if (end == size)
 			break;
 		begin = end;
-		room = piece->room;
-		data = piece->data;
-		piece = piece->next;
+		if (++i == pieces->count) {
+			pieces = pieces->more;
+			i = 0;
+		}
+		data = pieces->piece[i].data;
+		room = pieces->piece[i].room;
 	}
 	place->done = done;
 	return likely(done == size) ? 0 : -EFAULT;

@@ -57,12 +57,41 @@ struct kpost_message {
 	struct kpost_origin *origin; /* whom it is from: one of its uses, once committed; or NULL */
 
 	struct kpost_account *account; /* it is charged to, until it got in; or NULL */
-	struct kpost_block *pieces; /* what does not fit into data */
-	u8 data[];
+	u8 *payload; /* all of it: in data, or the only piece; or NULL */
+	u8 data[] __aligned(8); /* or the first table of pieces */
 };
 
 /* Such that a message of 64 bytes takes no more than a block of 192. */
 static_assert(sizeof(struct kpost_message) <= 128);
+
+/* A block that is a part of the payload, from its beginning on. */
+struct kpost_piece {
+	u8 *data;
+	u32 room; /* bytes of it that are used */
+	u8 class;
+	bool kept; /* it is the mailbox's */
+};
+
+/*
+ * The pieces of a payload that is not in its message's first block.  All that is kept, pieces
+ * and tables, comes before all that is the sender's own.
+ */
+struct kpost_pieces {
+	struct kpost_pieces *more; /* in a block of the smallest class; or NULL */
+	u16 count;
+	bool kept; /* this table is the mailbox's; the first one is where its message is */
+	struct kpost_piece piece[];
+};
+
+static inline struct kpost_pieces *kpost_message_pieces(struct kpost_message *message)
+{
+	return (struct kpost_pieces *)message->data;
+}
+
+static inline bool kpost_message_in_pieces(const struct kpost_message *message)
+{
+	return message->payload != message->data;
+}
 
 /* What a message with a payload of @size bytes counts for while it does. */
 static inline size_t kpost_message_cost(size_t size)
@@ -76,12 +105,12 @@ void kpost_message_free(struct kpost_message *message);
 void kpost_message_discard(struct kpost_mailbox *mailbox, struct kpost_message *message);
 int kpost_message_extend(struct kpost_message *message);
 bool kpost_message_take_pieces(struct kpost_kept *kept, struct kpost_message *message);
-struct kpost_block *kpost_message_give_pieces(struct kpost_kept *kept,
-					      struct kpost_message *message);
+void kpost_message_give_pieces(struct kpost_kept *kept, struct kpost_message *message);
+struct kpost_block *kpost_message_shed_pieces(struct kpost_message *message);
 
 /*
- * The class of the first block of a message with a payload of @size bytes.  If that is not well
- * in one block, it is the smallest, and the rest is @in_pieces.
+ * The class of the first block of a message with a payload of @size bytes.  If both are not well
+ * in one block, it is the smallest, and the payload is @in_pieces.
  */
 static inline unsigned int kpost_message_class(size_t size, bool *in_pieces)
 {
@@ -93,9 +122,15 @@ static inline unsigned int kpost_message_class(size_t size, bool *in_pieces)
 	return *in_pieces ? 0 : class;
 }
 
+static inline void kpost_message_no_pieces(struct kpost_message *message)
+{
+	*kpost_message_pieces(message) = (struct kpost_pieces){ .kept = true };
+	message->payload = NULL;
+}
+
 /* All but what a commit, and who commits, fill in. */
 static __always_inline void kpost_message_init(struct kpost_message *message, size_t size,
-					       unsigned int class, bool kept)
+					       unsigned int class, bool in_pieces, bool kept)
 {
 	message->node.order = 0;
 	message->sender = NULL;
@@ -110,7 +145,9 @@ static __always_inline void kpost_message_init(struct kpost_message *message, si
 	message->room = size;
 	message->origin = NULL;
 	message->account = NULL;
-	message->pieces = NULL;
+	message->payload = message->data;
+	if (unlikely(in_pieces))
+		kpost_message_no_pieces(message);
 }
 
 /*
@@ -130,34 +167,40 @@ static inline struct kpost_message *kpost_message_take(struct kpost_kept *kept, 
 	message = kpost_kept_take(kept, class);
 	if (unlikely(!message))
 		return NULL;
-	kpost_message_init(message, size, class, true);
+	kpost_message_init(message, size, class, in_pieces, true);
 	*whole = likely(!in_pieces) || kpost_message_take_pieces(kept, message);
 	return message;
 }
 
 /*
- * Likewise: @message is in no list of its mailbox's any more, and gone.  Its blocks that are
- * @kept's are given back, and *@own are the others.  Returns its origin if that is to be freed,
- * or NULL.
+ * Nobody but the task has @message, nor will use it again: take off the pieces that are not the
+ * mailbox's, which can be many.
+ */
+static inline struct kpost_block *kpost_message_shed(struct kpost_message *message)
+{
+	return unlikely(message->own) && kpost_message_in_pieces(message) ?
+		       kpost_message_shed_pieces(message) :
+		       NULL;
+}
+
+/*
+ * With the mailbox's lock held: @message, which has shed its own pieces, is gone.  Its blocks
+ * that are @kept's are given back, else *@own has one more.  Returns its origin if that is to be
+ * freed, or NULL.
  */
 static inline struct kpost_origin *kpost_message_leave(struct kpost_kept *kept,
 						       struct kpost_message *message,
 						       struct kpost_block **own)
 {
 	struct kpost_origin *origin = message->origin;
-	struct kpost_block *first = (struct kpost_block *)message;
 	unsigned int class = message->class;
 
-	*own = NULL;
-	if (unlikely(message->pieces))
-		*own = kpost_message_give_pieces(kept, message);
-	if (likely(message->first_kept)) {
-		kpost_kept_give(kept, first, class);
-	} else {
-		first->class = class;
-		first->next = *own;
-		*own = first;
-	}
+	if (unlikely(kpost_message_in_pieces(message)))
+		kpost_message_give_pieces(kept, message);
+	if (likely(message->first_kept))
+		kpost_kept_give(kept, message, class);
+	else
+		kpost_block_push(own, message, class);
 	return likely(origin) ? kpost_origin_put(origin) : NULL;
 }
 
@@ -181,11 +224,11 @@ static __always_inline int kpost_message_copy(struct kpost_message *message,
 	/* No more than the memory that its blocks were made for. */
 	if (WARN_ON_ONCE(size > message->room))
 		return -EFAULT;
-	if (unlikely(message->pieces || !payload->whole || place->done))
+	if (unlikely(!message->payload || !payload->whole || place->done))
 		return in ? kpost_message_copy_in_on(message, payload, place, size) :
 			    kpost_message_copy_out_on(message, payload, place, size);
-	place->done = in ? kpost_copy_in(message->data, payload->buf, size) :
-			   kpost_copy_out(payload->buf, message->data, size);
+	place->done = in ? kpost_copy_in(message->payload, payload->buf, size) :
+			   kpost_copy_out(payload->buf, message->payload, size);
 	return likely(place->done == size) ? 0 : -EFAULT;
 }
 

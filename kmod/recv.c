@@ -178,8 +178,8 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_wakes wakes __uninitialized;
+	struct kpost_block *own = kpost_message_shed(message);
 	struct kpost_origin *origin;
-	struct kpost_block *own;
 
 	kpost_wakes_init(&wakes);
 	spin_lock(&mailbox->lock);
@@ -187,6 +187,7 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
 		mailbox->dropped++;
 		kpost_mailbox_give_back(mailbox, message, &wakes);
 		kpost_mailbox_unlock(mailbox, &wakes);
+		kpost_blocks_free(own);
 		kpost_message_discard(mailbox, message);
 		return false;
 	}
