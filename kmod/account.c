@@ -62,6 +62,20 @@ static struct kpost_account *account_find(struct kpost_accounts *accounts, kuid_
 	return NULL;
 }
 
+/* Tell those who were short of something; who queued this holds the account.  Or free it. */
+static void account_work(struct work_struct *work)
+{
+	struct kpost_account *account = container_of(work, struct kpost_account, work);
+
+	if (refcount_read(&account->refs)) {
+		kpost_shortages_work(account);
+		kpost_account_put(account);
+	} else {
+		kpost_teller_exit(&account->teller);
+		kfree(account);
+	}
+}
+
 static void account_init(struct kpost_account *account, struct kpost_accounts *accounts,
 			 struct kpost_office *office, kuid_t uid)
 {
@@ -69,10 +83,10 @@ static void account_init(struct kpost_account *account, struct kpost_accounts *a
 	account->office = office;
 	account->uid = uid;
 	refcount_set(&account->refs, 1);
-	kpost_patience_init(&account->patience);
+	kpost_teller_init(&account->teller);
 	spin_lock_init(&account->lock);
 	INIT_LIST_HEAD(&account->shortages);
-	INIT_WORK(&account->work, kpost_shortages_work);
+	INIT_WORK(&account->work, account_work);
 }
 
 /* The account of @office itself, which is part of it, zeroed, and never the last to be put. */
@@ -136,6 +150,7 @@ void kpost_accounts_flush(struct kpost_office *office)
 	bool last;
 
 	flush_work(&office->own.work);
+	kpost_teller_exit(&office->own.teller);
 	do {
 		spin_lock(&accounts->lock);
 		hash_for_each(accounts->by_uid, bucket, account, link) {
@@ -183,7 +198,8 @@ void kpost_account_put(struct kpost_account *account)
 		return;
 	WARN_ON_ONCE(atomic_long_read(&account->used[KPOST_CAPACITY]) ||
 		     atomic_long_read(&account->used[KPOST_SENDING]));
-	kfree(account);
+	/* It may be under a lock; and the teller's work may be on its way yet. */
+	kpost_pollers_queue(&account->work);
 }
 
 static unsigned long share_limit(const struct kpost_office *office, enum kpost_share share)

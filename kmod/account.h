@@ -62,12 +62,12 @@ struct kpost_account {
 	kuid_t uid;
 	refcount_t refs;
 	atomic_long_t used[KPOST_SHARES]; /* bytes */
-	struct kpost_patience patience; /* with those who poll its endpoints for room */
+	struct kpost_teller teller; /* of those who poll its endpoints for room */
 
 	/* Those for whom there was not enough, see shortage.h. */
 	spinlock_t lock; /* a leaf */
 	struct list_head shortages; /* of struct kpost_shortage (protected by lock) */
-	struct work_struct work; /* tells them; holds the account while it is queued */
+	struct work_struct work; /* tells them, and holds the account for that; or frees it */
 };
 
 /* So much is charged to the sending share of this account, which is held. */

@@ -23,7 +23,7 @@ void kpost_endpoint_put(struct kpost_endpoint *endpoint)
 {
 	if (!refcount_dec_and_test(&endpoint->refs))
 		return;
-	/* Whoever tells its pollers looks at the account's patience; and is in this office. */
+	/* Whoever tells its pollers looks at the account's teller; and is in this office. */
 	kpost_account_put(endpoint->account);
 	kfree(endpoint);
 }
@@ -59,7 +59,7 @@ struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock)
 	kpost_shortage_init(&endpoint->shortage);
 	endpoint->calls = RB_ROOT;
 	INIT_LIST_HEAD(&endpoint->refused);
-	kpost_pollers_init(&endpoint->room, &endpoint->account->patience, endpoint_one_told);
+	kpost_pollers_init(&endpoint->room, &endpoint->account->teller, endpoint_one_told);
 	refcount_set(&endpoint->refs, 1);
 
 	flags = nonblock ? O_NONBLOCK : 0;

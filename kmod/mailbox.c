@@ -114,6 +114,7 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	u64 bytes = arg->bytes;
 	struct kpost_account *account;
 	struct kpost_mailbox *mailbox;
+	struct kpost_telling *telling;
 	u64 cost;
 	int err;
 
@@ -129,9 +130,10 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 		return ERR_PTR(-EINVAL);
 
 	mailbox = kzalloc(struct_size(mailbox, name, strlen(arg->name) + 1), GFP_KERNEL_ACCOUNT);
+	telling = kmalloc(sizeof(*telling), GFP_KERNEL_ACCOUNT);
 	account = kpost_account_payer(office);
 	err = -ENOMEM;
-	if (!mailbox || !account)
+	if (!mailbox || !telling || !account)
 		goto err_free;
 	cost = capacity_cost(messages, bytes);
 	err = kpost_account_add(account, KPOST_CAPACITY, cost);
@@ -155,9 +157,12 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	kpost_queue_init(&mailbox->pending);
 	INIT_LIST_HEAD(&mailbox->waiting);
 	INIT_LIST_HEAD(&mailbox->refused);
-	INIT_WORK(&mailbox->room_work, kpost_mailbox_room_work);
-	kpost_pollers_init(&mailbox->in, NULL, NULL);
-	kpost_pollers_init(&mailbox->end, NULL, NULL);
+	mailbox->telling = telling;
+	telling->mailbox = mailbox;
+	INIT_WORK(&telling->room_work, kpost_mailbox_room_work);
+	kpost_teller_init(&telling->teller);
+	kpost_pollers_init(&mailbox->in, &telling->teller, NULL);
+	kpost_pollers_init(&mailbox->end, &telling->teller, NULL);
 	mailbox->id = atomic_inc_return(&last_id);
 	mailbox->identity = atomic64_inc_return(&last_identity);
 	if (!mailbox->identity)
@@ -168,6 +173,7 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 err_free:
 	if (account)
 		kpost_account_put(account);
+	kfree(telling);
 	kfree(mailbox);
 	return ERR_PTR(err);
 }
@@ -181,9 +187,9 @@ void kpost_mailbox_release(struct kref *refs)
 	kpost_account_sub(mailbox->account, KPOST_CAPACITY, mailbox->counted);
 	kpost_account_sub(&mailbox->office->own, KPOST_CAPACITY, mailbox->counted_own);
 	kpost_account_put(mailbox->account);
-	cancel_work_sync(&mailbox->room_work);
-	kpost_pollers_exit(&mailbox->in);
-	kpost_pollers_exit(&mailbox->end);
+	cancel_work_sync(&mailbox->telling->room_work);
+	kpost_teller_exit(&mailbox->telling->teller);
+	kfree(mailbox->telling);
 	kpost_kept_end(mailbox);
 	kfree(mailbox);
 }

@@ -35,6 +35,16 @@ struct kpost_open;
 struct kpost_setattr;
 struct kpost_stat;
 
+/*
+ * What a mailbox tells many with.  Apart from it, since both fit into what the slab allocator has
+ * better than the sum.
+ */
+struct kpost_telling {
+	struct kpost_mailbox *mailbox;
+	struct kpost_teller teller; /* of those who poll it for messages, and for its end */
+	struct work_struct room_work; /* tells the second and further ones of those refused */
+};
+
 struct kpost_mailbox {
 	struct kref refs;
 	struct kpost_office *office;
@@ -92,7 +102,7 @@ struct kpost_mailbox {
 	 * cannot make the receiver tell thousands each time.
 	 */
 	struct list_head refused; /* of struct kpost_endpoint */
-	struct work_struct room_work; /* tells the second and further ones of them */
+	struct kpost_telling *telling; /* fixed */
 	struct kpost_pollers in; /* who polls for messages */
 	struct kpost_pollers end; /* who polls for the end, and not for messages */
 

@@ -29,6 +29,7 @@
  *	  mailbox->lock		list work of one mailbox
  *	    account->lock	who is to be told that a share has room
  *	    accounts->lock	finding and freeing accounts
+ *	      teller->lock	whom of those who poll its work has still to tell
  *
  * All are spinlocks.  No lock is held while user memory is touched or a task that waits
  * is woken, and no two mailboxes are locked at once.  What is done in one go under either

@@ -68,13 +68,6 @@ static void patience_after_work(struct kpost_patience *patience, u64 ns, bool ro
 		patience_extend(&patience->rest, rest, REST_MAX_MS);
 }
 
-void kpost_patience_init(struct kpost_patience *patience)
-{
-	patience->debt = 0;
-	patience->later = jiffies;
-	patience->rest = jiffies;
-}
-
 /* Marks a place in a queue; whoever else walks that passes over it. */
 static int pollers_mark(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key)
 {
@@ -117,34 +110,22 @@ static enum kpost_told pollers_walk(struct kpost_pollers *pollers, struct list_h
 	return KPOST_TOLD_ALL;
 }
 
-static void pollers_queue(struct kpost_pollers *pollers)
+static void teller_queue(struct kpost_teller *teller)
 {
-	queue_delayed_work(workqueue, &pollers->work,
-			   time_left(READ_ONCE(pollers->patience->rest), REST_MAX_MS));
+	queue_delayed_work(workqueue, &teller->work,
+			   time_left(READ_ONCE(teller->patience.rest), REST_MAX_MS));
 }
 
-static void pollers_work(struct work_struct *work)
+/* Tell all of @pollers of @events. */
+static enum kpost_told pollers_tell_all(struct kpost_pollers *pollers, __poll_t events,
+					unsigned int exclusive)
 {
-	struct kpost_pollers *pollers =
-		container_of(to_delayed_work(work), struct kpost_pollers, work);
 	struct wait_queue_entry mark = { .func = pollers_mark };
 	struct list_head *place = &pollers->wait.head;
 	u64 begin = local_clock();
 	enum kpost_told told;
-	unsigned int exclusive;
 	bool rounds = false;
-	__poll_t events;
 
-	/* Others of the same user may have been told meanwhile. */
-	if (time_left(READ_ONCE(pollers->patience->rest), REST_MAX_MS)) {
-		pollers_queue(pollers);
-		return;
-	}
-	events = (__force __poll_t)atomic_xchg(&pollers->owed, 0);
-	if (!events)
-		return;
-	exclusive = max(atomic_xchg(&pollers->times, 0), 1);
-	WRITE_ONCE(pollers->walking, true);
 	spin_lock_irq(&pollers->wait.lock);
 	while ((told = pollers_walk(pollers, &place, events, ROUND, &exclusive)) ==
 	       KPOST_TOLD_SOME) {
@@ -157,30 +138,90 @@ static void pollers_work(struct work_struct *work)
 		list_del(&mark.entry);
 	}
 	spin_unlock_irq(&pollers->wait.lock);
-	WRITE_ONCE(pollers->walking, false);
-	patience_after_work(pollers->patience, local_clock() - begin, rounds);
-	if (told == KPOST_TOLD_ONE && pollers->one_told)
-		pollers->one_told(pollers);
+	patience_after_work(&pollers->teller->patience, local_clock() - begin, rounds);
+	return told;
 }
 
-/* @shared, if given, is whose patience counts; it outlives @pollers. */
-void kpost_pollers_init(struct kpost_pollers *pollers, struct kpost_patience *shared,
+static void teller_work(struct work_struct *work)
+{
+	struct kpost_teller *teller =
+		container_of(to_delayed_work(work), struct kpost_teller, work);
+	struct kpost_pollers *pollers;
+	unsigned int times;
+	__poll_t events;
+	bool more;
+
+	spin_lock(&teller->lock);
+	pollers = list_first_entry_or_null(&teller->owed, struct kpost_pollers, link);
+	/* It may have been queued before it had to rest. */
+	if (pollers && time_left(READ_ONCE(teller->patience.rest), REST_MAX_MS)) {
+		teller_queue(teller);
+		pollers = NULL;
+	}
+	if (!pollers) {
+		spin_unlock(&teller->lock);
+		return;
+	}
+	list_del_init(&pollers->link);
+	events = pollers->events;
+	times = pollers->times;
+	pollers->events = 0;
+	pollers->times = 0;
+	WRITE_ONCE(teller->at, pollers);
+	spin_unlock(&teller->lock);
+
+	if (pollers_tell_all(pollers, events, times) == KPOST_TOLD_ONE && pollers->one_told)
+		pollers->one_told(pollers);
+
+	spin_lock(&teller->lock);
+	WRITE_ONCE(teller->at, NULL);
+	more = !list_empty(&teller->owed);
+	spin_unlock(&teller->lock);
+	if (more)
+		teller_queue(teller);
+}
+
+void kpost_teller_init(struct kpost_teller *teller)
+{
+	teller->patience.debt = 0;
+	teller->patience.later = jiffies;
+	teller->patience.rest = jiffies;
+	spin_lock_init(&teller->lock);
+	INIT_LIST_HEAD(&teller->owed);
+	teller->at = NULL;
+	INIT_DELAYED_WORK(&teller->work, teller_work);
+}
+
+/* Nobody has something to tell any more. */
+void kpost_teller_exit(struct kpost_teller *teller)
+{
+	cancel_delayed_work_sync(&teller->work);
+}
+
+/* @teller outlives @pollers. */
+void kpost_pollers_init(struct kpost_pollers *pollers, struct kpost_teller *teller,
 			void (*one_told)(struct kpost_pollers *pollers))
 {
 	init_waitqueue_head(&pollers->wait);
-	kpost_patience_init(&pollers->own);
-	pollers->patience = shared ?: &pollers->own;
-	atomic_set(&pollers->owed, 0);
-	atomic_set(&pollers->times, 0);
-	pollers->walking = false;
-	INIT_DELAYED_WORK(&pollers->work, pollers_work);
+	pollers->teller = teller;
+	INIT_LIST_HEAD(&pollers->link);
+	pollers->events = 0;
+	pollers->times = 0;
 	pollers->one_told = one_told;
 }
 
 /* Nobody polls any more, and nobody has something to tell. */
 void kpost_pollers_exit(struct kpost_pollers *pollers)
 {
-	cancel_delayed_work_sync(&pollers->work);
+	struct kpost_teller *teller = pollers->teller;
+	bool busy;
+
+	spin_lock(&teller->lock);
+	list_del_init(&pollers->link);
+	busy = teller->at == pollers;
+	spin_unlock(&teller->lock);
+	if (busy)
+		flush_work(&teller->work.work);
 }
 
 /*
@@ -190,6 +231,7 @@ void kpost_pollers_exit(struct kpost_pollers *pollers)
  */
 enum kpost_told kpost_pollers_tell(struct kpost_pollers *pollers, __poll_t events)
 {
+	struct kpost_teller *teller = pollers->teller;
 	struct list_head *place = &pollers->wait.head;
 	unsigned int exclusive = 1;
 	enum kpost_told told;
@@ -198,26 +240,33 @@ enum kpost_told kpost_pollers_tell(struct kpost_pollers *pollers, __poll_t event
 
 	if (!wq_has_sleeper(&pollers->wait))
 		return KPOST_TOLD_ALL;
-	if (READ_ONCE(pollers->walking) || time_left(READ_ONCE(pollers->patience->later), LATER_MS))
+	/* The work has the lock of the queue, or it takes too long. */
+	if (READ_ONCE(teller->at) == pollers ||
+	    time_left(READ_ONCE(teller->patience.later), LATER_MS))
 		return KPOST_TOLD_SOME;
 	begin = local_clock();
 	spin_lock_irqsave(&pollers->wait.lock, flags);
 	told = pollers_walk(pollers, &place, events, AT_ONCE, &exclusive);
 	spin_unlock_irqrestore(&pollers->wait.lock, flags);
-	patience_after_telling(pollers->patience, local_clock() - begin);
+	patience_after_telling(&teller->patience, local_clock() - begin);
 	return told;
 }
 
 /* Have all told of @events, soon.  @pollers are not gone before kpost_pollers_exit(). */
 void kpost_pollers_owe(struct kpost_pollers *pollers, __poll_t events)
 {
+	struct kpost_teller *teller = pollers->teller;
+
 	/* The barrier is as in kpost_pollers_tell(). */
 	if (!wq_has_sleeper(&pollers->wait))
 		return;
-	/* In this order, and the work the other way round: what is told of is counted. */
-	atomic_inc(&pollers->times);
-	atomic_or((__force int)events, &pollers->owed);
-	pollers_queue(pollers);
+	spin_lock(&teller->lock);
+	pollers->events |= events;
+	pollers->times++;
+	if (list_empty(&pollers->link))
+		list_add_tail(&pollers->link, &teller->owed);
+	teller_queue(teller);
+	spin_unlock(&teller->lock);
 }
 
 /* Work of the same kind.  Returns whether it was not queued before. */

@@ -17,8 +17,9 @@
 #ifndef KPOST_POLLERS_H
 #define KPOST_POLLERS_H
 
-#include <linux/atomic.h>
+#include <linux/list.h>
 #include <linux/poll.h>
+#include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
@@ -32,14 +33,21 @@ struct kpost_patience {
 	unsigned long rest; /* likewise: which does nothing until then */
 };
 
+/* Tells, in a work, those who were not told at once: one queue of them after the other. */
+struct kpost_teller {
+	struct kpost_patience patience;
+	spinlock_t lock; /* a leaf */
+	struct list_head owed; /* of struct kpost_pollers (protected by lock) */
+	struct kpost_pollers *at; /* the work is at it (likewise; read without) */
+	struct delayed_work work;
+};
+
 struct kpost_pollers {
 	struct wait_queue_head wait;
-	struct kpost_patience *patience;
-	struct kpost_patience own; /* that of those who share none */
-	atomic_t owed; /* __poll_t that the work has still to tell of */
-	atomic_t times; /* how often; so many exclusive ones are told */
-	bool walking; /* the work is at it: nobody else waits for the lock of the queue */
-	struct delayed_work work;
+	struct kpost_teller *teller; /* fixed */
+	struct list_head link; /* in teller->owed (protected by teller->lock) */
+	__poll_t events; /* that the teller has still to tell of (likewise) */
+	unsigned int times; /* how often; so many exclusive ones are told (likewise) */
 	/* Called, if given, by the work when it told an exclusive one, and others are not. */
 	void (*one_told)(struct kpost_pollers *pollers);
 };
@@ -50,8 +58,10 @@ enum kpost_told {
 	KPOST_TOLD_SOME, /* or none: for kpost_pollers_owe() */
 };
 
-void kpost_patience_init(struct kpost_patience *patience);
-void kpost_pollers_init(struct kpost_pollers *pollers, struct kpost_patience *shared,
+void kpost_teller_init(struct kpost_teller *teller);
+void kpost_teller_exit(struct kpost_teller *teller);
+
+void kpost_pollers_init(struct kpost_pollers *pollers, struct kpost_teller *teller,
 			void (*one_told)(struct kpost_pollers *pollers));
 void kpost_pollers_exit(struct kpost_pollers *pollers);
 

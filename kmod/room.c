@@ -49,7 +49,7 @@ void kpost_mailbox_one_told(struct kpost_endpoint *endpoint)
 	if (endpoint->refusals && --endpoint->refusals) {
 		mailbox_list_refused(endpoint);
 		if (++endpoint->told < mailbox->received && kpost_mailbox_writable(mailbox))
-			kpost_pollers_queue(&mailbox->room_work);
+			kpost_pollers_queue(&mailbox->telling->room_work);
 	}
 	spin_unlock(&mailbox->lock);
 }
@@ -73,13 +73,14 @@ static void mailbox_find_refused(struct kpost_mailbox *mailbox, struct kpost_wak
 		refcount_inc(&wakes->refused->refs);
 	}
 	if (!list_empty(&mailbox->refused))
-		kpost_pollers_queue(&mailbox->room_work);
+		kpost_pollers_queue(&mailbox->telling->room_work);
 }
 
 /* Those that are refused while this goes on have to wait for the next room. */
 void kpost_mailbox_room_work(struct work_struct *work)
 {
-	struct kpost_mailbox *mailbox = container_of(work, struct kpost_mailbox, room_work);
+	struct kpost_mailbox *mailbox =
+		container_of(work, struct kpost_telling, room_work)->mailbox;
 	LIST_HEAD(refused);
 
 	spin_lock(&mailbox->lock);

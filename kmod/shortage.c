@@ -93,9 +93,9 @@ void kpost_shortage_end(struct kpost_endpoint *endpoint)
 	shortage->bytes = 0;
 }
 
-void kpost_shortages_work(struct work_struct *work)
+/* Tell all that are in the list. */
+void kpost_shortages_work(struct kpost_account *account)
 {
-	struct kpost_account *account = container_of(work, struct kpost_account, work);
 	LIST_HEAD(list);
 
 	spin_lock(&account->lock);
@@ -110,7 +110,6 @@ void kpost_shortages_work(struct work_struct *work)
 		cond_resched_lock(&account->lock);
 	}
 	spin_unlock(&account->lock);
-	kpost_account_put(account);
 }
 
 /* Something was given back to @account, which is held. */

@@ -20,7 +20,6 @@
 
 struct kpost_account;
 struct kpost_endpoint;
-struct work_struct;
 
 /* Of an endpoint.  Protected by its mailbox's lock. */
 struct kpost_shortage {
@@ -45,6 +44,6 @@ bool kpost_shortage_lasts(struct kpost_endpoint *endpoint);
 void kpost_shortage_end(struct kpost_endpoint *endpoint);
 
 void kpost_shortages_tell(struct kpost_account *account);
-void kpost_shortages_work(struct work_struct *work);
+void kpost_shortages_work(struct kpost_account *account);
 
 #endif /* KPOST_SHORTAGE_H */
