@@ -123,6 +123,43 @@ TEST_F(kept, memory_shows_nothing_when_a_copy_stops_in_the_middle)
 	}
 }
 
+/* payloads about as long as a table of pieces, or two, has room for: each byte is in its place */
+TEST(memory_in_pieces_arrives_in_order)
+{
+	static const size_t tables[] = { 96 << 10, 448 << 10, 800 << 10 };
+	size_t room = 1 << 20;
+	uint32_t *out = malloc(room), *in = malloc(room);
+	int fd = kt_mailbox(8, 4 << 20, 1 << 20);
+	struct kpost_recv recv;
+
+	ASSERT_LE(0, fd);
+	ASSERT_NE(NULL, out);
+	ASSERT_NE(NULL, in);
+	/* the first time in the sender's own memory, then in more and more of the mailbox's */
+	for (uint32_t round = 0; round < 4; round++) {
+		for (size_t i = 0; i < 9; i++) {
+			size_t size = tables[i / 3] + i % 3 - 1;
+			size_t part = size - (33 << 10);
+
+			for (uint32_t k = 0; k < room / sizeof(*out); k++)
+				out[k] = (k + round) * 2654435761U + i;
+			ASSERT_EQ(0, kt_post(fd, out, size, 0));
+			ASSERT_EQ(0, kt_post(fd, out, size, 0));
+			memset(in, '.', room);
+			ASSERT_EQ(size, kt_take(fd, NULL, in, room));
+			ASSERT_EQ(0, memcmp(in, out, size));
+			ASSERT_EQ('.', ((char *)in)[size]);
+			memset(in, '.', room);
+			ASSERT_EQ(part, kt_recv(fd, &recv, in, part, KPOST_TRUNCATE, kt_soon()));
+			ASSERT_EQ(0, memcmp(in, out, part));
+			ASSERT_EQ('.', ((char *)in)[part]);
+		}
+	}
+	free(out);
+	free(in);
+	close(fd);
+}
+
 TEST_F(kept, replies_show_nothing_of_earlier_messages)
 {
 	struct kpost_call call;
