@@ -150,7 +150,6 @@ void kpost_accounts_flush(struct kpost_office *office)
 	bool last;
 
 	flush_work(&office->own.work);
-	kpost_teller_exit(&office->own.teller);
 	do {
 		spin_lock(&accounts->lock);
 		hash_for_each(accounts->by_uid, bucket, account, link) {

@@ -62,10 +62,10 @@ struct kpost_account {
 	kuid_t uid;
 	refcount_t refs;
 	atomic_long_t used[KPOST_SHARES]; /* bytes */
-	struct kpost_teller teller; /* of those who poll its endpoints for room */
+	struct kpost_teller teller; /* of those who poll its endpoints for room; a user's */
 
 	/* Those for whom there was not enough, see shortage.h. */
-	spinlock_t lock; /* a leaf */
+	spinlock_t lock; /* taken before the lock of a teller */
 	struct list_head shortages; /* of struct kpost_shortage (protected by lock) */
 	struct work_struct work; /* tells them, and holds the account for that; or frees it */
 };

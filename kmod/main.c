@@ -28,8 +28,8 @@
  *	keepers_lock		which mailboxes keep memory; never with the former
  *	  mailbox->lock		list work of one mailbox
  *	    account->lock	who is to be told that a share has room
- *	    accounts->lock	finding and freeing accounts
  *	      teller->lock	whom of those who poll its work has still to tell
+ *	    accounts->lock	finding and freeing accounts
  *
  * All are spinlocks.  No lock is held while user memory is touched or a task that waits
  * is woken, and no two mailboxes are locked at once.  What is done in one go under either
@@ -49,8 +49,9 @@
  *	account, an endpoint its opener's.  A waiter is on the
  *	stack of its task and reached under the lock of the list it is in, see
  *	wait.h.  An operation under way, from a worker of io_uring's too, holds
- *	its file.  A work item holds nothing, but for an account's, which holds that: what
- *	it works for waits for it before it goes.
+ *	its file.  A work item holds nothing: what it works for waits for it before it
+ *	goes.  But an account's holds it where it tells of a share, and frees
+ *	it when nobody else does.
  */
 #include <linux/module.h>
 

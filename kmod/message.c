@@ -192,19 +192,24 @@ void kpost_message_give_pieces(struct kpost_kept *kept, struct kpost_message *me
 struct kpost_block *kpost_message_shed_pieces(struct kpost_message *message)
 {
 	struct kpost_pieces *pieces, *next, *last = NULL;
-	struct kpost_block *own = NULL;
+	struct kpost_block *own = NULL, **end = &own;
+	unsigned int kept, i;
 
 	for (pieces = kpost_message_pieces(message); pieces; pieces = next) {
 		next = pieces->more;
-		while (pieces->count && !pieces->piece[pieces->count - 1].kept) {
-			struct kpost_piece *piece = &pieces->piece[--pieces->count];
-
-			kpost_block_push(&own, piece->data, piece->class);
+		for (kept = 0; kept < pieces->count && pieces->piece[kept].kept; kept++)
+			;
+		for (i = kept; i < pieces->count; i++) {
+			kpost_block_push(end, pieces->piece[i].data, pieces->piece[i].class);
+			end = &(*end)->next;
 		}
-		if (pieces->kept)
+		pieces->count = kept;
+		if (pieces->kept) {
 			last = pieces;
-		else
-			kpost_block_push(&own, pieces, 0);
+		} else {
+			kpost_block_push(end, pieces, 0);
+			end = &(*end)->next;
+		}
 	}
 	last->more = NULL;
 	return own;

@@ -2,6 +2,7 @@
 #include <linux/jiffies.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
+#include <linux/wait_bit.h>
 
 #include "pollers.h"
 
@@ -43,29 +44,31 @@ static void patience_extend(unsigned long *time, u64 ns, unsigned int most_ms)
 }
 
 /* It took that long to tell those who poll. */
-static void patience_after_telling(struct kpost_patience *patience, u64 ns)
+static void teller_after_telling(struct kpost_teller *teller, u64 ns)
 {
-	u64 debt = READ_ONCE(patience->debt);
+	u64 debt = READ_ONCE(teller->debt);
 
 	if (likely(!debt && ns <= LONG_NS))
 		return;
 	debt += ns;
 	debt = debt > LONG_NS ? debt - LONG_NS : 0;
 	if (debt > DEBT_NS) {
-		patience_extend(&patience->later, debt * LATER_TIMES, LATER_MS);
+		patience_extend(&teller->later, debt * LATER_TIMES, LATER_MS);
 		debt = 0;
 	}
-	WRITE_ONCE(patience->debt, debt);
+	WRITE_ONCE(teller->debt, debt);
 }
 
-static void patience_after_work(struct kpost_patience *patience, u64 ns, bool rounds)
+/* And that long the work, which is to rest then.  Returns whether it has to. */
+static bool teller_after_work(struct kpost_teller *teller, u64 ns, bool rounds)
 {
 	u64 rest = ns > LONG_WORK_NS ? ns * REST_TIMES : 0;
 
 	if (rounds)
 		rest = max_t(u64, rest, REST_MS * NSEC_PER_MSEC);
 	if (rest)
-		patience_extend(&patience->rest, rest, REST_MAX_MS);
+		patience_extend(&teller->rest, rest, REST_MAX_MS);
+	return rest;
 }
 
 /* Marks a place in a queue; whoever else walks that passes over it. */
@@ -110,15 +113,32 @@ static enum kpost_told pollers_walk(struct kpost_pollers *pollers, struct list_h
 	return KPOST_TOLD_ALL;
 }
 
+/* Have the work run when it may go on, if there is something to tell. */
 static void teller_queue(struct kpost_teller *teller)
 {
-	queue_delayed_work(workqueue, &teller->work,
-			   time_left(READ_ONCE(teller->patience.rest), REST_MAX_MS));
+	lockdep_assert_held(&teller->lock);
+	if (!list_empty(&teller->quick))
+		mod_delayed_work(workqueue, &teller->work, 0);
+	else if (!list_empty(&teller->slow))
+		queue_delayed_work(workqueue, &teller->work,
+				   time_left(READ_ONCE(teller->rest), REST_MAX_MS));
+}
+
+/* Whom to tell next, or NULL. */
+static struct kpost_pollers *teller_next(struct kpost_teller *teller)
+{
+	lockdep_assert_held(&teller->lock);
+	if (!list_empty(&teller->quick))
+		return list_first_entry(&teller->quick, struct kpost_pollers, link);
+	/* It may have been queued before it had to rest. */
+	if (time_left(READ_ONCE(teller->rest), REST_MAX_MS))
+		return NULL;
+	return list_first_entry_or_null(&teller->slow, struct kpost_pollers, link);
 }
 
 /* Tell all of @pollers of @events. */
 static enum kpost_told pollers_tell_all(struct kpost_pollers *pollers, __poll_t events,
-					unsigned int exclusive)
+					unsigned int exclusive, bool *slow)
 {
 	struct wait_queue_entry mark = { .func = pollers_mark };
 	struct list_head *place = &pollers->wait.head;
@@ -138,7 +158,7 @@ static enum kpost_told pollers_tell_all(struct kpost_pollers *pollers, __poll_t 
 		list_del(&mark.entry);
 	}
 	spin_unlock_irq(&pollers->wait.lock);
-	patience_after_work(&pollers->teller->patience, local_clock() - begin, rounds);
+	*slow = teller_after_work(pollers->teller, local_clock() - begin, rounds);
 	return told;
 }
 
@@ -149,45 +169,42 @@ static void teller_work(struct work_struct *work)
 	struct kpost_pollers *pollers;
 	unsigned int times;
 	__poll_t events;
-	bool more;
+	bool slow;
 
 	spin_lock(&teller->lock);
-	pollers = list_first_entry_or_null(&teller->owed, struct kpost_pollers, link);
-	/* It may have been queued before it had to rest. */
-	if (pollers && time_left(READ_ONCE(teller->patience.rest), REST_MAX_MS)) {
-		teller_queue(teller);
-		pollers = NULL;
-	}
-	if (!pollers) {
+	pollers = teller_next(teller);
+	if (pollers) {
+		list_del_init(&pollers->link);
+		events = pollers->events;
+		times = pollers->times;
+		pollers->events = 0;
+		pollers->times = 0;
+		WRITE_ONCE(teller->at, pollers);
 		spin_unlock(&teller->lock);
-		return;
+
+		if (pollers_tell_all(pollers, events, times, &slow) == KPOST_TOLD_ONE &&
+		    pollers->one_told)
+			pollers->one_told(pollers);
+
+		spin_lock(&teller->lock);
+		pollers->slow = slow;
+		/* Pairs with the acquire in kpost_pollers_exit(): @pollers may go from here on. */
+		smp_store_release(&teller->at, NULL);
 	}
-	list_del_init(&pollers->link);
-	events = pollers->events;
-	times = pollers->times;
-	pollers->events = 0;
-	pollers->times = 0;
-	WRITE_ONCE(teller->at, pollers);
+	teller_queue(teller);
 	spin_unlock(&teller->lock);
-
-	if (pollers_tell_all(pollers, events, times) == KPOST_TOLD_ONE && pollers->one_told)
-		pollers->one_told(pollers);
-
-	spin_lock(&teller->lock);
-	WRITE_ONCE(teller->at, NULL);
-	more = !list_empty(&teller->owed);
-	spin_unlock(&teller->lock);
-	if (more)
-		teller_queue(teller);
+	if (pollers)
+		wake_up_var(&teller->at);
 }
 
 void kpost_teller_init(struct kpost_teller *teller)
 {
-	teller->patience.debt = 0;
-	teller->patience.later = jiffies;
-	teller->patience.rest = jiffies;
+	teller->later = jiffies;
+	teller->rest = jiffies;
+	teller->debt = 0;
 	spin_lock_init(&teller->lock);
-	INIT_LIST_HEAD(&teller->owed);
+	INIT_LIST_HEAD(&teller->quick);
+	INIT_LIST_HEAD(&teller->slow);
 	teller->at = NULL;
 	INIT_DELAYED_WORK(&teller->work, teller_work);
 }
@@ -207,6 +224,7 @@ void kpost_pollers_init(struct kpost_pollers *pollers, struct kpost_teller *tell
 	INIT_LIST_HEAD(&pollers->link);
 	pollers->events = 0;
 	pollers->times = 0;
+	pollers->slow = false;
 	pollers->one_told = one_told;
 }
 
@@ -214,14 +232,15 @@ void kpost_pollers_init(struct kpost_pollers *pollers, struct kpost_teller *tell
 void kpost_pollers_exit(struct kpost_pollers *pollers)
 {
 	struct kpost_teller *teller = pollers->teller;
-	bool busy;
 
 	spin_lock(&teller->lock);
 	list_del_init(&pollers->link);
-	busy = teller->at == pollers;
+	/* No timer is left behind by the last. */
+	if (list_empty(&teller->quick) && list_empty(&teller->slow))
+		cancel_delayed_work(&teller->work);
 	spin_unlock(&teller->lock);
-	if (busy)
-		flush_work(&teller->work.work);
+	/* Pairs with the release in teller_work(). */
+	wait_var_event(&teller->at, smp_load_acquire(&teller->at) != pollers);
 }
 
 /*
@@ -241,14 +260,13 @@ enum kpost_told kpost_pollers_tell(struct kpost_pollers *pollers, __poll_t event
 	if (!wq_has_sleeper(&pollers->wait))
 		return KPOST_TOLD_ALL;
 	/* The work has the lock of the queue, or it takes too long. */
-	if (READ_ONCE(teller->at) == pollers ||
-	    time_left(READ_ONCE(teller->patience.later), LATER_MS))
+	if (READ_ONCE(teller->at) == pollers || time_left(READ_ONCE(teller->later), LATER_MS))
 		return KPOST_TOLD_SOME;
 	begin = local_clock();
 	spin_lock_irqsave(&pollers->wait.lock, flags);
 	told = pollers_walk(pollers, &place, events, AT_ONCE, &exclusive);
 	spin_unlock_irqrestore(&pollers->wait.lock, flags);
-	patience_after_telling(&teller->patience, local_clock() - begin);
+	teller_after_telling(teller, local_clock() - begin);
 	return told;
 }
 
@@ -264,7 +282,7 @@ void kpost_pollers_owe(struct kpost_pollers *pollers, __poll_t events)
 	pollers->events |= events;
 	pollers->times++;
 	if (list_empty(&pollers->link))
-		list_add_tail(&pollers->link, &teller->owed);
+		list_add_tail(&pollers->link, pollers->slow ? &teller->slow : &teller->quick);
 	teller_queue(teller);
 	spin_unlock(&teller->lock);
 }

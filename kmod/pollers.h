@@ -26,28 +26,29 @@
 /* What is told to all, and not only to one of those who asked to be woken exclusively. */
 #define KPOST_POLL_END (EPOLLHUP | EPOLLRDHUP | EPOLLERR)
 
-/* Races between those who set them do no harm. */
-struct kpost_patience {
-	u64 debt; /* nanoseconds that telling took at once, less what each time may take */
-	unsigned long later; /* in jiffies: until then all is left to the work */
-	unsigned long rest; /* likewise: which does nothing until then */
-};
-
-/* Tells, in a work, those who were not told at once: one queue of them after the other. */
+/*
+ * Tells, in a work, those who were not told at once: one queue of them in each run.  A queue that
+ * took long the last time comes after all others, and waits until the work has rested.
+ */
 struct kpost_teller {
-	struct kpost_patience patience;
-	spinlock_t lock; /* a leaf */
-	struct list_head owed; /* of struct kpost_pollers (protected by lock) */
-	struct kpost_pollers *at; /* the work is at it (likewise; read without) */
-	struct delayed_work work;
+	/* Races between those who set these three do no harm. */
+	unsigned long later; /* in jiffies: until then all is left to the work */
+	unsigned long rest; /* likewise: which tells no slow queue until then */
+	u32 debt; /* nanoseconds that telling took at once, less what each time may take */
+
+	spinlock_t lock; /* a leaf; protects what follows */
+	struct list_head quick, slow; /* of struct kpost_pollers, that are owed something */
+	struct kpost_pollers *at; /* the work is at it; read without the lock too */
+	struct delayed_work work; /* queued with the lock held */
 };
 
 struct kpost_pollers {
 	struct wait_queue_head wait;
 	struct kpost_teller *teller; /* fixed */
-	struct list_head link; /* in teller->owed (protected by teller->lock) */
+	struct list_head link; /* in a list of the teller's (protected by teller->lock) */
 	__poll_t events; /* that the teller has still to tell of (likewise) */
-	unsigned int times; /* how often; so many exclusive ones are told (likewise) */
+	unsigned int times : 31; /* how often; so many exclusive ones are told (likewise) */
+	unsigned int slow : 1; /* to tell them took the work long (likewise) */
 	/* Called, if given, by the work when it told an exclusive one, and others are not. */
 	void (*one_told)(struct kpost_pollers *pollers);
 };
