@@ -13,6 +13,9 @@
 #define PIECES_FIRST PIECES(KPOST_BLOCK_MIN - sizeof(struct kpost_message))
 #define PIECES_MORE PIECES(KPOST_BLOCK_MIN)
 
+/* So a table can be put into a list of blocks while its pieces are still needed. */
+static_assert(sizeof(struct kpost_block) <= offsetof(struct kpost_pieces, piece));
+
 /* The class of the next piece where @size bytes are left: as few pages as hold them. */
 static unsigned int piece_class(size_t size, bool large)
 {
@@ -188,28 +191,36 @@ void kpost_message_give_pieces(struct kpost_kept *kept, struct kpost_message *me
 	}
 }
 
-/* See kpost_message_shed(). */
+static struct kpost_block **block_append(struct kpost_block **end, void *memory, unsigned int class)
+{
+	kpost_block_push(end, memory, class);
+	return &(*end)->next;
+}
+
+/*
+ * See kpost_message_shed().  In the order in which they are taken, a table before what is in it:
+ * the first of them are what the mailbox gets the like of.
+ */
 struct kpost_block *kpost_message_shed_pieces(struct kpost_message *message)
 {
 	struct kpost_pieces *pieces, *next, *last = NULL;
 	struct kpost_block *own = NULL, **end = &own;
-	unsigned int kept, i;
+	unsigned int count, kept, i;
 
 	for (pieces = kpost_message_pieces(message); pieces; pieces = next) {
 		next = pieces->more;
-		for (kept = 0; kept < pieces->count && pieces->piece[kept].kept; kept++)
+		count = pieces->count;
+		for (kept = 0; kept < count && pieces->piece[kept].kept; kept++)
 			;
-		for (i = kept; i < pieces->count; i++) {
-			kpost_block_push(end, pieces->piece[i].data, pieces->piece[i].class);
-			end = &(*end)->next;
-		}
-		pieces->count = kept;
 		if (pieces->kept) {
+			pieces->count = kept;
 			last = pieces;
 		} else {
-			kpost_block_push(end, pieces, 0);
-			end = &(*end)->next;
+			/* What links it is where the table's head was. */
+			end = block_append(end, pieces, 0);
 		}
+		for (i = kept; i < count; i++)
+			end = block_append(end, pieces->piece[i].data, pieces->piece[i].class);
 	}
 	last->more = NULL;
 	return own;
