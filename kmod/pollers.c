@@ -166,14 +166,15 @@ static void teller_work(struct work_struct *work)
 {
 	struct kpost_teller *teller =
 		container_of(to_delayed_work(work), struct kpost_teller, work);
+	u64 begin = local_clock();
 	struct kpost_pollers *pollers;
 	unsigned int times;
 	__poll_t events;
 	bool slow;
 
 	spin_lock(&teller->lock);
-	pollers = teller_next(teller);
-	if (pollers) {
+	/* Many quick ones in one go, as long as that is quick. */
+	while ((pollers = teller_next(teller))) {
 		list_del_init(&pollers->link);
 		events = pollers->events;
 		times = pollers->times;
@@ -190,11 +191,12 @@ static void teller_work(struct work_struct *work)
 		pollers->slow = slow;
 		/* Pairs with the acquire in kpost_pollers_exit(): @pollers may go from here on. */
 		smp_store_release(&teller->at, NULL);
+		wake_up_var(&teller->at);
+		if (local_clock() - begin > LONG_WORK_NS)
+			break;
 	}
 	teller_queue(teller);
 	spin_unlock(&teller->lock);
-	if (pollers)
-		wake_up_var(&teller->at);
 }
 
 void kpost_teller_init(struct kpost_teller *teller)
@@ -281,9 +283,15 @@ void kpost_pollers_owe(struct kpost_pollers *pollers, __poll_t events)
 	spin_lock(&teller->lock);
 	pollers->events |= events;
 	pollers->times++;
-	if (list_empty(&pollers->link))
-		list_add_tail(&pollers->link, pollers->slow ? &teller->slow : &teller->quick);
-	teller_queue(teller);
+	if (list_empty(&pollers->link)) {
+		struct list_head *list = pollers->slow ? &teller->slow : &teller->quick;
+		bool first = list_empty(list);
+
+		list_add_tail(&pollers->link, list);
+		/* Else the work is queued for those before it, or under way. */
+		if (first)
+			teller_queue(teller);
+	}
 	spin_unlock(&teller->lock);
 }
 

@@ -27,8 +27,8 @@
 #define KPOST_POLL_END (EPOLLHUP | EPOLLRDHUP | EPOLLERR)
 
 /*
- * Tells, in a work, those who were not told at once: one queue of them in each run.  A queue that
- * took long the last time comes after all others, and waits until the work has rested.
+ * Tells, in a work, those who were not told at once, one queue of them after the other.  A queue
+ * that took long the last time comes after all others, and waits until the work has rested.
  */
 struct kpost_teller {
 	/* Races between those who set these three do no harm. */
