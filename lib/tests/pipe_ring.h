@@ -69,4 +69,9 @@ void pipe_cancel(struct kpost_sender *sender);
 bool sender_asleep(struct kpost_sender *sender);
 unsigned int sender_followers(struct kpost_sender *sender);
 
+/* For kpost_deadline(). */
+#define SECOND 1000
+
+#define ring_test(f) cmocka_unit_test_setup_teardown(f, pipe_setup, pipe_teardown)
+
 #endif /* PIPE_RING_H */

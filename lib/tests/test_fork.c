@@ -8,8 +8,6 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#define SECOND 1000
-
 static void never(void *arg, void *cookie, int result)
 {
 	(void)arg;
@@ -129,8 +127,6 @@ static void child_does_not_care_what_threads_were_doing(void **state)
 	assert_int_equal(pipe_take(), 5);
 	kpost_sender_free(shared);
 }
-
-#define ring_test(f) cmocka_unit_test_setup_teardown(f, pipe_setup, pipe_teardown)
 
 int main(void)
 {

@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <signal.h>
 
-#define SECOND 1000
 #define SIGNALS 50
 
 static struct kpost_sender *sender;
@@ -197,8 +196,6 @@ static void lead_is_handed_on(void **state)
 	let_end(&follower);
 	end();
 }
-
-#define ring_test(f) cmocka_unit_test_setup_teardown(f, pipe_setup, pipe_teardown)
 
 int main(void)
 {

@@ -6,8 +6,6 @@
 #include <semaphore.h>
 #include <time.h>
 
-#define SECOND 1000
-
 static struct kpost_sender *shared;
 
 static void *submit_and_exit(void *arg)
@@ -525,8 +523,6 @@ static void free_ends_waiting(void **state)
 		assert_int_equal(results[i], -ECANCELED);
 	}
 }
-
-#define ring_test(f) cmocka_unit_test_setup_teardown(f, pipe_setup, pipe_teardown)
 
 int main(void)
 {
