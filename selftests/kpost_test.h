@@ -55,13 +55,13 @@
 
 /* A kernel with detectors in an emulator takes its time; what hangs, hangs longer. */
 #undef TEST_TIMEOUT_DEFAULT
-#define TEST_TIMEOUT_DEFAULT 150
+#define TEST_TIMEOUT_DEFAULT 240
 #endif
 
 #define KT_DEVICE	"/dev/kpost"
 #define KT_POISON	0xA5
 #define KT_MS		1000000ull	/* in nanoseconds */
-#define KT_SOON		40000	/* ms; what is due happens within that, or never */
+#define KT_SOON		60000	/* ms; what is due happens within that, or never */
 #define KT_ALL		(KPOST_RIGHT_SEND | KPOST_RIGHT_RECV | KPOST_RIGHT_ADMIN)
 
 /* ---- time: deadlines, and waiting for an event ------------------------------ */

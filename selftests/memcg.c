@@ -205,7 +205,7 @@ TEST_F(memcg, opening_to_exhaustion_ends_in_the_openers_group)
 
 /* ---- more than can be there at once --------------------------------------------- */
 
-#define HUGE	(12 << 20)	/* bytes of a file, of which the group may have a third */
+#define HUGE	(8 << 20)	/* bytes of a file, of which the group may have half */
 
 static uint64_t word(size_t i)
 {
