@@ -19,7 +19,7 @@
 #include "fuzz.h"
 #include "machine.h"
 
-#define BLOCKS_MAX 4096
+#define BLOCKS_MAX 8192
 #define PAIRS (1u << 14)
 #define WORDS (1u << 16)
 #define SPAN_MAX (1u << 20) /* bytes of the module's text */
@@ -83,6 +83,8 @@ static void read_blocks(const char *path)
 		}
 		block++;
 	}
+	if (!feof(file))
+		errx(2, "%s: more than %d basic blocks", path, BLOCKS_MAX);
 	fclose(file);
 	block_count = block - blocks;
 	if (!text_start || text_end - text_start >= SPAN_MAX)
@@ -128,9 +130,11 @@ void coverage_reset(void)
 			areas[i][0] = 0;
 }
 
-static void collect(const atomic_ulong *area)
+/* How many blocks are new. */
+static unsigned int collect(const atomic_ulong *area)
 {
 	unsigned long count = area[0], i, last = 0;
+	unsigned int fresh = 0;
 	uint8_t *pairs = counters + BLOCKS_MAX;
 
 	for (i = 1; i <= count && i < WORDS; i++) {
@@ -139,23 +143,26 @@ static void collect(const atomic_ulong *area)
 		number = at < SPAN_MAX ? block_at[at] : 0;
 		if (!number)
 			continue;
+		fresh += !blocks[number - 1].covered;
 		blocks[number - 1].covered = true;
 		if (counters[number - 1] < 255)
 			counters[number - 1]++;
 		pairs[(last * 4093 + number) % PAIRS] = 1;
 		last = number;
 	}
+	return fresh;
 }
 
-void coverage_collect(void)
+unsigned int coverage_collect(void)
 {
-	unsigned int i;
+	unsigned int i, fresh = 0;
 
 	for (i = 0; i < COVERED_TASKS; i++)
 		if (areas[i])
-			collect(areas[i]);
+			fresh += collect(areas[i]);
 	for (i = 0; i < KIND_COUNT * RESULTS; i++)
 		counters[BLOCKS_MAX + PAIRS + i] = world->results[i];
+	return fresh;
 }
 
 void coverage_save(const char *path)

@@ -20,7 +20,7 @@
 #include "machine.h"
 #include "mutate.h"
 
-static const char *output;
+static const char *output, *grown;
 static int current;
 
 static char *output_path(char path[128], const char *name)
@@ -59,6 +59,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	output = getenv("FUZZ_OUTPUT");
 	if (!output)
 		output = ".";
+	grown = getenv("FUZZ_GROWN");
 	hooks.may_plant = getenv("FUZZ_PLANT");
 	current = open(output_path(path, "current"), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 	if (current < 0)
@@ -70,6 +71,20 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	machine_start();
 	atexit(save_coverage);
 	return 0;
+}
+
+/* An input that reached blocks which none before it did. */
+static void keep(void)
+{
+	static unsigned int number;
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%03u", grown, number++);
+	file = fopen(path, "w");
+	if (!file || fwrite(&world->program, program_size(&world->program), 1, file) != 1 ||
+	    fclose(file))
+		err(2, "%s", path);
 }
 
 /* libFuzzer keeps the input of what aborts. */
@@ -94,7 +109,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	complaint = kernel_complaint();
 	if (complaint || what)
 		finding(complaint ? complaint : what);
-	coverage_collect();
+	if (coverage_collect() && grown)
+		keep();
 	return 0;
 }
 

@@ -12,7 +12,7 @@
 void coverage_init(const char *blocks);
 void coverage_enable(unsigned int task);
 void coverage_reset(void);
-void coverage_collect(void);
+unsigned int coverage_collect(void);
 void coverage_save(const char *path);
 /* Have faults injected in the module only. */
 void coverage_limit_faults(void);

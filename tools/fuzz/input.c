@@ -3,6 +3,7 @@
  * input seeds DIR    write the seeds as inputs into DIR
  * input plant FILE   write an input that has the module's planted bug happen
  * input c FILE       print the program that an input is, in C
+ * input seed FILE N  print it as seed number N
  */
 #include <err.h>
 #include <linux/kpost.h>
@@ -100,23 +101,45 @@ static void print_operation(const struct operation *op)
 	printf(" },\n");
 }
 
-static void print_program(const char *path)
+static struct program load(const char *path)
 {
 	uint8_t bytes[sizeof(struct program)];
 	struct program program;
 	FILE *file = fopen(path, "r");
-	unsigned int i;
 
 	if (!file)
 		err(1, "%s", path);
 	program_decode(&program, bytes, fread(bytes, 1, sizeof(bytes), file));
 	fclose(file);
+	return program;
+}
+
+static void print_operations(const struct program *program)
+{
+	unsigned int i;
+
+	for (i = 0; i < program->count; i++)
+		print_operation(&program->operations[i]);
+}
+
+static void print_program(const char *path)
+{
+	struct program program = load(path);
+
 	printf("static const struct program program = {\n\t.setup = %s,\n\t.count = %u,\n"
 	       "\t.operations = {\n",
 	       setup_names[program.setup], program.count);
-	for (i = 0; i < program.count; i++)
-		print_operation(&program.operations[i]);
+	print_operations(&program);
 	printf("\t},\n};\n");
+}
+
+static void print_seed(const char *path, const char *number)
+{
+	struct program program = load(path);
+
+	printf("\t{ \"grown-%s\", { %s, 0, {\n", number, setup_names[program.setup]);
+	print_operations(&program);
+	printf("\t} } },\n");
 }
 
 int main(int argc, char **argv)
@@ -133,7 +156,9 @@ int main(int argc, char **argv)
 		save(argv[2], plant);
 	else if (argc == 3 && !strcmp(argv[1], "c"))
 		print_program(argv[2]);
+	else if (argc == 4 && !strcmp(argv[1], "seed"))
+		print_seed(argv[2], argv[3]);
 	else
-		errx(2, "usage: input seeds DIR | plant FILE | c FILE");
+		errx(2, "usage: input seeds DIR | plant FILE | c FILE | seed FILE NUMBER");
 	return 0;
 }
