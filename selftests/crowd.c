@@ -259,10 +259,14 @@ struct glimpse {
 	unsigned int between; /* times when some of those parked were in, and some not */
 };
 
+/* first in line for the lock, on PREEMPT_RT too: whoever lets it go cannot take it again */
 static long look(void *arg)
 {
+	struct sched_param param = { .sched_priority = 1 };
 	struct glimpse *glimpse = arg;
 
+	if (sched_setscheduler(0, SCHED_FIFO, &param))
+		return -errno;
 	while (!__atomic_load_n(&glimpse->stop, __ATOMIC_ACQUIRE)) {
 		unsigned int parked = kt_stat(glimpse->fd).waiting_senders;
 
@@ -292,6 +296,7 @@ static unsigned int let_many_in(struct __test_metadata *_metadata)
 	EXPECT_EQ(0, kt_stat(fds[1]).waiting_senders);
 	__atomic_store_n(&glimpse.stop, true, __ATOMIC_RELEASE);
 	ASSERT_TRUE(kt_join(&looking));
+	EXPECT_EQ(0, looking.ret);
 	close(fds[0]);
 	for (int i = 0; i < PARKED; i++) {
 		ASSERT_TRUE(kt_join(&parked[i]));

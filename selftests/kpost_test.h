@@ -62,6 +62,7 @@
 #define KT_POISON	0xA5
 #define KT_MS		1000000ull	/* in nanoseconds */
 #define KT_SOON		60000	/* ms; what is due happens within that, or never */
+#define KT_LATER	500	/* ms; what comes first happens within that, on slow machines too */
 #define KT_ALL		(KPOST_RIGHT_SEND | KPOST_RIGHT_RECV | KPOST_RIGHT_ADMIN)
 
 /* ---- time: deadlines, and waiting for an event ------------------------------ */
@@ -84,6 +85,12 @@ static inline uint64_t kt_in(uint64_t ms)
 static inline uint64_t kt_soon(void)
 {
 	return kt_in(KT_SOON);
+}
+
+/* the deadline of what has to be received, or be seen to wait, before its time is over */
+static inline uint64_t kt_later(void)
+{
+	return kt_in(KT_LATER);
 }
 
 /* between two looks at a condition, never instead of one */

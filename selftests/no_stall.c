@@ -475,7 +475,7 @@ TEST_F(stall, no_stall_of_a_caller_by_its_replier)
 {
 	struct kpost_recv recv;
 
-	get_called(_metadata, self, &recv, kt_in(300));
+	get_called(_metadata, self, &recv, kt_later());
 	get_stuck_replying(_metadata, self, &recv);
 	ASSERT_TRUE(kt_join(&self->caller));
 	EXPECT_EQ(-ETIMEDOUT, self->caller.ret);

@@ -266,7 +266,7 @@ TEST_F(outcome, outcome_of_a_call_that_times_out_before_receipt)
 /* to fail to receive is not to receive */
 TEST_F(outcome, outcome_of_a_call_that_times_out_after_vain_receives)
 {
-	self->call.deadline = kt_in(300);
+	self->call.deadline = kt_later();
 	start_call(&self->call);
 	EXPECT_EQ(-EMSGSIZE, kt_take(self->server, NULL, self->buf, 2));
 	EXPECT_EQ(-EFAULT, kt_take(self->server, NULL, kt_edge(PROT_NONE), 64));
@@ -277,7 +277,7 @@ TEST_F(outcome, outcome_of_a_call_that_times_out_after_vain_receives)
 
 TEST_F(outcome, outcome_of_a_call_that_times_out_after_receipt)
 {
-	self->call.deadline = kt_in(300);
+	self->call.deadline = kt_later();
 	start_received_call(&self->call);
 	expect_end(-ETIMEDOUT);
 	expect_nobody(7, KPOST_MESSAGE_RECEIVED);
@@ -290,7 +290,7 @@ TEST_F(outcome, outcome_of_a_call_that_times_out_after_any_receipt)
 {
 	for (int i = 0; i < 2; i++) {
 		self->call = kt_call_args("ask", 3, self->answer, sizeof(self->answer), kt_soon());
-		self->call.deadline = kt_in(300);
+		self->call.deadline = kt_later();
 		start_call(&self->call);
 		if (i) {
 			ASSERT_EQ(3, read(self->server, self->buf, 64));
@@ -305,7 +305,7 @@ TEST_F(outcome, outcome_of_a_call_that_times_out_after_any_receipt)
 
 TEST_F(outcome, outcome_of_a_call_that_times_out_before_there_is_room)
 {
-	self->call.deadline = kt_in(300);
+	self->call.deadline = kt_later();
 	start_call_without_room(&self->call);
 	expect_end(-ETIMEDOUT);
 	expect_nobody(0, 0);
@@ -451,7 +451,7 @@ static void take_away(struct __test_metadata *_metadata, FIXTURE_DATA(outcome) *
 
 	self->call = kt_call_args("ask", 3, self->answer, sizeof(self->answer), kt_soon());
 	if (!in_time)
-		self->call.deadline = kt_in(300);
+		self->call.deadline = kt_later();
 	memcpy(page, &self->call, sizeof(self->call));
 	start_received_call(page);
 	ASSERT_EQ(0, mprotect(page, kt_page_size(), prot));

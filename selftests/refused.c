@@ -239,7 +239,7 @@ TEST_F(refused, until_whatever_is_given_back)
 
 	give_back(0);
 	/* a wait that ends */
-	send.deadline = kt_in(300);
+	send.deadline = kt_later();
 	kt_start(&self->job, self->full, KPOST_IOC_SEND, &send);
 	ASSERT_TRUE(kt_until(kt_stat(self->full).waiting_senders == 1));
 	ASSERT_EQ(-EDQUOT, refuse(self->sender));

@@ -225,7 +225,7 @@ TEST_F(sending, wait_gives_back_however_it_ends)
 	ASSERT_EQ(0, limit_as_root("user_sending_bytes", self->header + 100));
 	ASSERT_EQ(0, kt_handle(SIGUSR1, 0));
 	for (int round = 0; round < 3; round++) {
-		start_waiting(100, kt_in(20));
+		start_waiting(100, kt_later());
 		expect_end(-ETIMEDOUT);
 		EXPECT_EQ(0, sending());
 		start_waiting(100, kt_soon());
@@ -305,10 +305,10 @@ TEST_F(sending, call_and_the_room_for_its_reply_count_until_it_is_over)
 	EXPECT_EQ(0, sending());
 
 	/* given up before it was received; and after that, when its receiver still has it */
-	start_call(3, 5000, kt_in(50));
+	start_call(3, 5000, kt_later());
 	expect_end(-ETIMEDOUT);
 	EXPECT_EQ(0, sending());
-	start_call(3, 5000, kt_in(500));
+	start_call(3, 5000, kt_later());
 	receive_call();
 	expect_end(-ETIMEDOUT);
 	EXPECT_EQ(open - self->header, sending()) TH_LOG("the room is given back, and no more");

@@ -349,7 +349,7 @@ TEST_F(wait, wait_behind_a_large_message_ends_when_its_sender_leaves)
 {
 	char buf[100] = "";
 	int fd = kt_mailbox(10, 100, 100);
-	struct kpost_send large = kt_send_args(buf, 100, 0, 0, kt_in(400));
+	struct kpost_send large = kt_send_args(buf, 100, 0, 0, kt_later());
 	struct kpost_send small = kt_send_args(buf, 10, 0, 0, kt_soon());
 	struct kt_job first, second;
 
