@@ -15,6 +15,7 @@
 
 #include <linux/fs.h>
 #include <linux/rbtree.h>
+#include <linux/sizes.h>
 #include <linux/types.h>
 
 #include "../uapi/linux/kpost.h"
@@ -64,11 +65,16 @@ struct kpost_operand {
 	void __user *arg; /* the operation's struct */
 	size_t size; /* of it, as the caller knows it */
 	bool nowait; /* -EAGAIN instead of waiting */
+	bool trial; /* io_uring's: what would wait is to do nothing, and is done anew by a worker */
 	bool dontwait; /* out: the struct said so too, so that -EAGAIN is final */
 	const struct kpost_fixed *fixed; /* the payload is in a registered buffer, if given */
 };
 
+/* What may be under way uncounted: no more than that for each task. */
+#define KPOST_UNCOUNTED_MAX SZ_64K
+
 /* Sizes of structs in their first version, where more than the table needs them. */
+#define KPOST_SEND_SIZE_1 56
 #define KPOST_REPLY_SIZE_1 40
 #define KPOST_RECV_SIZE_1 128
 #define KPOST_STAT_SIZE_1 376
@@ -130,6 +136,29 @@ static __always_inline int kpost_struct_put(const struct kpost_operand *op, cons
 	return kpost_struct_put_other(op, from, size);
 }
 
+/*
+ * With the mailbox's lock held: find who sends through @endpoint, or add *@fresh, which then is
+ * what is to be freed, if anything.  Returns NULL if there has to be a fresh one.
+ */
+static __always_inline struct kpost_origin *kpost_endpoint_origin(struct kpost_endpoint *endpoint,
+								  struct kpost_origin **fresh)
+{
+	struct kpost_origin *origin = endpoint->origins;
+
+	if (likely(origin && kpost_origin_is_tasks(origin)))
+		return origin;
+	origin = kpost_origin_find(endpoint);
+	if (!origin && *fresh) {
+		origin = *fresh;
+		*fresh = kpost_origin_add(endpoint, origin);
+	}
+	return origin;
+}
+
+/* batch.c */
+long kpost_sendv(struct kpost_operand *op);
+long kpost_recvv(struct kpost_operand *op);
+
 /* endpoint.c */
 struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock);
 int kpost_endpoint_prepare(struct net *net, u32 rights, bool nonblock, struct file **file);
@@ -149,10 +178,14 @@ int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *
 void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			    struct kpost_wakes *wakes);
 long kpost_send(struct kpost_operand *op);
+int kpost_send_from(const struct kpost_operand *op, const struct kpost_send *arg, bool nowait,
+		    u64 deadline);
 ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from);
 
 /* recv.c */
 long kpost_recv(struct kpost_operand *op);
+long kpost_recv_into(const struct kpost_operand *op, struct kpost_recv *arg, bool nowait,
+		     u64 deadline);
 ssize_t kpost_read_iter(struct kiocb *iocb, struct iov_iter *to);
 
 /* device.c, uring.c */
@@ -169,7 +202,7 @@ static __always_inline long kpost_operate(struct kpost_operand *op, unsigned int
 	op->size = _IOC_SIZE(cmd);
 	switch (cmd & ~IOCSIZE_MASK) {
 	case KPOST_IOC_SEND & ~IOCSIZE_MASK:
-		return op->size < 56 ? -EINVAL : kpost_send(op);
+		return op->size < KPOST_SEND_SIZE_1 ? -EINVAL : kpost_send(op);
 	case KPOST_IOC_RECV & ~IOCSIZE_MASK:
 		return op->size < KPOST_RECV_SIZE_1 ? -EINVAL : kpost_recv(op);
 	case KPOST_IOC_CALL & ~IOCSIZE_MASK:
@@ -184,6 +217,10 @@ static __always_inline long kpost_operate(struct kpost_operand *op, unsigned int
 		return op->size < 32 ? -EINVAL : kpost_setattr(op);
 	case KPOST_IOC_GRANT & ~IOCSIZE_MASK:
 		return op->size < 32 ? -EINVAL : kpost_grant(op);
+	case KPOST_IOC_SENDV & ~IOCSIZE_MASK:
+		return op->size < 40 ? -EINVAL : kpost_sendv(op);
+	case KPOST_IOC_RECVV & ~IOCSIZE_MASK:
+		return op->size < 40 ? -EINVAL : kpost_recvv(op);
 	}
 	return -ENOTTY;
 }

@@ -295,7 +295,7 @@ static void mailbox_close(struct kpost_mailbox *mailbox)
  */
 static void mailbox_drain(struct kpost_mailbox *mailbox)
 {
-	kpost_mailbox_tell(mailbox, EPOLLHUP | EPOLLERR);
+	kpost_mailbox_tell(mailbox, EPOLLHUP | EPOLLERR, 1);
 	while (mailbox_drop_one(mailbox))
 		cond_resched();
 	kpost_kept_trim(mailbox);

@@ -164,7 +164,7 @@ static inline void kpost_mailbox_unlock(struct kpost_mailbox *mailbox, struct kp
 }
 
 /* Without. */
-void kpost_mailbox_tell(struct kpost_mailbox *mailbox, __poll_t events);
+void kpost_mailbox_tell(struct kpost_mailbox *mailbox, __poll_t events, unsigned int arrivals);
 void kpost_mailbox_one_told(struct kpost_endpoint *endpoint);
 void kpost_mailbox_room_work(struct work_struct *work);
 

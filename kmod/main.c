@@ -11,7 +11,7 @@
  *	room.c		its room: who gets in, and which receiver gets what
  *	endpoint.c	a file on a mailbox: rights, poll, release
  *	operation.c	operations that are not worth a file, and structs of other sizes
- *	send.c, recv.c	the hot path
+ *	send.c, recv.c	the hot path; batch.c many messages in one operation
  *	call.c		calls, replies, tokens
  *	uring.c		operations as io_uring commands
  *	message.c	messages; memory.c what they are made of, and what a mailbox keeps

@@ -232,14 +232,15 @@ void kpost_kept_add_like(struct kpost_mailbox *mailbox, const struct kpost_block
 	if (!READ_ONCE(mailbox->kept))
 		keeper_add(mailbox);
 	spin_lock(&mailbox->lock);
-	if (mailbox->kept && kept_room(mailbox) >= bytes) {
-		WRITE_ONCE(mailbox->kept_bytes, mailbox->kept_bytes + bytes);
-		atomic_long_add(bytes, &kept_bytes);
-		while ((block = blocks)) {
-			blocks = block->next;
-			kpost_kept_give(mailbox->kept, block, block->class);
-		}
+	room = mailbox->kept ? kept_room(mailbox) : 0;
+	bytes = 0;
+	while ((block = blocks) && bytes + kpost_class_sizes[block->class] <= room) {
+		blocks = block->next;
+		bytes += kpost_class_sizes[block->class];
+		kpost_kept_give(mailbox->kept, block, block->class);
 	}
+	WRITE_ONCE(mailbox->kept_bytes, mailbox->kept_bytes + bytes);
+	atomic_long_add(bytes, &kept_bytes);
 	spin_unlock(&mailbox->lock);
 	kpost_blocks_free(blocks);
 }

@@ -47,6 +47,7 @@ static_assert(sizeof(struct kpost_reply_recv) == 24);
 static_assert(sizeof(struct kpost_stat) == 376);
 static_assert(sizeof(struct kpost_setattr) == 32);
 static_assert(sizeof(struct kpost_grant) == 32);
+static_assert(sizeof(struct kpost_batch) == 40);
 static_assert(sizeof(struct kpost_iovec) == 16);
 static_assert(sizeof(struct kpost_uring) == 16);
 

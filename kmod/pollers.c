@@ -246,15 +246,16 @@ void kpost_pollers_exit(struct kpost_pollers *pollers)
 }
 
 /*
- * Tell a few of @events, and say whether that was all.  wq_has_sleeper() has the barrier
- * between what was changed under a lock and the look at the queue; it pairs with the one
- * in poll_wait().
+ * Tell a few of @events, and say whether that was all.  Of those that want to be told alone
+ * (EPOLLEXCLUSIVE) *@exclusive are; it is left at how many more may be.  wq_has_sleeper() has
+ * the barrier between what was changed under a lock and the look at the queue; it pairs with
+ * the one in poll_wait().
  */
-enum kpost_told kpost_pollers_tell(struct kpost_pollers *pollers, __poll_t events)
+enum kpost_told kpost_pollers_tell(struct kpost_pollers *pollers, __poll_t events,
+				   unsigned int *exclusive)
 {
 	struct kpost_teller *teller = pollers->teller;
 	struct list_head *place = &pollers->wait.head;
-	unsigned int exclusive = 1;
 	enum kpost_told told;
 	unsigned long flags;
 	u64 begin;
@@ -266,14 +267,17 @@ enum kpost_told kpost_pollers_tell(struct kpost_pollers *pollers, __poll_t event
 		return KPOST_TOLD_SOME;
 	begin = local_clock();
 	spin_lock_irqsave(&pollers->wait.lock, flags);
-	told = pollers_walk(pollers, &place, events, AT_ONCE, &exclusive);
+	told = pollers_walk(pollers, &place, events, AT_ONCE, exclusive);
 	spin_unlock_irqrestore(&pollers->wait.lock, flags);
 	teller_after_telling(teller, local_clock() - begin);
 	return told;
 }
 
-/* Have all told of @events, soon.  @pollers are not gone before kpost_pollers_exit(). */
-void kpost_pollers_owe(struct kpost_pollers *pollers, __poll_t events)
+/*
+ * Have all told of @events, which came so many @times, soon.  @pollers are not gone before
+ * kpost_pollers_exit().
+ */
+void kpost_pollers_owe(struct kpost_pollers *pollers, __poll_t events, unsigned int times)
 {
 	struct kpost_teller *teller = pollers->teller;
 
@@ -282,7 +286,7 @@ void kpost_pollers_owe(struct kpost_pollers *pollers, __poll_t events)
 		return;
 	spin_lock(&teller->lock);
 	pollers->events |= events;
-	pollers->times++;
+	pollers->times += times;
 	if (list_empty(&pollers->link)) {
 		struct list_head *list = pollers->slow ? &teller->slow : &teller->quick;
 		bool first = list_empty(list);

@@ -66,8 +66,9 @@ void kpost_pollers_init(struct kpost_pollers *pollers, struct kpost_teller *tell
 			void (*one_told)(struct kpost_pollers *pollers));
 void kpost_pollers_exit(struct kpost_pollers *pollers);
 
-enum kpost_told kpost_pollers_tell(struct kpost_pollers *pollers, __poll_t events);
-void kpost_pollers_owe(struct kpost_pollers *pollers, __poll_t events);
+enum kpost_told kpost_pollers_tell(struct kpost_pollers *pollers, __poll_t events,
+				   unsigned int *exclusive);
+void kpost_pollers_owe(struct kpost_pollers *pollers, __poll_t events, unsigned int times);
 bool kpost_pollers_queue(struct work_struct *work);
 void kpost_delayed_queue(struct delayed_work *work, unsigned long delay);
 

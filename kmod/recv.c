@@ -22,11 +22,9 @@
 #include "call.h"
 #include "endpoint.h"
 #include "payload.h"
+#include "recv.h"
 #include "room.h"
-#include "trace.h"
 
-/* How much memory is looked at before it is known that there is a message for it. */
-#define SURE_FIRST SZ_4K
 /* How much before it waits for one: that may be short, and the memory is the receiver's. */
 #define SURE_WAITING SZ_256K
 /* How much is brought in at a time where not all of it can stay. */
@@ -151,7 +149,7 @@ static __always_inline struct kpost_message *take_message(struct kpost_mailbox *
 }
 
 /* Put back what was taken, unless its sender has withdrawn it. */
-static noinline void put_back_message(struct kpost_mailbox *mailbox, struct kpost_message *message)
+noinline void kpost_message_put_back(struct kpost_mailbox *mailbox, struct kpost_message *message)
 {
 	struct kpost_wakes wakes = {};
 	bool withdrawn;
@@ -191,81 +189,11 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
 		kpost_message_discard(mailbox, message);
 		return false;
 	}
-	mailbox->received++;
-	if (message->call)
-		kpost_call_received(endpoint, message);
-	else if (message->sender)
-		kpost_waiter_done(message->sender, 0, &wakes);
-	trace_kpost_receive(mailbox, message);
-	kpost_mailbox_give_back(mailbox, message, &wakes);
-	origin = kpost_message_leave(mailbox->kept, message, &own);
+	origin = kpost_message_received(endpoint, message, &wakes, &own);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	kpost_origin_free(origin);
-	if (unlikely(own)) {
-		kpost_kept_add_like(mailbox, own);
-		kpost_blocks_free(own);
-	}
-	if (unlikely(READ_ONCE(mailbox->tight)))
-		kpost_kept_trim(mailbox);
+	kpost_mailbox_received(mailbox, own);
 	return true;
-}
-
-/*
- * What a receiver is told of @message, field by field.  The flags, the ids, and the call's
- * deadline by the task's clock are given: they are looked up before user memory is written.
- */
-#define describe_message(set) \
-	do { \
-		set(message_flags, flags); \
-		set(tag, message->tag); \
-		set(size, message->size); \
-		set(sequence, message->node.order); \
-		set(token, unlikely(call) ? call->token : 0); \
-		set(reply_max, unlikely(call) ? call->room : 0); \
-		set(badge, who->badge); \
-		set(time, time); \
-		set(call_deadline, deadline); \
-		set(priority, message->node.priority); \
-		set(pid, pid); \
-		set(uid, ids->uid); \
-		set(gid, ids->gid); \
-		set(opener_uid, ids->opener_uid); \
-		set(opener_gid, ids->opener_gid); \
-	} while (0)
-
-/* Tell it.  Returns 0 or -EFAULT. */
-static __always_inline int reception_tell(struct reception *recv,
-					  const struct kpost_message *message, size_t stored)
-{
-	const struct kpost_who *who = &message->origin->who;
-	const struct kpost_call_state *call = message->call;
-	u64 time = kpost_time_here(message->time), deadline = 0;
-	struct kpost_recv __user *to = recv->op->arg;
-	struct kpost_ids space __uninitialized;
-	const struct kpost_ids *ids = kpost_who_ids(who, &space);
-	u32 flags, pid = kpost_who_pid(who);
-
-	flags = message->flags | who->flags |
-		(unlikely(stored < message->size) ? KPOST_MESSAGE_TRUNCATED : 0);
-	/* One that was never is none. */
-	if (unlikely(call && call->deadline))
-		deadline = max_t(u64, kpost_time_here(call->deadline), 1);
-
-	if (unlikely(!kpost_struct_fits(recv->op, sizeof(*to)))) {
-#define set_field(field, value) (recv->arg->field = (value))
-		describe_message(set_field);
-		return kpost_struct_put_other(recv->op, recv->arg, sizeof(*to));
-	}
-	if (!kpost_put_begin(to, sizeof(*to)))
-		return -EFAULT;
-#define put_field(field, value) unsafe_put_user(value, &to->field, fault)
-	describe_message(put_field);
-	user_write_access_end();
-	return 0;
-
-fault:
-	user_write_access_end();
-	return -EFAULT;
 }
 
 /*
@@ -300,7 +228,7 @@ static __always_inline int reception_fill(struct reception *recv, struct kpost_m
 		err = -EINTR;
 	/* Last, so that a struct in shared memory tells what was received. */
 	if (!err && recv->arg)
-		err = reception_tell(recv, message, stored);
+		err = kpost_message_tell(message, recv->op, recv->arg, stored);
 	pagefault_enable();
 	return err && fatal_signal_pending(current) ? -EINTR : err;
 }
@@ -328,7 +256,7 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 	int err;
 
 	pagefault_disable();
-	recv->sure = kpost_payload_touch(recv->to, min_t(size_t, count, SURE_FIRST));
+	recv->sure = kpost_payload_touch(recv->to, min_t(size_t, count, KPOST_SURE_FIRST));
 	pagefault_enable();
 	recv->looked = recv->sure == count;
 	for (;;) {
@@ -348,7 +276,7 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 				return stored;
 			continue;
 		}
-		put_back_message(mailbox, message);
+		kpost_message_put_back(mailbox, message);
 		if (err == -EFAULT)
 			err = reception_bring_in(recv, stored);
 		if (err)
@@ -357,31 +285,22 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 	}
 }
 
-long kpost_recv(struct kpost_operand *op)
+/* Receive into the user's struct, which is @arg. */
+static __always_inline long recv_into(const struct kpost_operand *op, struct kpost_recv *arg,
+				      bool nowait, u64 deadline)
 {
 	struct kpost_payload payload __uninitialized;
 	struct reception recv __uninitialized;
-	struct kpost_recv arg __uninitialized;
 	ssize_t ret;
 	int err;
 
-	if (!(op->endpoint->rights & KPOST_RIGHT_RECV))
-		return -EBADF;
-	err = kpost_struct_get_back(op, &arg, cookie);
+	err = kpost_payload_import(&payload, arg->buf, arg->len, arg->flags & KPOST_IOVEC,
+				   ITER_DEST, op->fixed);
 	if (err)
 		return err;
-	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE) ||
-	    arg.deadline > S64_MAX || arg.cookie)
-		return -EINVAL;
-	err = kpost_payload_import(&payload, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_DEST,
-				   op->fixed);
-	if (err)
-		return err;
-
-	op->dontwait = arg.flags & KPOST_DONTWAIT;
-	reception_init(&recv, op, &arg, &payload, op->nowait || op->dontwait);
-	recv.truncate = arg.flags & KPOST_TRUNCATE;
-	recv.deadline = arg.deadline;
+	reception_init(&recv, op, arg, &payload, nowait);
+	recv.truncate = arg->flags & KPOST_TRUNCATE;
+	recv.deadline = deadline;
 	ret = receive(op->endpoint, &recv);
 	kpost_payload_release(&payload);
 
@@ -392,6 +311,29 @@ long kpost_recv(struct kpost_operand *op)
 			return -EFAULT;
 	}
 	return ret;
+}
+
+long kpost_recv_into(const struct kpost_operand *op, struct kpost_recv *arg, bool nowait,
+		     u64 deadline)
+{
+	return recv_into(op, arg, nowait, deadline);
+}
+
+long kpost_recv(struct kpost_operand *op)
+{
+	struct kpost_recv arg __uninitialized;
+	int err;
+
+	if (!(op->endpoint->rights & KPOST_RIGHT_RECV))
+		return -EBADF;
+	err = kpost_struct_get_back(op, &arg, cookie);
+	if (err)
+		return err;
+	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE) ||
+	    arg.deadline > S64_MAX || arg.cookie)
+		return -EINVAL;
+	op->dontwait = arg.flags & KPOST_DONTWAIT;
+	return recv_into(op, &arg, op->nowait || op->dontwait, arg.deadline);
 }
 
 /* read(2) and its kin: one payload; 0 when there can never be another. */

@@ -90,7 +90,7 @@ void kpost_mailbox_room_work(struct work_struct *work)
 
 		/* Under the lock, since an endpoint takes itself off before it goes. */
 		for (i = 0; i < TELL_MAX && !list_empty(&refused); i++)
-			kpost_pollers_owe(&pop_refused(&refused)->room, EPOLLOUT | EPOLLWRNORM);
+			kpost_pollers_owe(&pop_refused(&refused)->room, EPOLLOUT | EPOLLWRNORM, 1);
 		spin_unlock(&mailbox->lock);
 		cond_resched();
 		spin_lock(&mailbox->lock);
@@ -198,30 +198,35 @@ static void mailbox_settle(struct kpost_mailbox *mailbox, struct kpost_wakes *wa
 		kpost_mailbox_finish(mailbox, wakes);
 }
 
-static void pollers_tell(struct kpost_pollers *pollers, __poll_t events)
+static void pollers_tell(struct kpost_pollers *pollers, __poll_t events, unsigned int times)
 {
-	if (kpost_pollers_tell(pollers, events) == KPOST_TOLD_SOME)
-		kpost_pollers_owe(pollers, events);
+	if (kpost_pollers_tell(pollers, events, &times) == KPOST_TOLD_SOME)
+		kpost_pollers_owe(pollers, events, times);
 }
 
-/* Tell those who poll for messages, or for the end, of @events; no lock of ours is held. */
-void kpost_mailbox_tell(struct kpost_mailbox *mailbox, __poll_t events)
+/*
+ * Tell those who poll for messages, of which there are so many @arrivals, or for the end, of
+ * @events; no lock of ours is held.
+ */
+void kpost_mailbox_tell(struct kpost_mailbox *mailbox, __poll_t events, unsigned int arrivals)
 {
 	__poll_t end = events & KPOST_POLL_END;
 
 	if (events & EPOLLIN)
-		pollers_tell(&mailbox->in, EPOLLIN | EPOLLRDNORM);
+		pollers_tell(&mailbox->in, EPOLLIN | EPOLLRDNORM, arrivals);
 	if (end) {
-		pollers_tell(&mailbox->in, end);
+		pollers_tell(&mailbox->in, end, 1);
 		/* Whoever closes the mailbox is no trustee of those who may only send. */
-		kpost_pollers_owe(&mailbox->end, end);
+		kpost_pollers_owe(&mailbox->end, end, 1);
 	}
 }
 
 /* Tell those who poll @endpoint, which is held and may have been released, of room. */
 static void mailbox_tell_refused(struct kpost_mailbox *mailbox, struct kpost_endpoint *endpoint)
 {
-	switch (kpost_pollers_tell(&endpoint->room, EPOLLOUT | EPOLLWRNORM)) {
+	unsigned int one = 1;
+
+	switch (kpost_pollers_tell(&endpoint->room, EPOLLOUT | EPOLLWRNORM, &one)) {
 	case KPOST_TOLD_ALL:
 		break;
 	case KPOST_TOLD_ONE:
@@ -230,7 +235,7 @@ static void mailbox_tell_refused(struct kpost_mailbox *mailbox, struct kpost_end
 	case KPOST_TOLD_SOME:
 		spin_lock(&mailbox->lock);
 		if (!endpoint->released)
-			kpost_pollers_owe(&endpoint->room, EPOLLOUT | EPOLLWRNORM);
+			kpost_pollers_owe(&endpoint->room, EPOLLOUT | EPOLLWRNORM, 1);
 		spin_unlock(&mailbox->lock);
 		break;
 	}
@@ -240,7 +245,7 @@ static void mailbox_tell_refused(struct kpost_mailbox *mailbox, struct kpost_end
 static void mailbox_tell_all(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 {
 	if (wakes->events)
-		kpost_mailbox_tell(mailbox, wakes->events);
+		kpost_mailbox_tell(mailbox, wakes->events, wakes->arrivals);
 	if (unlikely(wakes->room))
 		mailbox_tell_refused(mailbox, wakes->refused);
 }

@@ -55,8 +55,12 @@ static inline void kpost_mailbox_tell_of(struct kpost_mailbox *mailbox,
 	 * No barrier: who begins to poll is in that queue before it takes the lock and looks
 	 * for messages, so it is seen here or sees this one.
 	 */
-	if (unlikely(waitqueue_active(&mailbox->in.wait)))
+	if (unlikely(waitqueue_active(&mailbox->in.wait))) {
 		wakes->events |= EPOLLIN;
+		/* (No more are put in by one holder of the lock.) */
+		if (wakes->arrivals < U8_MAX)
+			wakes->arrivals++;
+	}
 }
 
 /* Hand @message over or leave it to be queued, behind those that are to be settled first. */
@@ -73,10 +77,13 @@ static __always_inline bool kpost_mailbox_place(struct kpost_mailbox *mailbox,
 	return false;
 }
 
-/* Take @message in, for which there is room; its sender, if it waits, learns its number. */
-static __always_inline void kpost_mailbox_admit(struct kpost_mailbox *mailbox,
-						struct kpost_message *message,
-						struct kpost_wakes *wakes)
+/*
+ * Take @message in, for which there is room, @now; its sender, if it waits, learns its number.
+ * @now was read with the lock held, so that times are in the order of numbers.
+ */
+static __always_inline void kpost_mailbox_admit_at(struct kpost_mailbox *mailbox,
+						   struct kpost_message *message, u64 now,
+						   struct kpost_wakes *wakes)
 {
 	struct kpost_waiter *sender = message->sender;
 
@@ -90,7 +97,7 @@ static __always_inline void kpost_mailbox_admit(struct kpost_mailbox *mailbox,
 		kpost_account_uncharge(message->account, kpost_message_cost(message->room));
 		message->account = NULL;
 	}
-	message->time = ktime_get_coarse_ns();
+	message->time = now;
 	message->node.order = ++mailbox->sent;
 	trace_kpost_send(mailbox, message);
 	if (unlikely(sender)) {
@@ -102,6 +109,13 @@ static __always_inline void kpost_mailbox_admit(struct kpost_mailbox *mailbox,
 	}
 	if (!kpost_mailbox_place(mailbox, message, wakes))
 		kpost_queue_add(&mailbox->queue, &message->node);
+}
+
+static __always_inline void kpost_mailbox_admit(struct kpost_mailbox *mailbox,
+						struct kpost_message *message,
+						struct kpost_wakes *wakes)
+{
+	kpost_mailbox_admit_at(mailbox, message, ktime_get_coarse_ns(), wakes);
 }
 
 /* Give back the room of @message, which is in no list any more. */

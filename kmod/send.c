@@ -19,15 +19,13 @@
 #include "payload.h"
 #include "room.h"
 
-/* What may be under way uncounted: no more than that for each task. */
-#define UNCOUNTED_MAX SZ_64K
 /* How often a sender's memory is brought in for the sake of what the mailbox keeps. */
 #define FILL_TRIES 3
 
 /* Does a message with the payload @from count while it is copied? */
 bool kpost_payload_counts(const struct kpost_payload *from)
 {
-	return from->size > UNCOUNTED_MAX;
+	return from->size > KPOST_UNCOUNTED_MAX;
 }
 
 /*
@@ -166,25 +164,6 @@ static void message_await(struct kpost_message *message, struct kpost_waiter *se
 }
 
 /*
- * Find who sends through @endpoint, or add @fresh, which then is what is to be freed, if
- * anything.  Returns NULL if there has to be a fresh one.
- */
-static __always_inline struct kpost_origin *message_origin(struct kpost_endpoint *endpoint,
-							   struct kpost_origin **fresh)
-{
-	struct kpost_origin *origin = endpoint->origins;
-
-	if (likely(origin && kpost_origin_is_tasks(origin)))
-		return origin;
-	origin = kpost_origin_find(endpoint);
-	if (!origin && *fresh) {
-		origin = *fresh;
-		*fresh = kpost_origin_add(endpoint, origin);
-	}
-	return origin;
-}
-
-/*
  * Commit @message.  Returns 0 if it is in the mailbox and there is nothing to
  * wait for, 1 if @sender has to wait, for room or because the message asks for it,
  * or -EPIPE, -EAGAIN, -EDQUOT, -ENOBUFS, -ENOMEM, after which the message is still the
@@ -206,7 +185,7 @@ static __always_inline int message_commit(struct kpost_endpoint *endpoint,
 		message_await(message, sender);
 again:
 	spin_lock(&mailbox->lock);
-	origin = message_origin(endpoint, &fresh);
+	origin = kpost_endpoint_origin(endpoint, &fresh);
 	if (unlikely(mailbox->closed)) {
 		err = -EPIPE;
 	} else if (unlikely(!origin)) {
@@ -286,18 +265,60 @@ static noinline int await_message(struct kpost_mailbox *mailbox, struct kpost_me
 	return err ?: sender->result;
 }
 
-long kpost_send(struct kpost_operand *op)
+/*
+ * Send what @arg says, which was read from @op->arg.  Returns 0 or -errno.
+ */
+static __always_inline int send_from(const struct kpost_operand *op, const struct kpost_send *arg,
+				     bool nowait, u64 deadline)
 {
 	struct kpost_endpoint *endpoint = op->endpoint;
-	struct kpost_message *message;
 	struct kpost_send __user *to = op->arg;
 	struct kpost_payload payload __uninitialized;
 	struct kpost_waiter sender __uninitialized;
-	struct kpost_send arg __uninitialized;
+	struct kpost_message *message;
 	u64 sequence;
 	int err;
 
-	if (!(endpoint->rights & KPOST_RIGHT_SEND))
+	/* Before the message has its effect. */
+	if (arg->flags & KPOST_WANT_SEQUENCE &&
+	    kpost_memory_touch(&to->sequence, sizeof(sequence)) != sizeof(sequence))
+		return -EFAULT;
+	err = kpost_payload_import(&payload, arg->buf, arg->len, arg->flags & KPOST_IOVEC,
+				   ITER_SOURCE, op->fixed);
+	if (err)
+		return err;
+	message = message_build(endpoint, &payload, arg->priority, arg->tag,
+				kpost_payload_counts(&payload));
+	kpost_payload_release(&payload);
+	if (IS_ERR(message))
+		return PTR_ERR(message);
+	if (arg->flags & KPOST_SYNC)
+		message->flags = KPOST_MESSAGE_SYNC;
+	if (unlikely(message->flags && kpost_deadline_passed(deadline)))
+		err = -ETIMEDOUT;
+	else
+		err = message_commit(endpoint, message, &sender, nowait, &sequence);
+	if (unlikely(err < 0))
+		kpost_message_discard(endpoint->mailbox, message);
+	else if (unlikely(err > 0))
+		err = await_message(endpoint->mailbox, message, &sender, deadline, &sequence);
+	if (!err && arg->flags & KPOST_WANT_SEQUENCE && put_user(sequence, &to->sequence))
+		return 0; /* It was sent, and only the number is lost. */
+	return err;
+}
+
+int kpost_send_from(const struct kpost_operand *op, const struct kpost_send *arg, bool nowait,
+		    u64 deadline)
+{
+	return send_from(op, arg, nowait, deadline);
+}
+
+long kpost_send(struct kpost_operand *op)
+{
+	struct kpost_send arg __uninitialized;
+	int err;
+
+	if (!(op->endpoint->rights & KPOST_RIGHT_SEND))
 		return -EBADF;
 	err = kpost_struct_get(op, &arg, cookie);
 	if (err)
@@ -310,34 +331,7 @@ long kpost_send(struct kpost_operand *op)
 		return -EINVAL;
 	if (arg.flags & KPOST_SYNC && op->nowait)
 		return -EAGAIN;
-
-	/* Before the message has its effect. */
-	if (arg.flags & KPOST_WANT_SEQUENCE &&
-	    kpost_memory_touch(&to->sequence, sizeof(sequence)) != sizeof(sequence))
-		return -EFAULT;
-	err = kpost_payload_import(&payload, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_SOURCE,
-				   op->fixed);
-	if (err)
-		return err;
-	message = message_build(endpoint, &payload, arg.priority, arg.tag,
-				kpost_payload_counts(&payload));
-	kpost_payload_release(&payload);
-	if (IS_ERR(message))
-		return PTR_ERR(message);
-	if (arg.flags & KPOST_SYNC)
-		message->flags = KPOST_MESSAGE_SYNC;
-	if (unlikely(message->flags && kpost_deadline_passed(arg.deadline)))
-		err = -ETIMEDOUT;
-	else
-		err = message_commit(endpoint, message, &sender, op->nowait || op->dontwait,
-				     &sequence);
-	if (unlikely(err < 0))
-		kpost_message_discard(endpoint->mailbox, message);
-	else if (unlikely(err > 0))
-		err = await_message(endpoint->mailbox, message, &sender, arg.deadline, &sequence);
-	if (!err && arg.flags & KPOST_WANT_SEQUENCE && put_user(sequence, &to->sequence))
-		return 0; /* It was sent, and only the number is lost. */
-	return err;
+	return send_from(op, &arg, op->nowait || op->dontwait, arg.deadline);
 }
 
 /* write(2) and its kin: one message as long as the buffer, as the endpoint was granted for. */

@@ -9,7 +9,7 @@ static void shortage_tell(struct kpost_shortage *shortage)
 {
 	struct kpost_endpoint *endpoint = container_of(shortage, struct kpost_endpoint, shortage);
 
-	kpost_pollers_owe(&endpoint->room, EPOLLOUT | EPOLLWRNORM);
+	kpost_pollers_owe(&endpoint->room, EPOLLOUT | EPOLLWRNORM, 1);
 }
 
 static void shortage_unlist(struct kpost_shortage *shortage)

@@ -43,8 +43,9 @@ struct kpost_wakes {
 		struct {
 			__poll_t events; /* what to tell those who poll */
 			u8 count, woken; /* of @tasks */
-			bool more;
-			bool room; /* those who poll @refused are told of it */
+			u8 arrivals; /* messages to tell of, if @events has EPOLLIN */
+			u8 more : 1;
+			u8 room : 1; /* those who poll @refused are told of it */
 		};
 		u64 any; /* all of the above */
 	};

@@ -24,6 +24,8 @@ static const struct op ops[] = {
 	{ "STAT", KPOST_IOC_STAT, false },
 	{ "SETATTR", KPOST_IOC_SETATTR, false },
 	{ "GRANT", KPOST_IOC_GRANT, false },
+	{ "SENDV", KPOST_IOC_SENDV, false },
+	{ "RECVV", KPOST_IOC_RECVV, false },
 };
 
 #define for_each_op(o) for (const struct op *o = ops; o < ops + ARRAY_SIZE(ops); o++)
@@ -66,6 +68,8 @@ TEST(abi_numbers_are_fixed)
 	EXPECT_EQ(0x8178be15, KPOST_IOC_STAT);
 	EXPECT_EQ(0x4020be16, KPOST_IOC_SETATTR);
 	EXPECT_EQ(0x4020be17, KPOST_IOC_GRANT);
+	EXPECT_EQ(0xc028be18, KPOST_IOC_SENDV);
+	EXPECT_EQ(0xc028be19, KPOST_IOC_RECVV);
 }
 
 #define WIDE(type, field) { sizeof(struct type), offsetof(struct type, field),		\
@@ -128,7 +132,7 @@ TEST(abi_info_tells_version_limits_and_nothing_uninitialised)
 	EXPECT_EQ(KPOST_PRIORITY_MAX, a.priority_max);
 	EXPECT_EQ(KPOST_IOVEC_MAX, a.iovec_max);
 	EXPECT_EQ(KPOST_FEATURE_TAG | KPOST_FEATURE_TIME | KPOST_FEATURE_GRANT |
-		  KPOST_FEATURE_CALL_DEADLINE | KPOST_FEATURE_IDENTITY,
+		  KPOST_FEATURE_CALL_DEADLINE | KPOST_FEATURE_IDENTITY | KPOST_FEATURE_BATCH,
 		  a.features & ~(KPOST_FEATURE_URING | KPOST_FEATURE_URING_FIXED));
 	EXPECT_EQ(a.default_bytes / 512, a.default_messages);
 	EXPECT_LE(a.default_bytes, a.user_bytes);
@@ -262,6 +266,12 @@ static void fill_valid(const struct op *o, char *page, const char *name)
 	case KPOST_IOC_GRANT:
 		((struct kpost_grant *)page)->rights = KPOST_RIGHT_SEND;
 		break;
+	case KPOST_IOC_SENDV:
+	case KPOST_IOC_RECVV:
+		/* of entries that cannot be read */
+		((struct kpost_batch *)page)->count = 1;
+		((struct kpost_batch *)page)->entry_size = sizeof(struct kpost_recv);
+		break;
 	}
 }
 
@@ -275,6 +285,8 @@ static long valid_result(const struct op *o)
 	case KPOST_IOC_CALL:
 		return -ETIMEDOUT;
 	case KPOST_IOC_REPLY_RECV:
+	case KPOST_IOC_SENDV:
+	case KPOST_IOC_RECVV:
 		return -EFAULT;
 	}
 	return 0;
@@ -411,6 +423,8 @@ TEST_F(abi, abi_unknown_flags_are_einval)
 		{ KPOST_IOC_REPLY, KPOST_IOVEC | KPOST_DROP },
 		{ KPOST_IOC_SETATTR, 0x1f },
 		{ KPOST_IOC_GRANT, KPOST_GRANT_NONBLOCK | KPOST_GRANT_BADGE },
+		{ KPOST_IOC_SENDV, KPOST_DONTWAIT },
+		{ KPOST_IOC_RECVV, KPOST_DONTWAIT },
 	};
 	char name[KT_NAME_SIZE];
 

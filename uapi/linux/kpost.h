@@ -56,6 +56,9 @@
 /* The most entries in a scatter/gather list. */
 #define KPOST_IOVEC_MAX		1024
 
+/* The most messages in one operation. */
+#define KPOST_BATCH_MAX		1024
+
 /* Rights of an endpoint. */
 #define KPOST_RIGHT_SEND	(1u << 0)	/* send and call; FMODE_WRITE */
 #define KPOST_RIGHT_RECV	(1u << 1)	/* receive and reply; FMODE_READ */
@@ -69,6 +72,7 @@
 #define KPOST_FEATURE_GRANT	(1ull << 4)	/* KPOST_IOC_GRANT, and badges */
 #define KPOST_FEATURE_CALL_DEADLINE (1ull << 5)	/* a receiver sees a call's deadline */
 #define KPOST_FEATURE_IDENTITY	(1ull << 6)	/* kpost_stat.identity */
+#define KPOST_FEATURE_BATCH	(1ull << 7)	/* KPOST_IOC_SENDV, KPOST_IOC_RECVV */
 
 /**
  * struct kpost_info - answer to KPOST_IOC_INFO
@@ -329,6 +333,46 @@ struct kpost_recv {
 	__u32 gid;
 	__u32 opener_uid;
 	__u32 opener_gid;
+};
+
+/**
+ * struct kpost_batch - argument of KPOST_IOC_SENDV and KPOST_IOC_RECVV
+ * @flags: KPOST_DONTWAIT
+ * @count: how many entries there are, 1 to KPOST_BATCH_MAX
+ * @entries: an array of struct kpost_send, or of struct kpost_recv
+ * @entry_size: size of one of them, as the caller knows it
+ * @error: out, if something was done: 0, or the -errno of the first entry that was not
+ * @deadline: when to give up waiting
+ * @cookie: 0
+ *
+ * Sends or receives many messages, in the order of their entries, as if one were done after
+ * the other.  Each entry is what KPOST_IOC_SEND or KPOST_IOC_RECV would take, and is filled in
+ * as there, but that @deadline must be 0 in it, and of the flags only KPOST_IOVEC,
+ * KPOST_WANT_SEQUENCE and KPOST_TRUNCATE are known.  What others do may come in between.
+ *
+ * SENDV waits until all are in the mailbox.  RECVV waits for the first, and takes what else is
+ * there.  Either ends with the first entry that cannot be done; the entries behind it are as
+ * they were, but for what a receive may have written to their buffers and fields that are out.
+ * With KPOST_DONTWAIT, and on a non-blocking endpoint, EAGAIN is such an error of SENDV's; that
+ * there are no more messages is none of RECVV's.
+ *
+ * Returns how many were done; or if that is none, the error of the first.  That @error can be
+ * written to is looked at before; if that memory is taken away meanwhile, it is lost.
+ *
+ * As an io_uring command, and where that does not wait at once (all that fits into the mailbox
+ * is sent at once, up to 32), it is left to a worker as a whole.
+ *
+ * Errors: those of KPOST_IOC_SEND and KPOST_IOC_RECV, and EINVAL (flags, @count, @entry_size
+ * below the first version's, @deadline, @cookie).
+ */
+struct kpost_batch {
+	__u32 flags;
+	__u32 count;
+	__u64 entries;
+	__u32 entry_size;
+	__s32 error;
+	__u64 deadline;
+	__u64 cookie;
 };
 
 /**
@@ -661,5 +705,7 @@ struct kpost_uring {
 #define KPOST_IOC_STAT		_IOR(KPOST_IOC_TYPE, 0x15, struct kpost_stat)
 #define KPOST_IOC_SETATTR	_IOW(KPOST_IOC_TYPE, 0x16, struct kpost_setattr)
 #define KPOST_IOC_GRANT		_IOW(KPOST_IOC_TYPE, 0x17, struct kpost_grant)
+#define KPOST_IOC_SENDV		_IOWR(KPOST_IOC_TYPE, 0x18, struct kpost_batch)
+#define KPOST_IOC_RECVV		_IOWR(KPOST_IOC_TYPE, 0x19, struct kpost_batch)
 
 #endif /* _UAPI_LINUX_KPOST_H */
