@@ -20,14 +20,15 @@
  *  - Waiting ends with -EINTR when a signal was caught by a handler that was
  *    installed without SA_RESTART.  Where each description says so, that goes for
  *    other handlers too.
- *  - kpost_send(), kpost_recv() and kpost_call(), their variants, kpost_reply_recv(),
- *    with KPOST_OPEN_WAIT kpost_open(), and three functions of a sender (see there)
- *    are cancellation points, and no other function is one (see pthread_cancel(3)).
+ *  - kpost_send(), kpost_recv() and kpost_call(), their variants and those that do many at
+ *    once, kpost_reply_recv(), with KPOST_OPEN_WAIT kpost_open(), and three functions of a
+ *    sender (see there) are cancellation points, and no other function is one (see
+ *    pthread_cancel(3)).
  *    A thread that is cancelled in one leaves nothing allocated.  With KPOST_DONTWAIT
  *    it is cancelled before anything was done.  A message that comes at the very
  *    moment in which the waiting thread is cancelled is lost, as what read(2) reads
  *    is with most C libraries; if it is a call, the call is given up, as by
- *    kpost_drop().
+ *    kpost_drop().  Where many are received at once, that goes for all that came.
  *  - Structs grow at their end.  So that programs and libraries of different age fit,
  *    the functions below that take a struct pass its size to one of the same name
  *    that ends in _sized, which is what the library exports; no program need call
@@ -405,6 +406,53 @@ static inline ssize_t kpost_recvv(int fd, const struct iovec *iov, int iovcnt,
 	return kpost_recvv_sized(fd, iov, iovcnt, message, flags, deadline, sizeof(*message));
 }
 
+/* ---- batch.c: many messages at once ------------------------------------- */
+
+int kpost_send_batch_sized(int fd, struct kpost_send *entries, size_t count, unsigned int flags,
+			   uint64_t deadline, int *error, size_t size);
+int kpost_recv_batch_sized(int fd, struct kpost_recv *entries, size_t count, unsigned int flags,
+			   uint64_t deadline, int *error, size_t size);
+
+/**
+ * kpost_send_batch - send many messages
+ * @fd: an endpoint with KPOST_RIGHT_SEND
+ * @entries: what to send, in this order: struct kpost_send of <linux/kpost.h>, each with
+ *	flags KPOST_IOVEC and KPOST_WANT_SEQUENCE, priority, buf, len and tag; all else 0
+ * @count: how many there are, 1 to KPOST_BATCH_MAX
+ * @flags: 0 or KPOST_DONTWAIT
+ * @deadline: when to give up waiting until all are in the mailbox
+ * @error: out, if it succeeds: 0, or the -errno of the first entry that was not sent; may
+ *	be NULL
+ *
+ * Returns how many were sent, or if that is none the -errno of the first, as kpost_send();
+ * also -EINVAL (@count).
+ */
+static inline int kpost_send_batch(int fd, struct kpost_send *entries, size_t count,
+				   unsigned int flags, uint64_t deadline, int *error)
+{
+	return kpost_send_batch_sized(fd, entries, count, flags, deadline, error, sizeof(*entries));
+}
+
+/**
+ * kpost_recv_batch - receive many messages
+ * @fd: an endpoint with KPOST_RIGHT_RECV
+ * @entries: where they go: struct kpost_recv of <linux/kpost.h>, each with flags KPOST_IOVEC
+ *	and KPOST_TRUNCATE, buf and len; all else 0.  What is out is told in them
+ * @count: how many there is room for, 1 to KPOST_BATCH_MAX
+ * @flags: 0 or KPOST_DONTWAIT
+ * @deadline: when to give up waiting for the first message
+ * @error: out, if it succeeds: 0 if there are no more messages, or the -errno of the first
+ *	entry that could not be filled though there is one; may be NULL
+ *
+ * Returns how many were received, or if that is none the -errno of the first, as
+ * kpost_recv(); also -EINVAL (@count).
+ */
+static inline int kpost_recv_batch(int fd, struct kpost_recv *entries, size_t count,
+				   unsigned int flags, uint64_t deadline, int *error)
+{
+	return kpost_recv_batch_sized(fd, entries, count, flags, deadline, error, sizeof(*entries));
+}
+
 /* ---- call.c: calls and replies ------------------------------------------ */
 
 /**
@@ -582,6 +630,9 @@ static inline ssize_t kpost_reply_recv(int fd, struct kpost_response *response, 
 
 struct io_uring_sqe;
 
+/* What the functions below are made of; @operation, KPOST_IOC_SEND and so on, has @arg's size. */
+void kpost_prep(struct io_uring_sqe *sqe, int fd, unsigned int operation, const void *arg);
+
 /**
  * kpost_prep_send, ... - fill an entry with an operation
  * @sqe: the entry, from io_uring_get_sqe(); its flags and user data are set after
@@ -593,11 +644,41 @@ struct io_uring_sqe;
  * points to stay in place until the completion.  Requests that wait at the same
  * time may pass each other; IOSQE_IO_LINK keeps them in order.
  */
-void kpost_prep_send(struct io_uring_sqe *sqe, int fd, struct kpost_send *arg);
-void kpost_prep_recv(struct io_uring_sqe *sqe, int fd, struct kpost_recv *arg);
-void kpost_prep_call(struct io_uring_sqe *sqe, int fd, struct kpost_call *arg);
-void kpost_prep_reply(struct io_uring_sqe *sqe, int fd, const struct kpost_reply *arg);
-void kpost_prep_reply_recv(struct io_uring_sqe *sqe, int fd, const struct kpost_reply_recv *arg);
+static inline void kpost_prep_send(struct io_uring_sqe *sqe, int fd, struct kpost_send *arg)
+{
+	kpost_prep(sqe, fd, KPOST_IOC_SEND, arg);
+}
+
+static inline void kpost_prep_recv(struct io_uring_sqe *sqe, int fd, struct kpost_recv *arg)
+{
+	kpost_prep(sqe, fd, KPOST_IOC_RECV, arg);
+}
+
+static inline void kpost_prep_call(struct io_uring_sqe *sqe, int fd, struct kpost_call *arg)
+{
+	kpost_prep(sqe, fd, KPOST_IOC_CALL, arg);
+}
+
+static inline void kpost_prep_reply(struct io_uring_sqe *sqe, int fd, const struct kpost_reply *arg)
+{
+	kpost_prep(sqe, fd, KPOST_IOC_REPLY, arg);
+}
+
+static inline void kpost_prep_reply_recv(struct io_uring_sqe *sqe, int fd,
+					 const struct kpost_reply_recv *arg)
+{
+	kpost_prep(sqe, fd, KPOST_IOC_REPLY_RECV, arg);
+}
+
+static inline void kpost_prep_send_batch(struct io_uring_sqe *sqe, int fd, struct kpost_batch *arg)
+{
+	kpost_prep(sqe, fd, KPOST_IOC_SENDV, arg);
+}
+
+static inline void kpost_prep_recv_batch(struct io_uring_sqe *sqe, int fd, struct kpost_batch *arg)
+{
+	kpost_prep(sqe, fd, KPOST_IOC_RECVV, arg);
+}
 
 /**
  * kpost_sqe_set_fixed_buffer - the payload lies in a registered buffer

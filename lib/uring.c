@@ -7,7 +7,8 @@
 
 _Static_assert(sizeof(struct kpost_uring) == 16, "what an ordinary entry has room for");
 
-static void prep(struct io_uring_sqe *sqe, int fd, unsigned int number, const void *arg)
+KPOST_EXPORT void kpost_prep(struct io_uring_sqe *sqe, int fd, unsigned int operation,
+			     const void *arg)
 {
 	const struct kpost_uring cmd = { .arg = kpost_address(arg) };
 
@@ -15,34 +16,8 @@ static void prep(struct io_uring_sqe *sqe, int fd, unsigned int number, const vo
 	memset(sqe, 0, sizeof(*sqe));
 	sqe->opcode = IORING_OP_URING_CMD;
 	sqe->fd = fd;
-	sqe->cmd_op = number;
+	sqe->cmd_op = operation;
 	memcpy(sqe->cmd, &cmd, sizeof(cmd));
-}
-
-KPOST_EXPORT void kpost_prep_send(struct io_uring_sqe *sqe, int fd, struct kpost_send *arg)
-{
-	prep(sqe, fd, KPOST_IOC_SEND, arg);
-}
-
-KPOST_EXPORT void kpost_prep_recv(struct io_uring_sqe *sqe, int fd, struct kpost_recv *arg)
-{
-	prep(sqe, fd, KPOST_IOC_RECV, arg);
-}
-
-KPOST_EXPORT void kpost_prep_call(struct io_uring_sqe *sqe, int fd, struct kpost_call *arg)
-{
-	prep(sqe, fd, KPOST_IOC_CALL, arg);
-}
-
-KPOST_EXPORT void kpost_prep_reply(struct io_uring_sqe *sqe, int fd, const struct kpost_reply *arg)
-{
-	prep(sqe, fd, KPOST_IOC_REPLY, arg);
-}
-
-KPOST_EXPORT void kpost_prep_reply_recv(struct io_uring_sqe *sqe, int fd,
-					const struct kpost_reply_recv *arg)
-{
-	prep(sqe, fd, KPOST_IOC_REPLY_RECV, arg);
 }
 
 KPOST_EXPORT void kpost_sqe_set_fixed_buffer(struct io_uring_sqe *sqe, unsigned int index)

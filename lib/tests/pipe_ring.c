@@ -13,15 +13,17 @@ unsigned int pipe_prepared;
 struct kpost_send pipe_last;
 
 /* In place of the library's. */
-void kpost_prep_send(struct io_uring_sqe *sqe, int fd, struct kpost_send *arg)
+void kpost_prep(struct io_uring_sqe *sqe, int fd, unsigned int operation, const void *arg)
 {
-	const void *buf = (const void *)(uintptr_t)arg->buf;
+	const void *buf;
 
+	(void)operation; /* a sender does nothing else but send */
 	pipe_prepared++;
-	pipe_last = *arg;
-	if (arg->priority == PRIORITY_FAULT)
+	pipe_last = *(const struct kpost_send *)arg;
+	buf = (const void *)(uintptr_t)pipe_last.buf;
+	if (pipe_last.priority == PRIORITY_FAULT)
 		buf = (const void *)(uintptr_t)16;
-	io_uring_prep_write(sqe, fd, buf, (unsigned int)arg->len, 0);
+	io_uring_prep_write(sqe, fd, buf, (unsigned int)pipe_last.len, 0);
 }
 
 int pipe_setup(void **state)

@@ -27,6 +27,7 @@ static void entries_are_whole(void **state)
 	struct kpost_call call = { 0 };
 	struct kpost_reply reply = { 0 };
 	struct kpost_reply_recv both = { 0 };
+	struct kpost_batch batch = { 0 };
 
 	(void)state;
 	memset(&sqe, 0xff, sizeof(sqe));
@@ -40,6 +41,10 @@ static void entries_are_whole(void **state)
 	expect_entry(KPOST_IOC_REPLY, &reply);
 	kpost_prep_reply_recv(&sqe, ENDPOINT_FD, &both);
 	expect_entry(KPOST_IOC_REPLY_RECV, &both);
+	kpost_prep_send_batch(&sqe, ENDPOINT_FD, &batch);
+	expect_entry(KPOST_IOC_SENDV, &batch);
+	kpost_prep_recv_batch(&sqe, ENDPOINT_FD, &batch);
+	expect_entry(KPOST_IOC_RECVV, &batch);
 }
 
 /* Not every ring's owner clears an entry, nor does every liburing. */
