@@ -67,6 +67,9 @@ void rest(void);
 
 /* ---- transports ------------------------------------------------------------- */
 
+/* The most messages of a batch. */
+#define MOST 1024
+
 struct line {
 	int in; /* what is received from, and what is sent to */
 	int out;

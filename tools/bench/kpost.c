@@ -91,6 +91,38 @@ static void serve(struct line *line, void *buf, size_t len)
 	*token = recv.token;
 }
 
+static void send_many(struct line *line, void *buf, size_t len, unsigned int count)
+{
+	static struct kpost_send entries[MOST];
+	struct kpost_batch batch = {
+		.count = count,
+		.entries = (uintptr_t)entries,
+		.entry_size = sizeof(entries[0]),
+	};
+
+	for (unsigned int i = 0; i < count; i++)
+		entries[i] = (struct kpost_send){ .buf = (uintptr_t)buf, .len = len };
+	if (ioctl(line->out, KPOST_IOC_SENDV, &batch) != (int)count)
+		die("send many: %s", strerror(errno));
+}
+
+static void receive_many(struct line *line, void *buf, size_t len, unsigned int count)
+{
+	static struct kpost_recv entries[MOST];
+	struct kpost_batch batch = {
+		.count = count,
+		.entries = (uintptr_t)entries,
+		.entry_size = sizeof(entries[0]),
+	};
+
+	for (unsigned int i = 0; i < count; i++) {
+		entries[i].buf = (uintptr_t)buf;
+		entries[i].len = len;
+	}
+	if (ioctl(line->in, KPOST_IOC_RECVV, &batch) != (int)count)
+		die("receive many: %s", strerror(errno));
+}
+
 const struct transport kpost_ioctl = {
 	.name = "kpost",
 	.what = "by its operations, with ioctl(2)",
@@ -99,6 +131,8 @@ const struct transport kpost_ioctl = {
 	.close = close_mailbox,
 	.send = send_one,
 	.receive = receive,
+	.send_many = send_many,
+	.receive_many = receive_many,
 	.send_priority = send_priority,
 	.call = call,
 	.serve = serve,

@@ -4,8 +4,6 @@
 
 #include <sys/socket.h>
 
-#define MOST 1024 /* messages of one system call */
-
 static int open_pair(struct line *line, const struct load *load, int type)
 {
 	/* What the kernel counts for a small message, generously. */

@@ -95,6 +95,7 @@ struct snapshot {
 
 #define PAYLOAD_MAX 16384
 #define PIECES 8
+#define BATCH 5
 
 struct stage {
 	const struct trial *trial;
@@ -128,6 +129,9 @@ struct stage {
 		struct kpost_setattr set;
 		struct kpost_grant grant;
 		struct kpost_iovec pieces[PIECES];
+		struct kpost_batch batch;
+		struct kpost_send sends[BATCH];
+		struct kpost_recv recvs[BATCH];
 	} args, args_before;
 	struct kpost_call job_call;
 	struct kpost_recv job_recv;

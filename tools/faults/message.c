@@ -203,6 +203,94 @@ static void prepare_grant(struct stage *stage)
 	};
 }
 
+/*
+ * Where a part was done, that was said exactly, and what is left is done without a fault: so all of
+ * it is done in the end, or nothing was.
+ */
+static long call_batch(struct stage *stage, int fd, unsigned int op, size_t size)
+{
+	struct kpost_batch *batch = &stage->args.batch;
+	long ret = stage_do(stage, fd, op, batch);
+
+	if (ret <= 0 || ret == BATCH)
+		return ret;
+	must(stage, batch->error == -EFAULT || batch->error == -ENOMEM);
+	batch->entries += (uint64_t)ret * size;
+	batch->count -= (unsigned int)ret;
+	must(stage, kt_ioctl(fd, op, batch) == BATCH - ret && !batch->error);
+	return BATCH;
+}
+
+static void prepare_batch(struct stage *stage, const void *entries, size_t size)
+{
+	stage->len = SHORT;
+	stage->args.batch = (struct kpost_batch){
+		.count = BATCH,
+		.entries = (uintptr_t)entries,
+		.entry_size = (unsigned int)size,
+		.deadline = kt_soon(),
+	};
+}
+
+/* Two lengths, so that some are in more than one piece of the kernel's memory. */
+static size_t batch_len(unsigned int i)
+{
+	return i == 2 ? LONG : SHORT + i;
+}
+
+static void prepare_sendv(struct stage *stage)
+{
+	prepare_batch(stage, stage->args.sends, sizeof(stage->args.sends[0]));
+	for (unsigned int i = 0; i < BATCH; i++) {
+		stage->args.sends[i] = kt_send_args(stage->payload, batch_len(i), 0,
+						    i % 2 ? KPOST_WANT_SEQUENCE : 0, 0);
+		stage->args.sends[i].tag = i;
+	}
+}
+
+static long call_sendv(struct stage *stage)
+{
+	return call_batch(stage, stage->fds[1], KPOST_IOC_SENDV, sizeof(stage->args.sends[0]));
+}
+
+static void check_sentv(struct stage *stage)
+{
+	struct kpost_recv recv;
+
+	for (unsigned int i = 0; i < BATCH; i++) {
+		must(stage, kt_take(stage->fds[0], &recv, stage->job_buffer, PAYLOAD_MAX) ==
+				    (long)batch_len(i));
+		must(stage, recv.tag == i);
+		must(stage, !memcmp(stage->job_buffer, stage->payload, batch_len(i)));
+	}
+	must(stage, kt_stat(stage->fds[0]).queued_messages == 0);
+}
+
+static void prepare_recvv(struct stage *stage)
+{
+	prepare_batch(stage, stage->args.recvs, sizeof(stage->args.recvs[0]));
+	for (unsigned int i = 0; i < BATCH; i++) {
+		must(stage, kt_post(stage->fds[1], stage->payload, batch_len(i), 0) == 0);
+		stage->args.recvs[i] = kt_recv_args(stage->buffer, PAYLOAD_MAX, 0, 0);
+	}
+}
+
+static long call_recvv(struct stage *stage)
+{
+	return call_batch(stage, stage->fds[0], KPOST_IOC_RECVV, sizeof(stage->args.recvs[0]));
+}
+
+static void check_receivedv(struct stage *stage)
+{
+	for (unsigned int i = 0; i < BATCH; i++) {
+		must(stage, stage->args.recvs[i].size == batch_len(i));
+		must(stage,
+		     !i || stage->args.recvs[i].sequence == stage->args.recvs[i - 1].sequence + 1);
+	}
+	must(stage, !memcmp(stage->buffer, stage->payload, batch_len(BATCH - 1)));
+	must(stage, kt_stat(stage->fds[0]).queued_messages == 0);
+}
+
 /* Returns 0 for an endpoint, which is closed. */
 static long call_grant(struct stage *stage)
 {
@@ -317,6 +405,24 @@ const struct trial message_trials[] = {
 		.prepare = prepare_recv_dontwait,
 		.call = call_recv,
 		.check = check_received,
+	},
+	{
+		.name = "SENDV",
+		COMMAND("SENDV", NO_FIXED),
+		.errnos = { EFAULT, ENOMEM },
+		.expect = BATCH,
+		.prepare = prepare_sendv,
+		.call = call_sendv,
+		.check = check_sentv,
+	},
+	{
+		.name = "RECVV",
+		COMMAND("RECVV", NO_FIXED),
+		.errnos = { EFAULT },
+		.expect = BATCH,
+		.prepare = prepare_recvv,
+		.call = call_recvv,
+		.check = check_receivedv,
 	},
 	{
 		.name = "STAT",

@@ -28,6 +28,7 @@
 #define OFFICES 2
 #define ARG_MAX_SIZE 1024
 #define PIECES 16
+#define BATCH_ENTRIES 40 /* of a batch: more than are done in one round */
 #define RESULTS 64
 
 /* Shared by all processes. */
@@ -82,11 +83,16 @@ struct work {
 		struct kpost_stat stat;
 		struct kpost_setattr setattr;
 		struct kpost_grant grant;
+		struct kpost_batch batch;
 	} arg;
 	struct kpost_recv recv;
 	struct kpost_reply reply;
 	struct kpost_iovec pieces[PIECES];
 	struct kpost_iovec reply_pieces[PIECES];
+	union {
+		struct kpost_send sends[BATCH_ENTRIES];
+		struct kpost_recv recvs[BATCH_ENTRIES];
+	};
 	struct __kernel_timespec time;
 	unsigned long cmd;
 	void *address; /* of the struct, as the kernel is given it */

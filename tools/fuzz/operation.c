@@ -29,6 +29,8 @@ static const struct {
 	[OP_STAT] = { KPOST_IOC_STAT, true },
 	[OP_SETATTR] = { KPOST_IOC_SETATTR, false },
 	[OP_GRANT] = { KPOST_IOC_GRANT, false },
+	[OP_SENDV] = { KPOST_IOC_SENDV, true },
+	[OP_RECVV] = { KPOST_IOC_RECVV, true },
 	[OP_IOCTL] = { _IO(KPOST_IOC_TYPE, 0x3f), false },
 };
 
@@ -244,6 +246,55 @@ static void compose_grant(struct kpost_grant *arg, const struct operation *op)
 	arg->reserved = op->len == LEN_3;
 }
 
+/*
+ * Entries of ordinary lengths, but the last, which has what the operation says.  A count of more
+ * than there are leads past them.
+ */
+static void compose_batch(struct kpost_batch *arg, const struct operation *op, struct work *work)
+{
+	static const uint32_t sizes[] = { 0, 55, 56, 64, 127, 128, 136, 4096, ~0u };
+	bool sends = op->kind == OP_SENDV;
+	size_t now = sends ? sizeof(work->sends[0]) : sizeof(work->recvs[0]);
+	unsigned int i, last;
+
+	arg->flags = op->flags;
+	arg->count = op->reply_len ? memory_length(op->reply_len) : BATCH_ENTRIES;
+	arg->entry_size = op->name ? sizes[op->name % 9] : now;
+	arg->deadline = memory_deadline(op->deadline);
+	arg->cookie = op->rights & 0x80;
+	last = arg->count && arg->count <= BATCH_ENTRIES ? arg->count - 1 : BATCH_ENTRIES - 1;
+	for (i = 0; i < BATCH_ENTRIES; i++) {
+		enum memory memory = i == last ? op->buf : i % 3 ? MEM_PRIVATE : op->buf;
+		enum length len = i == last ? op->len : LEN_1 + i % 3;
+		bool pieces = i == last && op->rights & KPOST_IOVEC;
+		__u64 buf, n;
+
+		compose_payload(&buf, &n, pieces, work->pieces, memory, len);
+		if (sends) {
+			work->sends[i] = (struct kpost_send){
+				.flags = (pieces ? KPOST_IOVEC : 0) |
+					 (i == last ? op->rights & 0x58 : 0),
+				.priority = i == last ? priority(op) : op->value % 3 * (i % 3),
+				.buf = buf,
+				.len = n,
+				.tag = tag(op),
+			};
+		} else {
+			work->recvs[i] = (struct kpost_recv){
+				.flags = (pieces ? KPOST_IOVEC : 0) |
+					 (op->value & 4 || i == last ? op->rights & 0x18 : 0),
+				.buf = buf,
+				.len = n,
+			};
+		}
+	}
+	arg->entries =
+		(uintptr_t)(op->reply_buf == MEM_PRIVATE ?
+				    (void *)work->recvs :
+				    memory_place(op->reply_buf, work->recvs, now * BATCH_ENTRIES));
+	work->most = arg->count;
+}
+
 static size_t struct_size(size_t now, enum size size)
 {
 	switch (size) {
@@ -321,6 +372,10 @@ void operation_compose(struct work *work)
 		compose_grant(&work->arg.grant, op);
 		work->most = INT32_MAX;
 		break;
+	case OP_SENDV:
+	case OP_RECVV:
+		compose_batch(&work->arg.batch, op, work);
+		break;
 	}
 	work->cmd = ANY_SIZE(operations[op->kind].cmd, size);
 	if (op->kind == OP_IOCTL)
@@ -354,6 +409,8 @@ static bool leaves_struct(const struct operation *op, long ret)
 		return true;
 	if (op->kind == OP_OPEN)
 		return ret < 0 && ret != -EFAULT;
+	if (op->kind == OP_SENDV || op->kind == OP_RECVV)
+		return ret < 0;
 	if (op->kind == OP_SEND)
 		return ret < 0 || !(op->flags & KPOST_WANT_SEQUENCE);
 	return ret == -EBADF || ret == -EINVAL || ret == -E2BIG;

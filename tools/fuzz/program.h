@@ -43,6 +43,8 @@
 	X(OP_STAT) \
 	X(OP_SETATTR) \
 	X(OP_GRANT) /* rights, flags, value: badge; to: slot */ \
+	X(OP_SENDV) /* flags, reply_len: count; rights: flags of entries; buf, len, value */ \
+	X(OP_RECVV) /* likewise */ \
 	X(OP_IOCTL) /* value: an odd number */ \
 	/* files */ \
 	X(OP_READ) \
