@@ -76,3 +76,26 @@ void kpost_queue_del_level(struct kpost_queue *queue, struct kpost_node *node)
 		list_del(&node->peers);
 	}
 }
+
+/*
+ * Take out @first, which is the next to be served, and all up to @last that are behind it, see
+ * kpost_queue_behind().
+ */
+void kpost_queue_del_run(struct kpost_queue *queue, struct kpost_node *first,
+			 struct kpost_node *last)
+{
+	LIST_HEAD(gone);
+	struct kpost_node *next;
+
+	if (first == last) {
+		kpost_queue_del(queue, first);
+		return;
+	}
+	next = list_next_entry(last, peers);
+	if (next == first) {
+		rb_erase_cached(&first->level, &queue->levels);
+		return;
+	}
+	queue_replace_level(queue, first, next);
+	list_bulk_move_tail(&gone, &first->peers, &last->peers);
+}

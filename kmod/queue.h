@@ -59,6 +59,15 @@ static inline struct kpost_node *kpost_queue_first(const struct kpost_queue *que
 void kpost_queue_join(struct kpost_queue *queue, struct kpost_node *node);
 void kpost_queue_return(struct kpost_queue *queue, struct kpost_node *node);
 void kpost_queue_del_level(struct kpost_queue *queue, struct kpost_node *node);
+void kpost_queue_del_run(struct kpost_queue *queue, struct kpost_node *first,
+			 struct kpost_node *last);
+
+/* What is served after @node, if nothing comes in between; @first if that is not known. */
+static inline struct kpost_node *kpost_queue_behind(struct kpost_node *first,
+						    struct kpost_node *node)
+{
+	return first->returned ? first : list_next_entry(node, peers);
+}
 
 /* Add @node as the last of its priority. */
 static __always_inline void kpost_queue_add(struct kpost_queue *queue, struct kpost_node *node)
