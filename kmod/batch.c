@@ -392,23 +392,37 @@ static unsigned int recv_prepare(const struct batch *batch, struct recv_slot *sl
 	return n;
 }
 
+static bool recv_fits(const struct recv_slot *slot, const struct kpost_message *message)
+{
+	/* Who receives one message notes who has a call, and sheds the sender's own pieces. */
+	return message->size <= slot->room && !message->call &&
+	       !(message->own && kpost_message_in_pieces(message));
+}
+
 /* Take as many messages as there are for @n slots.  Returns for how many. */
 static unsigned int recv_take(struct kpost_mailbox *mailbox, struct recv_slot *slots,
 			      unsigned int n)
 {
+	struct kpost_node *first, *node, *last;
 	struct kpost_message *message;
-	unsigned int i;
+	unsigned int i = 0;
 
 	spin_lock(&mailbox->lock);
-	for (i = 0; i < n; i++) {
-		message = kpost_mailbox_first(&mailbox->queue);
-		/* Pieces of the sender's own are shed by who receives one message. */
-		if (!message || message->size > slots[i].room ||
-		    (message->own && kpost_message_in_pieces(message)))
+	while (i < n && (first = kpost_queue_first(&mailbox->queue))) {
+		last = NULL;
+		node = first;
+		do {
+			message = container_of(node, struct kpost_message, node);
+			if (!recv_fits(&slots[i], message))
+				break;
+			message->state = KPOST_TAKEN;
+			slots[i++].message = message;
+			last = node;
+			node = kpost_queue_behind(first, node);
+		} while (i < n && node != first);
+		if (!last)
 			break;
-		kpost_queue_del(&mailbox->queue, &message->node);
-		message->state = KPOST_TAKEN;
-		slots[i].message = message;
+		kpost_queue_del_run(&mailbox->queue, first, last);
 	}
 	spin_unlock(&mailbox->lock);
 	return i;
@@ -462,7 +476,7 @@ static unsigned int recv_receive(struct kpost_endpoint *endpoint, const struct r
 		}
 		if (slots[i].message->withdrawn)
 			break;
-		origin = kpost_message_received(endpoint, slots[i].message, &wakes, &own);
+		origin = kpost_message_received(endpoint, slots[i].message, NULL, &wakes, &own);
 		if (origin) {
 			origin->next = origins;
 			origins = origin;

@@ -10,6 +10,7 @@
 #include "call.h"
 #include "endpoint.h"
 #include "payload.h"
+#include "process.h"
 #include "trace.h"
 
 /* One sequence for all, so that no token is ever good on a second endpoint. */
@@ -22,6 +23,7 @@ void kpost_call_put(struct kpost_call_state *call)
 	if (call->reply)
 		kpost_message_free(call->reply);
 	put_pid(call->replier.pid);
+	kpost_process_put(call->process);
 	kpost_uncharge(&call->charge);
 	kfree(call);
 }
@@ -42,6 +44,7 @@ static struct kpost_call_state *call_alloc(struct kpost_endpoint *endpoint, size
 	if (!call)
 		return ERR_PTR(-ENOMEM);
 	refcount_set(&call->refs, 1);
+	INIT_LIST_HEAD(&call->of_process);
 
 	/* For as long as the receiver keeps it, even when the caller has left. */
 	err = kpost_endpoint_charge(endpoint, &call->charge,
@@ -63,8 +66,12 @@ err_call:
 	return ERR_PTR(err);
 }
 
-/* The request was received through @endpoint, which now leads to the call. */
-void kpost_call_received(struct kpost_endpoint *endpoint, struct kpost_message *message)
+/*
+ * The request was received through @endpoint, which now leads to the call, by @process, of which
+ * the call has the reference now.
+ */
+void kpost_call_received(struct kpost_endpoint *endpoint, struct kpost_message *message,
+			 struct kpost_process *process)
 {
 	struct rb_node **link = &endpoint->calls.rb_node, *parent = NULL;
 	struct kpost_call_state *call = message->call;
@@ -83,18 +90,39 @@ void kpost_call_received(struct kpost_endpoint *endpoint, struct kpost_message *
 	endpoint->mailbox->open_calls++;
 	call->caller = message->sender;
 	call->received = true;
+	call->endpoint = endpoint;
+	call->process = process;
+	spin_lock(&process->lock);
+	list_add_tail(&call->of_process, &process->calls);
+	spin_unlock(&process->lock);
 	message->call = NULL; /* its reference is the tree's now */
+}
+
+static void call_leave_process(struct kpost_call_state *call)
+{
+	spin_lock(&call->process->lock);
+	list_del_init(&call->of_process);
+	spin_unlock(&call->process->lock);
 }
 
 static void call_unlink(struct kpost_endpoint *endpoint, struct kpost_call_state *call)
 {
 	lockdep_assert_held(&endpoint->mailbox->lock);
+	call_leave_process(call);
 	rb_erase(&call->link, &endpoint->calls);
 	endpoint->open_calls--;
 	endpoint->mailbox->open_calls--;
 }
 
-/* The endpoint goes: whoever waits for a reply through it waits in vain. */
+/* Whoever waits for the reply to @call waits in vain. */
+static void call_reset(struct kpost_call_state *call, struct kpost_wakes *wakes)
+{
+	call_unlink(call->endpoint, call);
+	if (call->caller)
+		kpost_waiter_done(call->caller, -ECONNRESET, wakes);
+}
+
+/* The endpoint goes, and all that was received through it is reset. */
 void kpost_calls_reset(struct kpost_endpoint *endpoint)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
@@ -108,15 +136,58 @@ void kpost_calls_reset(struct kpost_endpoint *endpoint)
 		first = rb_first(&endpoint->calls);
 		if (first) {
 			call = rb_entry(first, struct kpost_call_state, link);
-			call_unlink(endpoint, call);
-			if (call->caller)
-				kpost_waiter_done(call->caller, -ECONNRESET, &wakes);
+			call_reset(call, &wakes);
 		}
 		kpost_mailbox_unlock(mailbox, &wakes);
 		if (call)
 			kpost_call_put(call);
 		cond_resched();
 	} while (first);
+}
+
+/*
+ * @process has ended: reset the first of its calls, but if somebody else is about to reply to it
+ * leave it to them.  Returns whether there was one.
+ */
+bool kpost_call_reset_first(struct kpost_process *process)
+{
+	struct kpost_call_state *call;
+	struct kpost_wakes wakes = {};
+	struct kpost_mailbox *mailbox;
+	struct net *net;
+	bool gone = false;
+
+	/* As long as a call is in the list, its endpoint holds what leads to the mailbox. */
+	spin_lock(&process->lock);
+	call = list_first_entry_or_null(&process->calls, struct kpost_call_state, of_process);
+	if (call) {
+		refcount_inc(&call->refs);
+		net = get_net(call->endpoint->net);
+		mailbox = call->endpoint->mailbox;
+		kpost_mailbox_get(mailbox);
+	}
+	spin_unlock(&process->lock);
+	if (!call)
+		return false;
+
+	spin_lock(&mailbox->lock);
+	/* It may have been answered, or its endpoint been closed. */
+	if (!list_empty(&call->of_process)) {
+		gone = !call->claimed;
+		if (gone) {
+			call_reset(call, &wakes);
+		} else {
+			call_leave_process(call);
+			call->orphaned = true;
+		}
+	}
+	kpost_mailbox_unlock(mailbox, &wakes);
+	if (gone)
+		kpost_call_put(call);
+	kpost_call_put(call);
+	kpost_mailbox_put(mailbox);
+	put_net(net);
+	return true;
 }
 
 /*
@@ -359,18 +430,26 @@ static struct kpost_call_state *call_claim(struct kpost_endpoint *endpoint, u64 
 	return err ? ERR_PTR(err) : call;
 }
 
-/* Give up the claim: the token can be used again. */
+/* Give up the claim: the token can be used again, while the process that received it lives. */
 static void call_unclaim(struct kpost_endpoint *endpoint, struct kpost_call_state *call)
 {
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_message *trash = NULL;
+	struct kpost_wakes wakes = {};
+	bool orphaned;
 
-	spin_lock(&endpoint->mailbox->lock);
+	spin_lock(&mailbox->lock);
 	call->claimed = false;
 	if (!call->caller)
 		swap(trash, call->reply);
-	spin_unlock(&endpoint->mailbox->lock);
+	orphaned = call->orphaned;
+	if (orphaned)
+		call_reset(call, &wakes);
+	kpost_mailbox_unlock(mailbox, &wakes);
 	if (trash)
 		kpost_message_free(trash);
+	if (orphaned)
+		kpost_call_put(call);
 }
 
 /* Use up the token: the caller gets @result. Returns 0, or -ECANCELED if it has left. */

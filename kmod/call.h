@@ -27,6 +27,7 @@ struct kpost_endpoint;
 struct kpost_mailbox;
 struct kpost_message;
 struct kpost_operand;
+struct kpost_process;
 struct kpost_waiter;
 
 struct kpost_call_state {
@@ -36,11 +37,17 @@ struct kpost_call_state {
 	u64 deadline; /* the caller's, by the kernel's clock, or 0; fixed */
 	struct kpost_charge charge; /* its own, the reply's is apart */
 
+	/* fixed, once received */
+	struct kpost_endpoint *endpoint; /* through which; not to be followed when it is closed */
+	struct kpost_process *process; /* by which, held */
+
 	/* protected by the mailbox's lock */
 	struct rb_node link; /* in endpoint->calls, once received */
+	struct list_head of_process; /* in process->calls, while open (and by process->lock) */
 	struct kpost_waiter *caller; /* once received; NULL if it has left */
 	bool received;
 	bool claimed; /* a replier copies into the room */
+	bool orphaned; /* the process has ended; who has claimed it is the last that can reply */
 	/*
 	 * The last that did, on the stack of its task; not to be followed.  A later reply may
 	 * be at the same place, and then finds the room as if it had left it: harmless, since
@@ -56,7 +63,9 @@ long kpost_reply(struct kpost_operand *op);
 long kpost_reply_recv(struct kpost_operand *op);
 
 void kpost_call_put(struct kpost_call_state *call);
-void kpost_call_received(struct kpost_endpoint *endpoint, struct kpost_message *message);
+void kpost_call_received(struct kpost_endpoint *endpoint, struct kpost_message *message,
+			 struct kpost_process *process);
+bool kpost_call_reset_first(struct kpost_process *process);
 void kpost_calls_reset(struct kpost_endpoint *endpoint);
 
 #endif /* KPOST_CALL_H */

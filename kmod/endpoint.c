@@ -11,6 +11,7 @@
 
 #include "call.h"
 #include "endpoint.h"
+#include "process.h"
 #include "room.h"
 #include "trace.h"
 
@@ -201,6 +202,7 @@ static int endpoint_release(struct inode *inode, struct file *file)
 		origin = kpost_origins_end(endpoint);
 		spin_unlock(&mailbox->lock);
 		kpost_origins_free(origin);
+		kpost_process_put(endpoint->receiver);
 		kpost_pollers_exit(&endpoint->room);
 		kpost_mailbox_detach(mailbox, endpoint->rights);
 	}

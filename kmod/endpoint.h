@@ -28,6 +28,7 @@
 struct io_uring_cmd;
 struct kpost_fixed;
 struct kpost_payload;
+struct kpost_process;
 
 struct kpost_endpoint {
 	struct kpost_mailbox *mailbox; /* fixed once the file is known to user space */
@@ -50,6 +51,7 @@ struct kpost_endpoint {
 		*origins; /* of those who sent through it last (protected by mailbox->lock) */
 	struct rb_root calls; /* received through it (likewise) */
 	unsigned int open_calls; /* likewise */
+	struct kpost_process *receiver; /* the last that received a call, held (likewise) */
 	struct list_head refused; /* in mailbox->refused (likewise) */
 	struct kpost_shortage shortage; /* likewise */
 	unsigned int refusals; /* likewise: so many have to be told of room */

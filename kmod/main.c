@@ -17,6 +17,7 @@
  *	message.c	messages; memory.c what they are made of, and what a mailbox keeps
  *			of that; origin.c whom they are from; payload.c what is in them;
  *			usercopy.h how a user's memory is read and written
+ *	process.c	processes that received calls, which end with them
  *	queue.c		order by priority; wait.c sleeping and waking
  *	pollers.c	telling those who poll
  *	account.c	who pays; shortage.c who waits until that is possible
@@ -30,12 +31,15 @@
  *	    account->lock	who is to be told that a share has room
  *	      teller->lock	whom of those who poll its work has still to tell
  *	    accounts->lock	finding and freeing accounts
+ *	    process->lock	the calls that a process has received
+ *	    processes_lock	finding and freeing those processes
  *
  * All are spinlocks.  No lock is held while user memory is touched or a task that waits
  * is woken, and no two mailboxes are locked at once.  What is done in one go under either
  * of the first two is bounded, and a mailbox is emptied with no lock held on the office.
- * Nothing runs in interrupt context.  A work item tells of what there is too much to
- * tell at once.
+ * Nothing runs in interrupt context but process_told(), which only queues work.  A work
+ * item tells of what there is too much to tell at once, and resets the calls of a process
+ * that has ended.
  *
  * Lifetimes:
  *
@@ -51,7 +55,9 @@
  *	wait.h.  An operation under way, from a worker of io_uring's too, holds
  *	its file.  A work item holds nothing: what it works for waits for it before it
  *	goes.  But an account's holds it where it tells of a share, and frees
- *	it when nobody else does.
+ *	it when nobody else does; and a process's holds that.  A process is held
+ *	by the calls that it received, and by the endpoint that it received through
+ *	last.
  */
 #include <linux/module.h>
 
@@ -60,6 +66,7 @@
 #include "memory.h"
 #include "office.h"
 #include "pollers.h"
+#include "process.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
@@ -97,6 +104,7 @@ static void __exit kpost_exit(void)
 	kpost_device_exit();
 	kpost_offices_exit();
 	kpost_memory_exit();
+	kpost_processes_exit();
 	kpost_pollers_stop();
 }
 

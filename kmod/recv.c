@@ -22,6 +22,7 @@
 #include "call.h"
 #include "endpoint.h"
 #include "payload.h"
+#include "process.h"
 #include "recv.h"
 #include "room.h"
 
@@ -168,11 +169,12 @@ noinline void kpost_message_put_back(struct kpost_mailbox *mailbox, struct kpost
 }
 
 /*
- * Receive @message, which was copied out, and free it.  Returns false if its
- * sender has withdrawn it: then it was never received.
+ * Receive @message, which was copied out, and free it; if it is a call, for @process, whose
+ * reference it has.  Returns false if its sender has withdrawn it: then it was never received.
  */
 static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
-					    struct kpost_message *message)
+					    struct kpost_message *message,
+					    struct kpost_process *process)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_wakes wakes __uninitialized;
@@ -187,9 +189,10 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
 		kpost_mailbox_unlock(mailbox, &wakes);
 		kpost_blocks_free(own);
 		kpost_message_discard(mailbox, message);
+		kpost_process_put(process);
 		return false;
 	}
-	origin = kpost_message_received(endpoint, message, &wakes, &own);
+	origin = kpost_message_received(endpoint, message, process, &wakes, &own);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	kpost_origin_free(origin);
 	kpost_mailbox_received(mailbox, own);
@@ -243,6 +246,17 @@ static noinline int reception_bring_in(struct reception *recv, size_t stored)
 	return kpost_memory_touch(recv->op->arg, recv->op->size) == recv->op->size ? 0 : -EFAULT;
 }
 
+/* Have the endpoint know the task's process, which may take a while.  Returns 0 or -ENOMEM. */
+static noinline int reception_note_process(struct kpost_endpoint *endpoint)
+{
+	struct kpost_process *process = kpost_process_get(endpoint, GFP_KERNEL_ACCOUNT);
+
+	if (!process)
+		return -ENOMEM;
+	kpost_process_put(process);
+	return 0;
+}
+
 /*
  * Receive as @recv says.  Returns bytes stored or -errno.
  */
@@ -251,6 +265,7 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	size_t count = recv->to->size;
 	size_t room = recv->truncate ? SIZE_MAX : count;
+	struct kpost_process *process = NULL;
 	struct kpost_message *message;
 	size_t stored;
 	int err;
@@ -272,13 +287,20 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 		stored = min_t(size_t, message->size, count);
 		err = reception_fill(recv, message, stored);
 		if (likely(!err)) {
-			if (likely(receive_message(endpoint, message)))
-				return stored;
-			continue;
+			if (unlikely(message->call))
+				process = kpost_process_get(endpoint, KPOST_KEPT_GFP);
+			if (likely(process || !message->call)) {
+				if (likely(receive_message(endpoint, message, process)))
+					return stored;
+				process = NULL;
+				continue;
+			}
 		}
 		kpost_message_put_back(mailbox, message);
 		if (err == -EFAULT)
 			err = reception_bring_in(recv, stored);
+		else if (!err)
+			err = reception_note_process(endpoint);
 		if (err)
 			return err;
 		cond_resched();

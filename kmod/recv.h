@@ -19,11 +19,12 @@
 void kpost_message_put_back(struct kpost_mailbox *mailbox, struct kpost_message *message);
 
 /*
- * With the mailbox's lock held: @message is received, and gone.  Its blocks that are not the
- * mailbox's are added to *@own.  Returns its origin if that is to be freed, or NULL.
+ * With the mailbox's lock held: @message is received, if it is a call by @process, and gone.  Its
+ * blocks that are not the mailbox's are added to *@own.  Returns its origin if that is to be freed, or NULL.
  */
 static __always_inline struct kpost_origin *kpost_message_received(struct kpost_endpoint *endpoint,
 								   struct kpost_message *message,
+								   struct kpost_process *process,
 								   struct kpost_wakes *wakes,
 								   struct kpost_block **own)
 {
@@ -31,7 +32,7 @@ static __always_inline struct kpost_origin *kpost_message_received(struct kpost_
 
 	mailbox->received++;
 	if (message->call)
-		kpost_call_received(endpoint, message);
+		kpost_call_received(endpoint, message, process);
 	else if (message->sender)
 		kpost_waiter_done(message->sender, 0, wakes);
 	trace_kpost_receive(mailbox, message);

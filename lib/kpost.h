@@ -523,7 +523,7 @@ ssize_t kpost_reply_recv_sized(int fd, struct kpost_response *response, void *bu
  * and when the process is stopped or traced.
  *
  * Returns how many bytes the reply has; or -EAGAIN (the endpoint is non-blocking),
- * -EBADF, -ECONNRESET (the receiver closed, died, or gave up the call, after it had
+ * -EBADF, -ECONNRESET (the receiver closed, ended, or gave up the call, after it had
  * received the request), -EDQUOT (calls and the room for their replies count as what waits
  * does, see kpost_send()), -EFAULT, -EINTR, -EINVAL, -EMSGSIZE, -ENOBUFS, -ENOMEM, -EPIPE
  * (the mailbox is closed, or closed before the request was received), -ETIMEDOUT.

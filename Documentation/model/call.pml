@@ -13,6 +13,8 @@ typedef Call {
 	byte caller;
 	bool received;
 	bool claimed;
+	byte by;	/* the process in whose list it is */
+	bool orphaned;
 	byte filler;	/* the task that claimed last */
 	bool reply;
 	bool freed;
@@ -54,14 +56,27 @@ inline request_free(m)
 	message_free(m)
 }
 
-/* kpost_call_received(): the message's reference is the tree's now */
+/* kpost_call_received(), by the process me: the message's reference is the tree's now */
 inline call_received(m)
 {
 	assert(!call[m].freed);
 	call[m].in_tree = true;
 	call[m].caller = message[m].sender;
 	call[m].received = true;
+	call[m].by = me;
 	message[m].call = false
+}
+
+/* call_reset() */
+inline call_reset(c)
+{
+	call[c].in_tree = false;
+	call[c].by = NONE;
+	if
+	:: call[c].caller != NONE ->
+		waiter_done(call[c].caller, ECONNRESET)
+	:: else
+	fi
 }
 
 /* call_abandon() */
@@ -230,7 +245,16 @@ inline call_unclaim(c)
 	:: else
 	fi;
 #endif
-	unlock()
+	if
+#ifndef WEAK_ORPHAN
+	:: call[c].orphaned ->
+		call_reset(c);
+		mailbox_unlock();
+		call_put(c)
+#endif
+	:: else ->
+		unlock()
+	fi
 }
 
 inline call_answer(c)
@@ -240,6 +264,7 @@ inline call_answer(c)
 	call[c].claimed = false;
 #else
 	call[c].in_tree = false;
+	call[c].by = NONE;
 #endif
 	call[c].used++;
 	assert(call[c].left == (call[c].caller == NONE));
@@ -266,12 +291,38 @@ inline calls_reset()
 		if
 		:: call[got].in_tree ->
 			assert(!call[got].claimed);
-			call[got].in_tree = false;
-			if
-			:: call[got].caller != NONE ->
-				waiter_done(call[got].caller, ECONNRESET)
-			:: else
-			fi;
+			call_reset(got);
+			mailbox_unlock();
+			call_put(got)
+		:: else ->
+			unlock()
+		fi;
+		got++
+	:: else ->
+		break
+	od;
+	got = NONE
+}
+
+/* process_work(), kpost_call_reset_first() */
+inline process_ended(p)
+{
+	got = 0;
+	do
+	:: got < SENDERS ->
+		yield;
+		lock();
+		if
+#ifndef WEAK_END_CLAIMED
+		:: call[got].by == p && call[got].claimed ->
+			call[got].by = NONE;
+			call[got].orphaned = true;
+			unlock()
+		:: call[got].by == p && !call[got].claimed ->
+#else
+		:: call[got].by == p ->
+#endif
+			call_reset(got);
 			mailbox_unlock();
 			call_put(got)
 		:: else ->

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Callers, and the threads of a server that receive and reply through one endpoint, each
- * with whatever token it likes, until it closes.  The mailbox holds one message.
+ * Callers, and the processes of a server that receive and reply through one endpoint, each
+ * with whatever token it likes, until it ends; the last one closes.  The mailbox holds one
+ * message.
  */
 #define SENDERS 2
 #define RECEIVERS 2
@@ -16,9 +17,10 @@
 mtype = { PENDING, QUEUED, TAKEN };
 mtype = { OK, WAITS, LEFT, EPIPE, EAGAIN, EMSGSIZE, ECONNRESET, EFAULT, LOOK, LOOK_EMPTY, GONE };
 
-bool shutdown;	/* all threads of the server get a signal */
+bool shutdown;	/* all processes of the server get a signal */
 byte running = TASKS;
-byte threads = RECEIVERS;
+byte processes = RECEIVERS;
+bool ended[TASKS];	/* ghost */
 
 #define small_room(t) false
 #define shaky(t) false
@@ -57,7 +59,7 @@ proctype call_task(byte me)
 	}
 }
 
-/* kpost_recv() and kpost_reply(), as often as it likes; the last thread closes */
+/* kpost_recv() and kpost_reply(), as often as it likes */
 proctype serve_task(byte me)
 {
 	RECEPTION;
@@ -82,14 +84,18 @@ proctype serve_task(byte me)
 				killed = false	/* if only its memory had a fault, it goes on */
 			fi
 		od;
-		threads--;
+		processes--;
 		if
-		:: threads == 0 ->
+		:: processes == 0 ->
 #ifndef WEAK_RESET
 			calls_reset();
 #endif
 			detach_receiver()
-		:: else
+		:: else ->
+#ifndef WEAK_END
+			process_ended(me);
+#endif
+			ended[me] = true
 		fi;
 		running--
 	}
@@ -110,6 +116,7 @@ init {
 			message[i].call = true;
 			call[i].caller = NONE;
 			call[i].filler = NONE;
+			call[i].by = NONE;
 			call[i].first = NONE;
 			call[i].rest = NONE;
 			call[i].refs = 2;
@@ -139,6 +146,7 @@ init {
 			if
 			:: i < SENDERS ->
 				assert(!call[i].claimed || !call[i].in_tree);
+				assert(!call[i].in_tree || (call[i].by != NONE && !ended[call[i].by]));
 				assert(!call[i].left || !call[i].reply)
 			:: else
 			fi;

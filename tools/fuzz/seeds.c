@@ -410,6 +410,15 @@ const struct seed seeds[] = {
 		{ .kind = OP_READ, .fd = 1 },
 		{ .kind = OP_READ, .fd = 1 },
 	} } },
+	/* An open call ends with the process that received it, though others have the endpoint. */
+	{ "call-and-process", { SETUP_PAIR, 0, {
+		{ .lane = 1, .kind = OP_CALL, .fd = 2, .deadline = AT_NEVER },
+		{ .kind = OP_SETTLE },
+		{ .kind = OP_FORK, .value = 1 },
+		{ .kind = OP_RECV, .fd = 1 },
+		{ .kind = OP_SETTLE },
+		{ .lane = 2, .kind = OP_REPLY, .fd = 1 },
+	} } },
 	/* What a user may have under way is used up, and somebody polls until it is not. */
 	{ "short", { SETUP_NOTHING, 0, {
 		{ .kind = OP_SYSCTL, .value = 2, .len = LEN_128K },

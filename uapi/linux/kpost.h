@@ -419,11 +419,11 @@ struct kpost_batch {
  * memory for the reply is looked at before the request is sent; if it is taken
  * away while the call is under way, the reply is lost with EFAULT.
  *
- * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), ECONNRESET (the receiver closed,
- * died, or gave up the call, after it had received the request), EDQUOT and ENOBUFS (as in
- * struct kpost_send), EFAULT, EINTR, EINVAL, EMSGSIZE (request or reply room too long),
- * ENOMEM, EPIPE (the mailbox is closed, or closed before the request was received),
- * ETIMEDOUT.
+ * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), ECONNRESET (after the request was received, the
+ * endpoint was closed, the process that had received it ended, or the call was given up),
+ * EDQUOT and ENOBUFS (as in struct kpost_send), EFAULT, EINTR, EINVAL, EMSGSIZE (request or
+ * reply room too long), ENOMEM, EPIPE (the mailbox is closed, or closed before the request was
+ * received), ETIMEDOUT.
  */
 struct kpost_call {
 	__u32 flags;

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Processes that have received calls, so that these end with them.
+ *
+ * An open call belongs to the process that received it.  If that ends before it has replied the
+ * call is reset, though somebody else may still have the endpoint.  A process's end is told on the
+ * wait queue of its struct pid, which is what pidfds are polled on; flush() of a file is not told
+ * of it.  There is one entry there for a process, however many calls it has: who waits there makes
+ * the end of the process longer for all.
+ */
+#ifndef KPOST_PROCESS_H
+#define KPOST_PROCESS_H
+
+#include <linux/gfp.h>
+#include <linux/list.h>
+#include <linux/pid.h>
+#include <linux/rbtree.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+struct kpost_endpoint;
+
+struct kpost_process {
+	refcount_t refs; /* its calls', its endpoints' that received last, and its work's */
+	struct rb_node link; /* in processes (protected by processes_lock) */
+	struct pid *pid; /* fixed, held: of the thread group */
+	struct wait_queue_entry wait; /* in pid->wait_pidfd */
+	struct work_struct work;
+	atomic_t told; /* 1: the work is to look; it has a reference then */
+	spinlock_t lock; /* a leaf, below mailbox->lock */
+	struct list_head calls; /* of struct kpost_call_state (protected by lock) */
+};
+
+struct kpost_process *kpost_process_get(struct kpost_endpoint *endpoint, gfp_t gfp);
+void kpost_process_put(struct kpost_process *process);
+
+void kpost_processes_exit(void);
+
+#endif /* KPOST_PROCESS_H */
