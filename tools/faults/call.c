@@ -92,6 +92,30 @@ static void check_call(struct stage *stage)
 	must(stage, kt_stat(stage->fds[0]).open_calls == 0);
 }
 
+/* ---- RECV of a call, whose process has to be noted: the caller is the thread ---- */
+
+static void prepare_recv_call(struct stage *stage)
+{
+	stage->job_call =
+		kt_call_args(stage->payload, REQUEST, stage->job_buffer, PAYLOAD_MAX, kt_soon());
+	kt_start(&stage->job, stage->fds[1], KPOST_IOC_CALL, &stage->job_call);
+	must(stage, kt_until(kt_stat(stage->fds[0]).queued_messages == 1));
+	stage->args.recv = kt_recv_args(stage->buffer, PAYLOAD_MAX, 0, kt_soon());
+}
+
+static long call_recv_call(struct stage *stage)
+{
+	return stage_do(stage, stage->fds[0], KPOST_IOC_RECV, &stage->args.recv);
+}
+
+static void check_recv_call(struct stage *stage)
+{
+	must(stage, stage->ret == REQUEST && !memcmp(stage->buffer, stage->payload, REQUEST));
+	must(stage, kt_stat(stage->fds[0]).open_calls == 1);
+	must(stage, kt_drop(stage->fds[0], stage->args.recv.token) == 0);
+	must(stage, kt_join(&stage->job) && stage->job.ret == -ECONNRESET);
+}
+
 /* ---- REPLY: the caller is the thread ---- */
 
 static void prepare_reply(struct stage *stage)
@@ -208,6 +232,14 @@ const struct trial call_trials[] = {
 		.call = call_call,
 		.check = check_call,
 		.changed = changed_call,
+	},
+	{
+		.name = "RECV of a call",
+		COMMAND("RECV", ALL_ROUTES),
+		.errnos = { EFAULT, ENOMEM },
+		.prepare = prepare_recv_call,
+		.call = call_recv_call,
+		.check = check_recv_call,
 	},
 	{
 		.name = "REPLY",
