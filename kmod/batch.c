@@ -23,6 +23,7 @@ struct batch {
 	struct kpost_operand *op; /* of the batch itself */
 	struct kpost_operand entry; /* of the entry that is next */
 	unsigned int left; /* entries, that one included */
+	unsigned int most; /* of them in the next round: 1 behind one that was not plain */
 	bool first; /* no round was done */
 	bool nowait;
 	u64 deadline;
@@ -58,6 +59,7 @@ static long batch_do(struct kpost_operand *op, size_t entry_size_1,
 	batch.entry.arg = u64_to_user_ptr(arg.entries);
 	batch.entry.size = arg.entry_size;
 	batch.left = arg.count;
+	batch.most = KPOST_ROUND;
 	batch.first = true;
 	batch.nowait = op->nowait || op->dontwait;
 	batch.deadline = arg.deadline;
@@ -69,8 +71,7 @@ static long batch_do(struct kpost_operand *op, size_t entry_size_1,
 		batch.left -= done;
 		batch.first = false;
 		cond_resched();
-		/* A signal need not wait for all of a long batch. */
-		if (!err && batch.left && signal_pending(current))
+		if (!err && fatal_signal_pending(current))
 			err = -EINTR;
 	} while (!err && batch.left);
 	if (!ret)
@@ -141,54 +142,53 @@ static void send_discard(struct kpost_mailbox *mailbox, struct send_slot *slots,
 }
 
 /*
- * Take blocks that @mailbox has to spare for messages that would get in now.  Returns for how
- * many; those from *@whole on have no message, or one that lacks pieces.
+ * Take blocks that @mailbox has to spare for up to *@n messages, those that would get in now, which
+ * *@n is then.  Returns for how many; the next may have a message that lacks pieces.
  */
 static unsigned int send_take(struct kpost_mailbox *mailbox, struct send_slot *slots,
-			      unsigned int n, unsigned int *whole)
+			      unsigned int *n)
 {
+	unsigned int i, whole = 0;
 	bool is_whole = true;
 	size_t bytes = 0;
-	unsigned int i;
 
-	*whole = 0;
 	spin_lock(&mailbox->lock);
 	if (mailbox->closed)
-		n = 0;
-	for (i = 0; i < n; i++) {
+		*n = 0;
+	for (i = 0; i < *n; i++) {
 		bytes += slots[i].size;
 		if (mailbox->messages + i >= mailbox->max_messages ||
 		    !kpost_mailbox_admits(mailbox, bytes, slots[i].priority))
 			break;
-		slots[i].message =
-			is_whole ? kpost_message_take(mailbox->kept, slots[i].size, &is_whole) :
-				   NULL;
+		slots[i].message = NULL;
+		if (!is_whole)
+			continue;
+		slots[i].message = kpost_message_take(mailbox->kept, slots[i].size, &is_whole);
 		is_whole &= !!slots[i].message;
-		*whole += is_whole;
+		whole += is_whole;
 	}
 	spin_unlock(&mailbox->lock);
-	return i;
+	*n = i;
+	return whole;
 }
 
-/* Have a message for each slot.  Returns for how many there is one. */
+/*
+ * Have messages for up to @n slots.  Returns for how many there is one: those for which the
+ * mailbox has blocks, or if it has none all, since to allocate may take a while.
+ */
 static unsigned int send_build(struct kpost_mailbox *mailbox, struct send_slot *slots,
 			       unsigned int n)
 {
-	struct kpost_message *message;
-	unsigned int i, whole;
+	unsigned int i, whole = send_take(mailbox, slots, &n);
 
-	n = send_take(mailbox, slots, n, &whole);
-	for (i = whole; i < n; i++) {
-		message = slots[i].message;
-		if (!message) {
-			message = kpost_message_alloc(slots[i].size);
-			if (IS_ERR(message))
-				break;
-			slots[i].message = message;
-		} else if (kpost_message_extend(message)) {
-			kpost_message_discard(mailbox, message);
+	if (whole < n && slots[whole].message)
+		kpost_message_discard(mailbox, slots[whole].message);
+	if (whole)
+		return whole;
+	for (i = 0; i < n; i++) {
+		slots[i].message = kpost_message_alloc(slots[i].size);
+		if (IS_ERR(slots[i].message))
 			break;
-		}
 	}
 	return i;
 }
@@ -283,7 +283,8 @@ static void send_tell(const struct batch *batch, const struct send_slot *slots, 
 static noinline int send_plain(const struct batch *batch, bool all)
 {
 	struct kpost_mailbox *mailbox = batch->op->endpoint->mailbox;
-	u32 taken = READ_ONCE(mailbox->messages), room = READ_ONCE(mailbox->max_messages);
+	/* A guess, without the lock. */
+	u32 taken = data_race(mailbox->messages), room = data_race(mailbox->max_messages);
 	struct send_slot slots[KPOST_ROUND];
 	unsigned int n, built, filled, i;
 	bool own = false;
@@ -320,6 +321,8 @@ static int send_round(struct batch *batch, unsigned int *sent)
 	struct kpost_send arg __uninitialized;
 	int ret;
 
+	if (all && batch->left > KPOST_ROUND)
+		return -EAGAIN;
 	ret = send_plain(batch, all);
 	if (ret) {
 		*sent = max(ret, 0);
@@ -469,7 +472,8 @@ static unsigned int recv_receive(struct kpost_endpoint *endpoint, const struct r
 	kpost_wakes_init(&wakes);
 	spin_lock(&mailbox->lock);
 	for (i = from; i < to; i++) {
-		if (kpost_wakes_full(&wakes)) {
+		/* Let in or woken for one message is enough at a time. */
+		if (wakes.more || kpost_wakes_full(&wakes)) {
 			kpost_mailbox_unlock(mailbox, &wakes);
 			kpost_wakes_init(&wakes);
 			spin_lock(&mailbox->lock);
@@ -497,15 +501,17 @@ static void recv_put_back(struct kpost_mailbox *mailbox, struct recv_slot *slots
 
 	spin_lock(&mailbox->lock);
 	for (i = from; i < to; i++) {
-		struct kpost_message *message = slots[i].message;
-
-		if (message->withdrawn) {
-			mailbox->dropped++;
-			kpost_mailbox_give_back(mailbox, message, &wakes);
-		} else {
-			kpost_mailbox_put_back(mailbox, message, &wakes);
-			slots[i].message = NULL;
-		}
+		if (slots[i].message->withdrawn)
+			continue;
+		kpost_mailbox_put_back(mailbox, slots[i].message, &wakes);
+		slots[i].message = NULL;
+	}
+	/* Only then is there room for others. */
+	for (i = from; i < to; i++) {
+		if (!slots[i].message)
+			continue;
+		mailbox->dropped++;
+		kpost_mailbox_give_back(mailbox, slots[i].message, &wakes);
 	}
 	kpost_mailbox_unlock(mailbox, &wakes);
 	for (i = from; i < to; i++)
@@ -545,7 +551,7 @@ static void recv_untell(const struct batch *batch, unsigned int from, unsigned i
 }
 
 /* Receive for the next entries that are plain what is there.  Returns how many were. */
-static noinline unsigned int recv_plain(const struct batch *batch)
+static noinline unsigned int recv_plain(struct batch *batch)
 {
 	struct kpost_mailbox *mailbox = batch->op->endpoint->mailbox;
 	struct recv_slot slots[KPOST_ROUND];
@@ -554,7 +560,8 @@ static noinline unsigned int recv_plain(const struct batch *batch)
 	/* A struct of another size, or in pieces of words, is written one by one. */
 	if (!kpost_struct_fits(&batch->entry, sizeof(struct kpost_recv)) || batch->entry.fixed)
 		return 0;
-	n = min3(batch->left, (unsigned int)KPOST_ROUND, READ_ONCE(mailbox->messages));
+	/* A guess, without the lock. */
+	n = min3(batch->left, batch->most, data_race(mailbox->messages));
 	n = recv_prepare(batch, slots, n);
 	taken = n ? recv_take(mailbox, slots, n) : 0;
 	while (received < taken) {
@@ -569,6 +576,8 @@ static noinline unsigned int recv_plain(const struct batch *batch)
 		recv_put_back(mailbox, slots, received, taken);
 	if (received < told)
 		recv_untell(batch, received, told);
+	/* To look at memory for many, and receive one, is what is to be had seldom. */
+	batch->most = received ? min(2 * received, (unsigned int)KPOST_ROUND) : 1;
 	return received;
 }
 

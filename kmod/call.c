@@ -67,8 +67,7 @@ err_call:
 }
 
 /*
- * The request was received through @endpoint, which now leads to the call, by @process, of which
- * the call has the reference now.
+ * The request was received through @endpoint, which now leads to the call, by @process.
  */
 void kpost_call_received(struct kpost_endpoint *endpoint, struct kpost_message *message,
 			 struct kpost_process *process)
@@ -92,6 +91,7 @@ void kpost_call_received(struct kpost_endpoint *endpoint, struct kpost_message *
 	call->received = true;
 	call->endpoint = endpoint;
 	call->process = process;
+	refcount_inc(&process->refs);
 	spin_lock(&process->lock);
 	list_add_tail(&call->of_process, &process->calls);
 	spin_unlock(&process->lock);

@@ -102,9 +102,10 @@ err_pollers:
 static void __exit kpost_exit(void)
 {
 	kpost_device_exit();
+	/* Their work has mailboxes, which are of offices. */
+	kpost_processes_exit();
 	kpost_offices_exit();
 	kpost_memory_exit();
-	kpost_processes_exit();
 	kpost_pollers_stop();
 }
 

@@ -7,6 +7,9 @@
  * wait queue of its struct pid, which is what pidfds are polled on; flush() of a file is not told
  * of it.  There is one entry there for a process, however many calls it has: who waits there makes
  * the end of the process longer for all.
+ *
+ * To the kernel a process has not ended while a debugger has yet to see the end of one of its
+ * threads, and neither has it here.
  */
 #ifndef KPOST_PROCESS_H
 #define KPOST_PROCESS_H
@@ -23,7 +26,8 @@
 struct kpost_endpoint;
 
 struct kpost_process {
-	refcount_t refs; /* its calls', its endpoints' that received last, and its work's */
+	/* Its calls', its endpoints' that received last, its work's, and of who is about to receive. */
+	refcount_t refs;
 	struct rb_node link; /* in processes (protected by processes_lock) */
 	struct pid *pid; /* fixed, held: of the thread group */
 	struct wait_queue_entry wait; /* in pid->wait_pidfd */

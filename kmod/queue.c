@@ -97,5 +97,6 @@ void kpost_queue_del_run(struct kpost_queue *queue, struct kpost_node *first,
 		return;
 	}
 	queue_replace_level(queue, first, next);
+	/* Who has one of them looks at its peers no more, and puts it back without. */
 	list_bulk_move_tail(&gone, &first->peers, &last->peers);
 }

@@ -169,8 +169,8 @@ noinline void kpost_message_put_back(struct kpost_mailbox *mailbox, struct kpost
 }
 
 /*
- * Receive @message, which was copied out, and free it; if it is a call, for @process, whose
- * reference it has.  Returns false if its sender has withdrawn it: then it was never received.
+ * Receive @message, which was copied out, and free it; if it is a call, for @process.  Returns
+ * false if its sender has withdrawn it: then it was never received.
  */
 static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
 					    struct kpost_message *message,
@@ -189,7 +189,6 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
 		kpost_mailbox_unlock(mailbox, &wakes);
 		kpost_blocks_free(own);
 		kpost_message_discard(mailbox, message);
-		kpost_process_put(process);
 		return false;
 	}
 	origin = kpost_message_received(endpoint, message, process, &wakes, &own);
@@ -246,15 +245,20 @@ static noinline int reception_bring_in(struct reception *recv, size_t stored)
 	return kpost_memory_touch(recv->op->arg, recv->op->size) == recv->op->size ? 0 : -EFAULT;
 }
 
-/* Have the endpoint know the task's process, which may take a while.  Returns 0 or -ENOMEM. */
-static noinline int reception_note_process(struct kpost_endpoint *endpoint)
+/*
+ * Find the process that is to have @message, a call, which is in hand: put that back if it takes a
+ * while.  Returns 0 if the message is still in hand, 1 if not, or -ENOMEM.
+ */
+static noinline int reception_find_process(struct kpost_endpoint *endpoint,
+					   struct kpost_message *message,
+					   struct kpost_process **process)
 {
-	struct kpost_process *process = kpost_process_get(endpoint, GFP_KERNEL_ACCOUNT);
-
-	if (!process)
-		return -ENOMEM;
-	kpost_process_put(process);
-	return 0;
+	*process = kpost_process_get(endpoint, KPOST_KEPT_GFP);
+	if (likely(*process))
+		return 0;
+	kpost_message_put_back(endpoint->mailbox, message);
+	*process = kpost_process_get(endpoint, GFP_KERNEL_ACCOUNT);
+	return *process ? 1 : -ENOMEM;
 }
 
 /*
@@ -268,7 +272,7 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 	struct kpost_process *process = NULL;
 	struct kpost_message *message;
 	size_t stored;
-	int err;
+	ssize_t ret;
 
 	pagefault_disable();
 	recv->sure = kpost_payload_touch(recv->to, min_t(size_t, count, KPOST_SURE_FIRST));
@@ -276,40 +280,48 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 	recv->looked = recv->sure == count;
 	for (;;) {
 		message = take_message(mailbox, recv, room);
-		if (IS_ERR(message))
-			return PTR_ERR(message);
+		if (IS_ERR(message)) {
+			ret = PTR_ERR(message);
+			break;
+		}
 		if (unlikely(!message)) {
-			err = reception_look(recv);
-			if (err)
-				return err;
+			ret = reception_look(recv);
+			if (ret)
+				break;
 			continue;
 		}
-		stored = min_t(size_t, message->size, count);
-		err = reception_fill(recv, message, stored);
-		if (likely(!err)) {
-			if (unlikely(message->call))
-				process = kpost_process_get(endpoint, KPOST_KEPT_GFP);
-			if (likely(process || !message->call)) {
-				if (likely(receive_message(endpoint, message, process)))
-					return stored;
-				process = NULL;
+		/* Before anything is told of it. */
+		if (unlikely(message->call && !process)) {
+			ret = reception_find_process(endpoint, message, &process);
+			if (ret < 0)
+				break;
+			if (ret)
 				continue;
+		}
+		stored = min_t(size_t, message->size, count);
+		ret = reception_fill(recv, message, stored);
+		if (likely(!ret)) {
+			if (likely(receive_message(endpoint, message, process))) {
+				ret = stored;
+				break;
 			}
+			continue;
 		}
 		kpost_message_put_back(mailbox, message);
-		if (err == -EFAULT)
-			err = reception_bring_in(recv, stored);
-		else if (!err)
-			err = reception_note_process(endpoint);
-		if (err)
-			return err;
+		if (ret == -EFAULT)
+			ret = reception_bring_in(recv, stored);
+		if (ret)
+			break;
 		cond_resched();
 	}
+	if (unlikely(process))
+		kpost_process_put(process);
+	return ret;
 }
 
 /* Receive into the user's struct, which is @arg. */
-static __always_inline long recv_into(const struct kpost_operand *op, struct kpost_recv *arg,
-				      bool nowait, u64 deadline)
+long kpost_recv_into(const struct kpost_operand *op, struct kpost_recv *arg, bool nowait,
+		     u64 deadline)
 {
 	struct kpost_payload payload __uninitialized;
 	struct reception recv __uninitialized;
@@ -335,12 +347,6 @@ static __always_inline long recv_into(const struct kpost_operand *op, struct kpo
 	return ret;
 }
 
-long kpost_recv_into(const struct kpost_operand *op, struct kpost_recv *arg, bool nowait,
-		     u64 deadline)
-{
-	return recv_into(op, arg, nowait, deadline);
-}
-
 long kpost_recv(struct kpost_operand *op)
 {
 	struct kpost_recv arg __uninitialized;
@@ -355,7 +361,7 @@ long kpost_recv(struct kpost_operand *op)
 	    arg.deadline > S64_MAX || arg.cookie)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
-	return recv_into(op, &arg, op->nowait || op->dontwait, arg.deadline);
+	return kpost_recv_into(op, &arg, op->nowait || op->dontwait, arg.deadline);
 }
 
 /* read(2) and its kin: one payload; 0 when there can never be another. */

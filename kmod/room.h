@@ -57,7 +57,7 @@ static inline void kpost_mailbox_tell_of(struct kpost_mailbox *mailbox,
 	 */
 	if (unlikely(waitqueue_active(&mailbox->in.wait))) {
 		wakes->events |= EPOLLIN;
-		/* (No more are put in by one holder of the lock.) */
+		/* No more than 32 times 7 are put in by one holder of the lock. */
 		if (wakes->arrivals < U8_MAX)
 			wakes->arrivals++;
 	}

@@ -265,11 +265,9 @@ static noinline int await_message(struct kpost_mailbox *mailbox, struct kpost_me
 	return err ?: sender->result;
 }
 
-/*
- * Send what @arg says, which was read from @op->arg.  Returns 0 or -errno.
- */
-static __always_inline int send_from(const struct kpost_operand *op, const struct kpost_send *arg,
-				     bool nowait, u64 deadline)
+/* Send what @arg says, which was read from @op->arg.  Returns 0 or -errno. */
+int kpost_send_from(const struct kpost_operand *op, const struct kpost_send *arg, bool nowait,
+		    u64 deadline)
 {
 	struct kpost_endpoint *endpoint = op->endpoint;
 	struct kpost_send __user *to = op->arg;
@@ -307,12 +305,6 @@ static __always_inline int send_from(const struct kpost_operand *op, const struc
 	return err;
 }
 
-int kpost_send_from(const struct kpost_operand *op, const struct kpost_send *arg, bool nowait,
-		    u64 deadline)
-{
-	return send_from(op, arg, nowait, deadline);
-}
-
 long kpost_send(struct kpost_operand *op)
 {
 	struct kpost_send arg __uninitialized;
@@ -331,7 +323,7 @@ long kpost_send(struct kpost_operand *op)
 		return -EINVAL;
 	if (arg.flags & KPOST_SYNC && op->nowait)
 		return -EAGAIN;
-	return send_from(op, &arg, op->nowait || op->dontwait, arg.deadline);
+	return kpost_send_from(op, &arg, op->nowait || op->dontwait, arg.deadline);
 }
 
 /* write(2) and its kin: one message as long as the buffer, as the endpoint was granted for. */

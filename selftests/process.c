@@ -7,6 +7,7 @@
 #include "uring_test.h"
 
 #include <linux/sched.h>
+#include <sys/ptrace.h>
 
 /* shared with the process that receives */
 struct shared {
@@ -303,6 +304,39 @@ TEST_F(process, process_that_became_another_program_ends_its_calls)
 	pid_t pid = child_start(executes, self);
 
 	ASSERT_TRUE(kt_until(kt_task_state(pid) == 'T'));
+	expect_reset(_metadata, self, pid, true);
+}
+
+static void *is_traced(void *arg)
+{
+	data *self = arg;
+
+	show(&self->shared->second, (uint64_t)syscall(SYS_gettid));
+	pause();
+	return NULL;
+}
+
+static int receives_beside_a_thread(void *arg)
+{
+	pthread_t thread;
+
+	CHECK_EQ(0, pthread_create(&thread, NULL, is_traced, arg));
+	return receives_and_stays(arg);
+}
+
+/* To the kernel it has not ended before, and so it is for pidfds: this is documented. */
+TEST_F(process, process_lives_until_the_end_of_a_traced_thread_was_seen)
+{
+	pid_t pid = child_start(receives_beside_a_thread, self), tid;
+	int status;
+
+	ASSERT_TRUE(kt_until(shown(&self->shared->token) && shown(&self->shared->second)));
+	tid = (pid_t)self->shared->second;
+	ASSERT_EQ(0, ptrace(PTRACE_SEIZE, tid, NULL, NULL));
+	EXPECT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_TRUE(kt_until(kt_task_state(pid) == 'Z' && kt_task_state(tid) == 'Z'));
+	EXPECT_EQ(1, kt_stat(self->fd).open_calls);
+	EXPECT_EQ(tid, waitpid(tid, &status, __WALL));
 	expect_reset(_metadata, self, pid, true);
 }
 
