@@ -25,8 +25,6 @@ struct batch {
 	unsigned int left; /* entries, that one included */
 	unsigned int most; /* of them in the next round: 1 behind one that was not plain */
 	bool first; /* no round was done */
-	bool nowait;
-	u64 deadline;
 };
 
 /*
@@ -58,11 +56,11 @@ static long batch_do(struct kpost_operand *op, size_t entry_size_1,
 	batch.entry = *op;
 	batch.entry.arg = u64_to_user_ptr(arg.entries);
 	batch.entry.size = arg.entry_size;
+	batch.entry.nowait = op->nowait || op->dontwait;
+	batch.entry.deadline = arg.deadline;
 	batch.left = arg.count;
 	batch.most = KPOST_ROUND;
 	batch.first = true;
-	batch.nowait = op->nowait || op->dontwait;
-	batch.deadline = arg.deadline;
 	do {
 		done = 0;
 		err = round(&batch, &done);
@@ -332,7 +330,7 @@ static int send_round(struct batch *batch, unsigned int *sent)
 		return -EAGAIN;
 	ret = send_entry_get(&batch->entry, &arg);
 	if (!ret)
-		ret = kpost_send_from(&batch->entry, &arg, batch->nowait, batch->deadline);
+		ret = kpost_send(&batch->entry);
 	*sent = !ret;
 	return ret;
 }
@@ -603,10 +601,10 @@ static int recv_round(struct batch *batch, unsigned int *received)
 	/* The memory of an entry that there is nothing for is not looked at. */
 	if (!batch->first && !mailbox_has_message(batch->op->endpoint->mailbox))
 		return 1;
+	batch->entry.nowait |= !batch->first;
 	ret = recv_entry_get(&batch->entry, &arg);
 	if (!ret)
-		ret = kpost_recv_into(&batch->entry, &arg, batch->nowait || !batch->first,
-				      batch->deadline);
+		ret = kpost_recv(&batch->entry);
 	if (ret >= 0)
 		*received = 1;
 	return !batch->first && (ret == -EAGAIN || ret == -EPIPE) ? 1 : min(ret, 0L);

@@ -69,6 +69,7 @@ struct kpost_operand {
 	bool nowait; /* -EAGAIN instead of waiting */
 	bool trial; /* io_uring's: what would wait is to do nothing, and is done anew by a worker */
 	bool dontwait; /* out: the struct said so too, so that -EAGAIN is final */
+	u64 deadline; /* of the batch whose entry it is, which has none of its own; else 0 */
 	const struct kpost_fixed *fixed; /* the payload is in a registered buffer, if given */
 };
 
@@ -180,14 +181,10 @@ int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *
 void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			    struct kpost_wakes *wakes);
 long kpost_send(struct kpost_operand *op);
-int kpost_send_from(const struct kpost_operand *op, const struct kpost_send *arg, bool nowait,
-		    u64 deadline);
 ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from);
 
 /* recv.c */
 long kpost_recv(struct kpost_operand *op);
-long kpost_recv_into(const struct kpost_operand *op, struct kpost_recv *arg, bool nowait,
-		     u64 deadline);
 ssize_t kpost_read_iter(struct kiocb *iocb, struct iov_iter *to);
 
 /* device.c, uring.c */

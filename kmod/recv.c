@@ -319,37 +319,12 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 	return ret;
 }
 
-/* Receive into the user's struct, which is @arg. */
-long kpost_recv_into(const struct kpost_operand *op, struct kpost_recv *arg, bool nowait,
-		     u64 deadline)
+long kpost_recv(struct kpost_operand *op)
 {
 	struct kpost_payload payload __uninitialized;
 	struct reception recv __uninitialized;
-	ssize_t ret;
-	int err;
-
-	err = kpost_payload_import(&payload, arg->buf, arg->len, arg->flags & KPOST_IOVEC,
-				   ITER_DEST, op->fixed);
-	if (err)
-		return err;
-	reception_init(&recv, op, arg, &payload, nowait);
-	recv.truncate = arg->flags & KPOST_TRUNCATE;
-	recv.deadline = deadline;
-	ret = receive(op->endpoint, &recv);
-	kpost_payload_release(&payload);
-
-	if (ret == -EMSGSIZE) {
-		struct kpost_recv __user *to = op->arg;
-
-		if (put_user(recv.size, &to->size))
-			return -EFAULT;
-	}
-	return ret;
-}
-
-long kpost_recv(struct kpost_operand *op)
-{
 	struct kpost_recv arg __uninitialized;
+	ssize_t ret;
 	int err;
 
 	if (!(op->endpoint->rights & KPOST_RIGHT_RECV))
@@ -361,7 +336,24 @@ long kpost_recv(struct kpost_operand *op)
 	    arg.deadline > S64_MAX || arg.cookie)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
-	return kpost_recv_into(op, &arg, op->nowait || op->dontwait, arg.deadline);
+
+	err = kpost_payload_import(&payload, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_DEST,
+				   op->fixed);
+	if (err)
+		return err;
+	reception_init(&recv, op, &arg, &payload, op->nowait || op->dontwait);
+	recv.truncate = arg.flags & KPOST_TRUNCATE;
+	recv.deadline = arg.deadline ?: op->deadline;
+	ret = receive(op->endpoint, &recv);
+	kpost_payload_release(&payload);
+
+	if (ret == -EMSGSIZE) {
+		struct kpost_recv __user *to = op->arg;
+
+		if (put_user(recv.size, &to->size))
+			return -EFAULT;
+	}
+	return ret;
 }
 
 /* read(2) and its kin: one payload; 0 when there can never be another. */

@@ -265,52 +265,18 @@ static noinline int await_message(struct kpost_mailbox *mailbox, struct kpost_me
 	return err ?: sender->result;
 }
 
-/* Send what @arg says, which was read from @op->arg.  Returns 0 or -errno. */
-int kpost_send_from(const struct kpost_operand *op, const struct kpost_send *arg, bool nowait,
-		    u64 deadline)
+long kpost_send(struct kpost_operand *op)
 {
 	struct kpost_endpoint *endpoint = op->endpoint;
+	struct kpost_message *message;
 	struct kpost_send __user *to = op->arg;
 	struct kpost_payload payload __uninitialized;
 	struct kpost_waiter sender __uninitialized;
-	struct kpost_message *message;
+	struct kpost_send arg __uninitialized;
 	u64 sequence;
 	int err;
 
-	/* Before the message has its effect. */
-	if (arg->flags & KPOST_WANT_SEQUENCE &&
-	    kpost_memory_touch(&to->sequence, sizeof(sequence)) != sizeof(sequence))
-		return -EFAULT;
-	err = kpost_payload_import(&payload, arg->buf, arg->len, arg->flags & KPOST_IOVEC,
-				   ITER_SOURCE, op->fixed);
-	if (err)
-		return err;
-	message = message_build(endpoint, &payload, arg->priority, arg->tag,
-				kpost_payload_counts(&payload));
-	kpost_payload_release(&payload);
-	if (IS_ERR(message))
-		return PTR_ERR(message);
-	if (arg->flags & KPOST_SYNC)
-		message->flags = KPOST_MESSAGE_SYNC;
-	if (unlikely(message->flags && kpost_deadline_passed(deadline)))
-		err = -ETIMEDOUT;
-	else
-		err = message_commit(endpoint, message, &sender, nowait, &sequence);
-	if (unlikely(err < 0))
-		kpost_message_discard(endpoint->mailbox, message);
-	else if (unlikely(err > 0))
-		err = await_message(endpoint->mailbox, message, &sender, deadline, &sequence);
-	if (!err && arg->flags & KPOST_WANT_SEQUENCE && put_user(sequence, &to->sequence))
-		return 0; /* It was sent, and only the number is lost. */
-	return err;
-}
-
-long kpost_send(struct kpost_operand *op)
-{
-	struct kpost_send arg __uninitialized;
-	int err;
-
-	if (!(op->endpoint->rights & KPOST_RIGHT_SEND))
+	if (!(endpoint->rights & KPOST_RIGHT_SEND))
 		return -EBADF;
 	err = kpost_struct_get(op, &arg, cookie);
 	if (err)
@@ -323,7 +289,35 @@ long kpost_send(struct kpost_operand *op)
 		return -EINVAL;
 	if (arg.flags & KPOST_SYNC && op->nowait)
 		return -EAGAIN;
-	return kpost_send_from(op, &arg, op->nowait || op->dontwait, arg.deadline);
+
+	/* Before the message has its effect. */
+	if (arg.flags & KPOST_WANT_SEQUENCE &&
+	    kpost_memory_touch(&to->sequence, sizeof(sequence)) != sizeof(sequence))
+		return -EFAULT;
+	err = kpost_payload_import(&payload, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_SOURCE,
+				   op->fixed);
+	if (err)
+		return err;
+	message = message_build(endpoint, &payload, arg.priority, arg.tag,
+				kpost_payload_counts(&payload));
+	kpost_payload_release(&payload);
+	if (IS_ERR(message))
+		return PTR_ERR(message);
+	if (arg.flags & KPOST_SYNC)
+		message->flags = KPOST_MESSAGE_SYNC;
+	if (unlikely(message->flags && kpost_deadline_passed(arg.deadline)))
+		err = -ETIMEDOUT;
+	else
+		err = message_commit(endpoint, message, &sender, op->nowait || op->dontwait,
+				     &sequence);
+	if (unlikely(err < 0))
+		kpost_message_discard(endpoint->mailbox, message);
+	else if (unlikely(err > 0))
+		err = await_message(endpoint->mailbox, message, &sender,
+				    arg.deadline ?: op->deadline, &sequence);
+	if (!err && arg.flags & KPOST_WANT_SEQUENCE && put_user(sequence, &to->sequence))
+		return 0; /* It was sent, and only the number is lost. */
+	return err;
 }
 
 /* write(2) and its kin: one message as long as the buffer, as the endpoint was granted for. */
