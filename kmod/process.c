@@ -44,8 +44,13 @@ void kpost_process_put(struct kpost_process *process)
 {
 	bool last;
 
-	if (!process || !refcount_dec_and_lock(&process->refs, &processes_lock))
+	if (!process || refcount_dec_not_one(&process->refs))
 		return;
+	spin_lock(&processes_lock);
+	if (!refcount_dec_and_test(&process->refs)) {
+		spin_unlock(&processes_lock);
+		return;
+	}
 	rb_erase(&process->link, &processes);
 	last = RB_EMPTY_ROOT(&processes);
 	spin_unlock(&processes_lock);

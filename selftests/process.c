@@ -39,8 +39,6 @@ FIXTURE_TEARDOWN(process)
 	close(self->fd);
 }
 
-typedef FIXTURE_DATA(process) data;
-
 static void show(uint64_t *to, uint64_t token)
 {
 	__atomic_store_n(to, token, __ATOMIC_RELEASE);
@@ -73,7 +71,8 @@ static int receive(int fd, uint64_t *to)
 }
 
 /* the process that @pid was has ended, or is about to: so has the call */
-static void expect_reset(struct __test_metadata *_metadata, data *self, pid_t pid, bool killed)
+static void expect_reset(struct __test_metadata *_metadata, FIXTURE_DATA(process) *self, pid_t pid,
+			 bool killed)
 {
 	ASSERT_TRUE(kt_until(shown(&self->shared->token)));
 	if (killed) {
@@ -90,7 +89,7 @@ static void expect_reset(struct __test_metadata *_metadata, data *self, pid_t pi
 }
 
 /* it has not: a reply comes */
-static void expect_open(struct __test_metadata *_metadata, data *self)
+static void expect_open(struct __test_metadata *_metadata, FIXTURE_DATA(process) *self)
 {
 	EXPECT_FALSE(kt_done(&self->caller));
 	EXPECT_EQ(1, kt_stat(self->fd).open_calls);
@@ -102,7 +101,7 @@ static void expect_open(struct __test_metadata *_metadata, data *self)
 
 static int receives(void *arg)
 {
-	data *self = arg;
+	FIXTURE_DATA(process) *self = arg;
 
 	return receive(self->fd, &self->shared->token);
 }
@@ -114,7 +113,7 @@ TEST_F(process, process_that_exits_ends_its_calls)
 
 static int receives_and_closes(void *arg)
 {
-	data *self = arg;
+	FIXTURE_DATA(process) *self = arg;
 
 	CHECK_EQ(0, receives(arg));
 	CHECK_EQ(0, close(self->fd));
@@ -140,7 +139,7 @@ TEST_F(process, process_that_is_killed_ends_its_calls)
 
 static int receives_through_another_descriptor(void *arg)
 {
-	data *self = arg;
+	FIXTURE_DATA(process) *self = arg;
 	int fd = dup(self->fd);
 
 	CHECK(fd >= 0);
@@ -168,7 +167,7 @@ TEST_F(process, process_that_shares_its_descriptors_ends_its_calls)
 
 static int receives_by_io_uring(void *arg)
 {
-	data *self = arg;
+	FIXTURE_DATA(process) *self = arg;
 	struct io_uring ring;
 	char buf[8];
 	struct kpost_recv recv = kt_recv_args(buf, sizeof(buf), 0, kt_soon());
@@ -187,7 +186,7 @@ TEST_F(process, process_that_received_by_io_uring_ends_its_calls)
 /* the same as receives(), in a thread that outlives the first one of its process */
 static void *receives_alone(void *arg)
 {
-	data *self = arg;
+	FIXTURE_DATA(process) *self = arg;
 
 	if (!kt_until(kt_task_state(getpid()) == 'Z') || receives(arg))
 		_exit(CHILD_FAILED);
@@ -219,7 +218,7 @@ TEST_F(process, process_lives_as_long_as_its_last_thread)
 }
 
 struct receiver {
-	data *self;
+	FIXTURE_DATA(process) *self;
 	pid_t tid;
 	int status;
 };
@@ -279,7 +278,8 @@ static int has_a_thread_execute(void *arg)
 }
 
 /* the program stops itself; @pid is its number before and after */
-static void expect_open_after_exec(struct __test_metadata *_metadata, data *self, pid_t pid)
+static void expect_open_after_exec(struct __test_metadata *_metadata, FIXTURE_DATA(process) *self,
+				   pid_t pid)
 {
 	ASSERT_TRUE(kt_until(kt_task_state(pid) == 'T'));
 	expect_open(_metadata, self);
@@ -309,7 +309,7 @@ TEST_F(process, process_that_became_another_program_ends_its_calls)
 
 static void *is_traced(void *arg)
 {
-	data *self = arg;
+	FIXTURE_DATA(process) *self = arg;
 
 	show(&self->shared->second, (uint64_t)syscall(SYS_gettid));
 	pause();
@@ -342,7 +342,7 @@ TEST_F(process, process_lives_until_the_end_of_a_traced_thread_was_seen)
 
 static int receives_the_second(void *arg)
 {
-	data *self = arg;
+	FIXTURE_DATA(process) *self = arg;
 
 	CHECK_EQ(0, receive(self->fd, &self->shared->second));
 	for (;;)
@@ -398,6 +398,8 @@ TEST(process_that_ends_ends_all_its_calls)
 	for (i = 0; i < MANY; i++) {
 		ASSERT_TRUE(kt_join(&callers[i])) TH_LOG("caller %d", i);
 		EXPECT_EQ(-ECONNRESET, callers[i].ret) TH_LOG("caller %d", i);
+	}
+	for (i = 0; i < MANY; i++) {
 		EXPECT_EQ(0, kt_stat(fds[i]).open_calls);
 		close(fds[i]);
 	}
@@ -410,7 +412,10 @@ TEST(process_that_ends_and_another_that_replies_agree)
 	int round;
 
 	for (round = 0; round < 60; round++) {
-		data self = { .fd = kt_mailbox(0, 0, 0), .shared = kt_shared(sizeof(*self.shared)) };
+		FIXTURE_DATA(process) self = {
+			.fd = kt_mailbox(0, 0, 0),
+			.shared = kt_shared(sizeof(struct shared)),
+		};
 		pid_t pid;
 		long ret;
 

@@ -410,7 +410,7 @@ const struct seed seeds[] = {
 		{ .kind = OP_READ, .fd = 1 },
 		{ .kind = OP_READ, .fd = 1 },
 	} } },
-	/* The nth copy of a batch fails: of its struct, of an entry, of a payload, of what is told. */
+	/* The nth copy of a batch fails: of its struct, an entry, a payload, what is told. */
 	{ "batch-faults", { SETUP_PAIR, 0, {
 		{ .kind = OP_SENDV, .fd = 2, .reply_len = LEN_3, .rights = 0x40 },
 		{ .kind = OP_RECVV, .fd = 1, .reply_len = LEN_3, .fail = 5 },
