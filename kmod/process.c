@@ -90,9 +90,9 @@ static void process_work(struct work_struct *work)
 }
 
 /*
- * The process ends, or something that is told at the same place.  Called with tasklist_lock held,
- * and on some kernels more of the task's locks, and without PREEMPT_RT with interrupts off: all else
- * is left to the work, which has a reference of its own.
+ * The process ends, or something that is told at the same place.  Called with tasklist_lock
+ * held, and on some kernels more of the task's locks, and without PREEMPT_RT with interrupts
+ * off: all else is left to the work, which has a reference of its own.
  */
 static int process_told(struct wait_queue_entry *wait, unsigned int mode, int sync, void *key)
 {

@@ -26,7 +26,7 @@
 struct kpost_endpoint;
 
 struct kpost_process {
-	/* Its calls', its endpoints' that received last, its work's, and of who is about to receive. */
+	/* Its calls', its endpoints' that received last, its work's, and who is to receive. */
 	refcount_t refs;
 	struct rb_node link; /* in processes (protected by processes_lock) */
 	struct pid *pid; /* fixed, held: of the thread group */

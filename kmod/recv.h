@@ -19,8 +19,9 @@
 void kpost_message_put_back(struct kpost_mailbox *mailbox, struct kpost_message *message);
 
 /*
- * With the mailbox's lock held: @message is received, if it is a call by @process, and gone.  Its
- * blocks that are not the mailbox's are added to *@own.  Returns its origin if that is to be freed, or NULL.
+ * With the mailbox's lock held: @message is received, if it is a call by @process, and gone.
+ * Its blocks that are not the mailbox's are added to *@own.  Returns its origin if that is to
+ * be freed, or NULL.
  */
 static __always_inline struct kpost_origin *kpost_message_received(struct kpost_endpoint *endpoint,
 								   struct kpost_message *message,
