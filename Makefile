@@ -74,7 +74,7 @@ docs: ## the man pages
 demo: module tools ## a file's lines through a mailbox to three workers [INPUT=file]
 	@tools/demo/run --kernel $(KERNEL) $(if $(INPUT),$(call quote,$(INPUT)))
 
-test: lib tools selftests ## every test, on one kernel [KERNEL=6.1-rt|newest|sid/7.2|kasan|...] [ARCH=arm64]
+test: lib tools selftests ## every test, on one kernel [KERNEL=6.1-rt|newest|sid/7.2|kasan|...] [ARCH=arm64] [VMS=1]
 	@tools/test $(KERNEL)
 
 test-matrix: lib tools selftests ## every test, on every kernel [KERNELS='6.1 newest-rt ...']
