@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/cred.h>
 #include <linux/fs.h>
-#include <linux/pagemap.h>
 #include <linux/sched/signal.h>
-#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
 #include "call.h"
+#include "caller.h"
 #include "endpoint.h"
 #include "payload.h"
 #include "process.h"
@@ -23,7 +22,6 @@ void kpost_call_put(struct kpost_call_state *call)
 	if (call->reply)
 		kpost_message_free(call->reply);
 	put_pid(call->replier.pid);
-	kpost_process_put(call->process);
 	kpost_uncharge(&call->charge);
 	kfree(call);
 }
@@ -33,8 +31,7 @@ void kpost_call_put(struct kpost_call_state *call)
  * counts for is charged in one, with @more: to give back a part since there was not enough
  * for another would tell those who poll for it that they may try again.
  */
-static struct kpost_call_state *call_alloc(struct kpost_endpoint *endpoint, size_t room,
-					   size_t more)
+static struct kpost_call_state *call_new(struct kpost_endpoint *endpoint, size_t room, size_t more)
 {
 	struct kpost_message *reply;
 	struct kpost_call_state *call;
@@ -45,10 +42,13 @@ static struct kpost_call_state *call_alloc(struct kpost_endpoint *endpoint, size
 		return ERR_PTR(-ENOMEM);
 	refcount_set(&call->refs, 1);
 	INIT_LIST_HEAD(&call->of_process);
+	INIT_LIST_HEAD(&call->ready);
 
 	/* For as long as the receiver keeps it, even when the caller has left. */
 	err = kpost_endpoint_charge(endpoint, &call->charge,
-				    sizeof(*call) + kpost_message_cost(room) + more, false);
+				    sizeof(*call) + sizeof(struct kpost_caller) +
+					    kpost_message_cost(room) + more,
+				    false);
 	if (err)
 		goto err_call;
 	reply = kpost_message_alloc(room);
@@ -64,6 +64,44 @@ static struct kpost_call_state *call_alloc(struct kpost_endpoint *endpoint, size
 err_call:
 	kpost_call_put(call);
 	return ERR_PTR(err);
+}
+
+/*
+ * A call with @room bytes for its reply, and in *@built its request, to be committed.  The
+ * caller has a reference, and so has the message.
+ */
+struct kpost_call_state *kpost_call_build(struct kpost_endpoint *endpoint,
+					  const struct kpost_payload *request, size_t room,
+					  u32 priority, u64 tag, u64 deadline,
+					  struct kpost_message **built)
+{
+	struct kpost_message *message;
+	struct kpost_call_state *call;
+	size_t counts = 0;
+
+	if (request->size > endpoint->mailbox->message_max || room > KPOST_PAYLOAD_MAX)
+		return ERR_PTR(-EMSGSIZE);
+	if (kpost_payload_counts(request))
+		counts = kpost_message_cost(request->size);
+	call = call_new(endpoint, room, counts);
+	if (IS_ERR(call))
+		return call;
+	message = kpost_message_build(endpoint, request, priority, tag, false);
+	if (IS_ERR(message)) {
+		kpost_call_put(call);
+		return ERR_CAST(message);
+	}
+	if (counts)
+		message->account = kpost_charge_split(&call->charge, counts);
+	message->call = call;
+	message->flags = KPOST_MESSAGE_CALL;
+	refcount_inc(&call->refs);
+	call->request = message;
+	if (deadline)
+		call->deadline = max_t(u64, kpost_deadline_on_host(deadline), 1);
+	trace_kpost_call(endpoint->mailbox->id, call->token, message->size);
+	*built = message;
+	return call;
 }
 
 /*
@@ -87,7 +125,8 @@ void kpost_call_received(struct kpost_endpoint *endpoint, struct kpost_message *
 	rb_insert_color(&call->link, &endpoint->calls);
 	endpoint->open_calls++;
 	endpoint->mailbox->open_calls++;
-	call->caller = message->sender;
+	call->request = NULL;
+	call->sequence = message->node.order;
 	call->received = true;
 	call->endpoint = endpoint;
 	call->process = process;
@@ -105,7 +144,7 @@ static void call_leave_process(struct kpost_call_state *call)
 	spin_unlock(&call->process->lock);
 }
 
-static void call_unlink(struct kpost_endpoint *endpoint, struct kpost_call_state *call)
+void kpost_call_unlink(struct kpost_endpoint *endpoint, struct kpost_call_state *call)
 {
 	lockdep_assert_held(&endpoint->mailbox->lock);
 	call_leave_process(call);
@@ -114,12 +153,77 @@ static void call_unlink(struct kpost_endpoint *endpoint, struct kpost_call_state
 	endpoint->mailbox->open_calls--;
 }
 
-/* Whoever waits for the reply to @call waits in vain. */
-static void call_reset(struct kpost_call_state *call, struct kpost_wakes *wakes)
+/* It was unlinked, and the tree's reference is dropped, without the lock. */
+void kpost_call_closed(struct kpost_call_state *call)
 {
-	call_unlink(call->endpoint, call);
-	if (call->caller)
-		kpost_waiter_done(call->caller, -ECONNRESET, wakes);
+	kpost_process_put(call->process);
+	kpost_call_put(call);
+}
+
+/*
+ * @call, which nobody has left, is over with @result: who waits for that is told, or it can be
+ * collected.  @wakes is not full.
+ */
+void kpost_call_over(struct kpost_call_state *call, int result, struct kpost_wakes *wakes)
+{
+	struct kpost_waiter *waiter = call->waiter;
+
+	call->over = true;
+	call->result = result;
+	if (likely(waiter)) {
+		call->waiter = NULL;
+		if (call->submitted)
+			kpost_caller_take(call);
+		kpost_waiter_done(waiter, result, wakes);
+	} else if (call->submitted) {
+		kpost_caller_offer(call, false, wakes);
+	}
+}
+
+/* @request is dropped, and was never received. */
+void kpost_call_dropped(struct kpost_call_state *call, struct kpost_message *request,
+			struct kpost_wakes *wakes)
+{
+	call->request = NULL;
+	call->sequence = request->node.order;
+	/* Who still waits for room has not submitted it. */
+	if (!call->left && !request->sender)
+		kpost_call_over(call, -EPIPE, wakes);
+}
+
+/*
+ * Nobody wants the reply to @call any more.  Returns what is to be discarded once the lock is
+ * dropped, or NULL.
+ */
+struct kpost_message *kpost_call_leave(struct kpost_mailbox *mailbox, struct kpost_call_state *call,
+				       struct kpost_wakes *wakes)
+{
+	struct kpost_message *request = call->request, *trash = NULL;
+
+	lockdep_assert_held(&mailbox->lock);
+	call->left = true;
+	call->waiter = NULL;
+	if (request) {
+		call->request = NULL;
+		call->sequence = request->node.order;
+		/* A receiver may keep the request for long, but not the room with it. */
+		if (request->state != KPOST_TAKEN)
+			trash = request;
+		else
+			swap(trash, call->reply);
+		kpost_message_withdraw(mailbox, request, wakes);
+	} else if (!call->claimed) {
+		swap(trash, call->reply);
+	}
+	return trash;
+}
+
+/* Whoever wants the reply to @call waits in vain. */
+void kpost_call_reset(struct kpost_call_state *call, struct kpost_wakes *wakes)
+{
+	kpost_call_unlink(call->endpoint, call);
+	if (!call->left)
+		kpost_call_over(call, -ECONNRESET, wakes);
 }
 
 /* The endpoint goes, and all that was received through it is reset. */
@@ -136,11 +240,11 @@ void kpost_calls_reset(struct kpost_endpoint *endpoint)
 		first = rb_first(&endpoint->calls);
 		if (first) {
 			call = rb_entry(first, struct kpost_call_state, link);
-			call_reset(call, &wakes);
+			kpost_call_reset(call, &wakes);
 		}
 		kpost_mailbox_unlock(mailbox, &wakes);
 		if (call)
-			kpost_call_put(call);
+			kpost_call_closed(call);
 		cond_resched();
 	} while (first);
 }
@@ -175,7 +279,7 @@ bool kpost_call_reset_first(struct kpost_process *process)
 	if (!list_empty(&call->of_process)) {
 		gone = !call->claimed;
 		if (gone) {
-			call_reset(call, &wakes);
+			kpost_call_reset(call, &wakes);
 		} else {
 			call_leave_process(call);
 			call->orphaned = true;
@@ -183,166 +287,210 @@ bool kpost_call_reset_first(struct kpost_process *process)
 	}
 	kpost_mailbox_unlock(mailbox, &wakes);
 	if (gone)
-		kpost_call_put(call);
+		kpost_call_closed(call);
 	kpost_call_put(call);
 	kpost_mailbox_put(mailbox);
 	put_net(net);
 	return true;
 }
 
-/*
- * The caller leaves with @err before it was answered.  Returns what to tell it,
- * and in @trash what is to be freed once the lock is dropped.
- */
-static int call_abandon(struct kpost_mailbox *mailbox, struct kpost_call_state *call,
-			struct kpost_message *request, int err, struct kpost_message **trash,
-			struct kpost_wakes *wakes)
-{
-	lockdep_assert_held(&mailbox->lock);
-	*trash = NULL;
-	if (!call->received) {
-		/* A receiver may keep the request for long, but not the room with it. */
-		if (request->state != KPOST_TAKEN)
-			*trash = request;
-		else
-			swap(*trash, call->reply);
-		kpost_message_withdraw(mailbox, request, wakes);
-		return err;
-	}
-	call->caller = NULL;
-	if (!call->claimed)
-		swap(*trash, call->reply);
-	/* It cannot be sent again: the receiver may be at work on it. */
-	return err == -ERESTARTSYS ? -EINTR : err;
-}
+/* ---- what is told of a call ----------------------------------------------------------- */
 
-/* Who replied to a call, or gave it up: nobody so far. */
-static void describe_nobody(struct kpost_call *arg)
+#define assert_ends(type) \
+	static_assert(sizeof(type) == offsetof(type, sequence) + sizeof(struct kpost_outcome) && \
+		      sizeof(type) == offsetofend(type, opener_gid) && \
+		      offsetof(type, message_flags) - offsetof(type, sequence) == \
+			      offsetof(struct kpost_outcome, message_flags))
+assert_ends(struct kpost_call);
+assert_ends(struct kpost_call_collect);
+
+/* Nobody replied to the call, or gave it up, and it was not received. */
+void kpost_outcome_init(struct kpost_outcome *outcome)
 {
 	struct user_namespace *ns = current_user_ns();
 
-	arg->sequence = 0;
-	arg->reply_tag = 0;
-	arg->badge = 0;
-	arg->time = 0;
-	arg->message_flags = 0;
-	arg->pid = 0;
-	arg->uid = from_kuid_munged(ns, INVALID_UID);
-	arg->gid = from_kgid_munged(ns, INVALID_GID);
-	arg->opener_uid = arg->uid;
-	arg->opener_gid = arg->gid;
+	*outcome = (struct kpost_outcome){
+		.uid = from_kuid_munged(ns, INVALID_UID),
+		.gid = from_kgid_munged(ns, INVALID_GID),
+	};
+	outcome->opener_uid = outcome->uid;
+	outcome->opener_gid = outcome->gid;
 }
 
-/* Or who it was: the reply is the caller's by now. */
-static void describe_replier(const struct kpost_call_state *call, struct kpost_call *arg)
+/* Of @call, which is over, or was left. */
+void kpost_outcome_describe(struct kpost_outcome *outcome, const struct kpost_call_state *call)
 {
 	const struct kpost_who *who = &call->replier;
 	const struct kpost_ids *ids;
 	struct kpost_ids space;
 
-	if (!who->pid)
+	outcome->sequence = call->sequence;
+	if (call->received)
+		outcome->message_flags |= KPOST_MESSAGE_RECEIVED;
+	/* What a replier does to a call that was left it does not tell. */
+	if (!call->over || !who->pid)
 		return;
 	ids = kpost_who_ids(who, &space);
-	arg->message_flags |= who->flags;
-	arg->reply_tag = call->reply->tag;
-	arg->badge = who->badge;
-	arg->time = kpost_time_here(call->reply->time);
-	arg->pid = kpost_who_pid(who);
-	arg->uid = ids->uid;
-	arg->gid = ids->gid;
-	arg->opener_uid = ids->opener_uid;
-	arg->opener_gid = ids->opener_gid;
+	outcome->message_flags |= who->flags;
+	outcome->reply_tag = call->reply->tag;
+	outcome->badge = who->badge;
+	outcome->time = kpost_time_here(call->reply->time);
+	outcome->pid = kpost_who_pid(who);
+	outcome->uid = ids->uid;
+	outcome->gid = ids->gid;
+	outcome->opener_uid = ids->opener_uid;
+	outcome->opener_gid = ids->opener_gid;
 }
 
+/* ---- KPOST_IOC_CALL ----------------------------------------------------------------- */
+
 /*
- * Send @request as @arg says, wait for its reply, and note in @arg what became of it.
- * Returns 0 if call->reply has the reply.
+ * Wait until @call is over.  Returns 0 then; 1 if a signal came and it goes on, and is no longer
+ * the task's; or -ETIMEDOUT, -EINTR, -ERESTARTSYS if nobody wants it any more.  What was not sent
+ * yet, for want of room, does not go on without its sender.
  */
-static int call_message(struct kpost_endpoint *endpoint, struct kpost_call_state *call,
-			struct kpost_message *request, struct kpost_call *arg)
+static int call_wait(const struct kpost_operand *op, struct kpost_call_state *call,
+		     struct kpost_waiter *waiter, u64 deadline, struct kpost_outcome *outcome)
 {
-	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
+	struct kpost_caller *caller = NULL;
 	struct kpost_message *trash = NULL;
 	struct kpost_wakes wakes = {};
-	struct kpost_waiter caller __uninitialized;
-	bool left = false;
+	bool sent;
+	int err;
+
+	err = kpost_waiter_wait(waiter, deadline);
+	if (likely(!err))
+		return 0;
+	if (err == -ERESTARTSYS && !fatal_signal_pending(current) &&
+	    (!op->ring || test_thread_flag(TIF_SIGPENDING)))
+		caller = kpost_caller_get(op->endpoint);
+	spin_lock(&mailbox->lock);
+	sent = !call->request || call->request->state != KPOST_PENDING;
+	if (waiter->done) {
+		err = 0;
+	} else if (caller && sent) {
+		call->waiter = NULL;
+		kpost_caller_add(caller, call);
+		err = 1;
+	} else {
+		/* It is not sent again, which it might be as something else. */
+		if (sent && err == -ERESTARTSYS)
+			err = -EINTR;
+		trash = kpost_call_leave(mailbox, call, &wakes);
+		kpost_outcome_describe(outcome, call);
+	}
+	kpost_mailbox_unlock(mailbox, &wakes);
+	if (caller) {
+		spin_lock(&mailbox->lock);
+		kpost_caller_unlock(mailbox, caller);
+	}
+	if (trash)
+		kpost_message_discard(mailbox, trash);
+	return err;
+}
+
+/* Send the request.  Returns as call_wait() does, or what a commit may fail with. */
+static int call_send(const struct kpost_operand *op, struct kpost_call_state *call,
+		     struct kpost_message *request, u64 deadline, struct kpost_outcome *outcome)
+{
+	struct kpost_call __user *to = op->arg;
+	struct kpost_waiter waiter __uninitialized;
 	u64 sequence;
 	int err;
 
-	if (kpost_deadline_passed(arg->deadline))
+	kpost_waiter_init(&waiter);
+	call->waiter = &waiter;
+	if (put_user(call->token, &to->id))
+		err = -EFAULT;
+	else if (kpost_deadline_passed(deadline))
 		err = -ETIMEDOUT;
 	else
-		err = kpost_message_commit(endpoint, request, &caller, false, &sequence);
-	if (err < 0) {
-		kpost_message_discard(mailbox, request);
+		err = kpost_message_commit(op->endpoint, request, NULL, false, &sequence);
+	if (unlikely(err < 0)) {
+		kpost_message_discard(op->endpoint->mailbox, request);
 		return err;
 	}
-	err = kpost_waiter_wait(&caller, arg->deadline);
-	if (err) {
-		spin_lock(&mailbox->lock);
-		if (caller.done) {
-			err = 0;
-		} else {
-			left = true;
-			if (call->received)
-				arg->message_flags |= KPOST_MESSAGE_RECEIVED;
-			err = call_abandon(mailbox, call, request, err, &trash, &wakes);
-		}
-		kpost_mailbox_unlock(mailbox, &wakes);
-		if (trash)
-			kpost_message_discard(mailbox, trash);
+	/* Lets its receiver run, if that is to run here: it may reply before there is a sleep. */
+	cond_resched();
+	return call_wait(op, call, &waiter, deadline, outcome);
+}
+
+/*
+ * Wait for the reply of the call that goes on, which is the task's then.  Returns as call_wait()
+ * does, or -ENOENT, -EAGAIN, -EMSGSIZE with *@resumed NULL.
+ */
+static int call_resume(const struct kpost_operand *op, const struct kpost_call *arg, size_t room,
+		       struct kpost_call_state **resumed, struct kpost_outcome *outcome)
+{
+	struct kpost_endpoint *endpoint = op->endpoint;
+	struct kpost_waiter waiter __uninitialized;
+	struct kpost_process *process = NULL;
+	struct kpost_call_state *call;
+	bool over = false;
+	int err = 0;
+
+	kpost_waiter_init(&waiter);
+	spin_lock(&endpoint->mailbox->lock);
+	call = kpost_caller_call(kpost_caller_find(endpoint), arg->id, false);
+	if (!call) {
+		err = -ENOENT;
+	} else if (call->room > room) {
+		err = -EMSGSIZE;
+	} else if (!call->over && op->nowait) {
+		err = -EAGAIN;
+	} else {
+		over = call->over;
+		process = kpost_caller_remove(call);
+		if (!over)
+			call->waiter = &waiter;
 	}
-	arg->sequence = caller.sequence;
-	if (left)
-		return err;
-	/* Nobody else has the room for the reply, and whether there was a receiver is settled. */
-	if (call->received)
-		arg->message_flags |= KPOST_MESSAGE_RECEIVED;
-	describe_replier(call, arg);
-	return caller.result;
+	spin_unlock(&endpoint->mailbox->lock);
+	kpost_process_put(process);
+	*resumed = err ? NULL : call;
+	return err || over ? err : call_wait(op, call, &waiter, arg->deadline, outcome);
 }
 
 static long call_and_store(const struct kpost_operand *op, struct kpost_call *arg,
-			   struct kpost_payload *request, struct kpost_payload *room)
+			   const struct kpost_payload *request, struct kpost_payload *room)
 {
-	struct kpost_endpoint *endpoint = op->endpoint;
+	struct kpost_outcome *outcome = (struct kpost_outcome *)&arg->sequence;
+	struct kpost_call __user *to = op->arg;
+	struct kpost_place place __uninitialized;
 	struct kpost_message *message;
 	struct kpost_call_state *call;
-	struct kpost_place place __uninitialized;
-	size_t counts = 0;
 	long ret;
 
-	if (request->size > endpoint->mailbox->message_max)
-		return -EMSGSIZE;
-	if (kpost_payload_counts(request))
-		counts = kpost_message_cost(request->size);
-	call = call_alloc(endpoint, room->size, counts);
-	if (IS_ERR(call))
-		return PTR_ERR(call);
-	message = kpost_message_build(endpoint, request, arg->priority, arg->tag, false);
-	ret = PTR_ERR_OR_ZERO(message);
-	if (ret)
-		goto out;
-	if (counts)
-		message->account = kpost_charge_split(&call->charge, counts);
-	message->call = call;
-	message->flags = KPOST_MESSAGE_CALL;
-	refcount_inc(&call->refs);
-	if (arg->deadline)
-		call->deadline = max_t(u64, kpost_deadline_on_host(arg->deadline), 1);
-
-	trace_kpost_call(endpoint->mailbox->id, call->token, message->size);
-	describe_nobody(arg);
-	ret = call_message(endpoint, call, message, arg);
-	if (!ret) {
-		kpost_place_init(&place, room);
-		ret = kpost_message_copy_out(call->reply, room, &place, call->reply->size);
-		if (!ret)
-			ret = call->reply->size;
+	kpost_outcome_init(outcome);
+	if (unlikely(arg->id)) {
+		ret = call_resume(op, arg, room->size, &call, outcome);
+		if (!call) {
+			if (ret == -ENOENT)
+				(void)put_user(0, &to->id);
+			return ret;
+		}
+	} else {
+		call = kpost_call_build(op->endpoint, request, room->size, arg->priority, arg->tag,
+					arg->deadline, &message);
+		if (IS_ERR(call))
+			return PTR_ERR(call);
+		ret = call_send(op, call, message, arg->deadline, outcome);
+	}
+	if (unlikely(ret > 0))
+		return -ERESTARTSYS;
+	if (likely(!ret)) {
+		kpost_outcome_describe(outcome, call);
+		ret = call->result;
+		if (!ret) {
+			kpost_place_init(&place, room);
+			ret = kpost_message_copy_out(call->reply, room, &place, call->reply->size);
+			if (!ret)
+				ret = call->reply->size;
+		}
 	}
 	/* If that fails now, it is what is told that is lost, and nothing else. */
+	arg->id = 0;
 	(void)kpost_struct_put(op, arg, sizeof(*arg));
-out:
 	kpost_call_put(call);
 	return ret;
 }
@@ -355,17 +503,21 @@ long kpost_call(struct kpost_operand *op)
 
 	if (!(op->endpoint->rights & KPOST_RIGHT_SEND))
 		return -EBADF;
-	ret = kpost_struct_get_back(op, &arg, cookie);
+	ret = kpost_struct_get_back(op, &arg, id);
 	if (ret)
 		return ret;
 	if (arg.flags & ~(KPOST_IOVEC | KPOST_REPLY_IOVEC) || arg.priority > KPOST_PRIORITY_MAX ||
 	    arg.deadline > S64_MAX || arg.cookie)
 		return -EINVAL;
-	if (op->nowait)
+	if (op->nowait && !arg.id)
 		return -EAGAIN;
 
-	ret = kpost_payload_import(&request, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_SOURCE,
-				   op->fixed);
+	/* What goes on has sent it. */
+	if (unlikely(arg.id))
+		ret = kpost_payload_import(&request, 0, 0, false, ITER_SOURCE, NULL);
+	else
+		ret = kpost_payload_import(&request, arg.buf, arg.len, arg.flags & KPOST_IOVEC,
+					   ITER_SOURCE, op->fixed);
 	if (ret)
 		return ret;
 	ret = kpost_payload_import(&room, arg.reply_buf, arg.reply_len,
@@ -384,233 +536,4 @@ out_room:
 out_request:
 	kpost_payload_release(&request);
 	return ret;
-}
-
-static struct kpost_call_state *call_find(struct kpost_endpoint *endpoint, u64 token)
-{
-	struct rb_node *node = endpoint->calls.rb_node;
-
-	lockdep_assert_held(&endpoint->mailbox->lock);
-	while (node) {
-		struct kpost_call_state *call = rb_entry(node, struct kpost_call_state, link);
-
-		if (call->token == token)
-			return call;
-		node = token < call->token ? node->rb_left : node->rb_right;
-	}
-	return NULL;
-}
-
-/*
- * Claim the call that @token stands for, for a reply of @size bytes, or any with
- * -1.  It stays in the tree, so nobody else can use the token, and nobody frees
- * the call: the claimant holds the endpoint.  @afresh says whether the room has not,
- * or no longer, what @filler has put there.  Returns it or -ENOENT, -EBUSY, -EMSGSIZE.
- */
-static struct kpost_call_state *call_claim(struct kpost_endpoint *endpoint, u64 token, size_t size,
-					   const void *filler, bool *afresh)
-{
-	struct kpost_call_state *call;
-	int err = 0;
-
-	spin_lock(&endpoint->mailbox->lock);
-	call = call_find(endpoint, token);
-	if (!call)
-		err = -ENOENT;
-	else if (call->claimed)
-		err = -EBUSY;
-	else if (call->caller && size > call->room)
-		err = -EMSGSIZE;
-	if (!err) {
-		call->claimed = true;
-		*afresh = call->filler != filler;
-		call->filler = filler;
-	}
-	spin_unlock(&endpoint->mailbox->lock);
-	return err ? ERR_PTR(err) : call;
-}
-
-/* Give up the claim: the token can be used again, while the process that received it lives. */
-static void call_unclaim(struct kpost_endpoint *endpoint, struct kpost_call_state *call)
-{
-	struct kpost_mailbox *mailbox = endpoint->mailbox;
-	struct kpost_message *trash = NULL;
-	struct kpost_wakes wakes = {};
-	bool orphaned;
-
-	spin_lock(&mailbox->lock);
-	call->claimed = false;
-	if (!call->caller)
-		swap(trash, call->reply);
-	orphaned = call->orphaned;
-	if (orphaned)
-		call_reset(call, &wakes);
-	kpost_mailbox_unlock(mailbox, &wakes);
-	if (trash)
-		kpost_message_free(trash);
-	if (orphaned)
-		kpost_call_put(call);
-}
-
-/* Use up the token: the caller gets @result. Returns 0, or -ECANCELED if it has left. */
-static int call_answer(struct kpost_endpoint *endpoint, struct kpost_call_state *call, int result)
-{
-	struct kpost_mailbox *mailbox = endpoint->mailbox;
-	struct kpost_wakes wakes = {};
-	int err = 0;
-
-	spin_lock(&mailbox->lock);
-	call_unlink(endpoint, call);
-	if (call->caller)
-		kpost_waiter_done(call->caller, result, &wakes);
-	else
-		err = -ECANCELED;
-	kpost_mailbox_unlock(mailbox, &wakes);
-	trace_kpost_reply(mailbox->id, call->token, err ?: result);
-	kpost_call_put(call);
-	return err;
-}
-
-/* A reply under way: what is to be copied, and how far that is. */
-struct replying {
-	const struct kpost_payload *from;
-	struct kpost_place place;
-	u64 __user *used; /* the user's token, to be cleared, if given */
-};
-
-/*
- * Go on filling the claimed @call's room, and clear the user's token, without a page
- * fault: one that never ends would keep the room from a caller that leaves.  Returns 0 or
- * -EFAULT.
- */
-static int reply_fill(struct kpost_call_state *call, struct replying *replying)
-{
-	int err = 0;
-
-	pagefault_disable();
-	if (call->reply) {
-		call->reply->size = replying->from->size;
-		err = kpost_message_copy_in(call->reply, replying->from, &replying->place);
-	} else {
-		/* The caller has left, and nothing is copied any more. */
-		replying->place.done = replying->from->size;
-	}
-	if (!err && replying->used && put_user(0, replying->used))
-		err = -EFAULT;
-	pagefault_enable();
-	return err;
-}
-
-/*
- * Bring in what that stopped at, as it is, which may take for ever.  Not all that is left:
- * it may be more than can be there at once.  Returns 0, -EFAULT or -EINTR.
- */
-static int reply_bring_in(struct replying *replying)
-{
-	size_t next = min_t(size_t, replying->from->size - replying->place.done, SZ_128K);
-
-	if (fatal_signal_pending(current))
-		return -EINTR;
-	if (next && !kpost_place_bring_in(replying->from, &replying->place, next))
-		return -EFAULT;
-	if (!next && replying->used &&
-	    kpost_memory_touch(replying->used, sizeof(u64)) != sizeof(u64))
-		return -EFAULT;
-	cond_resched();
-	return 0;
-}
-
-/*
- * Reply as @arg says.  @used, if given, is where the user keeps the token; it is
- * cleared when that is used up, which has to be known to work before.
- */
-static long reply(struct kpost_operand *op, const struct kpost_reply *arg, u64 __user *used)
-{
-	struct kpost_endpoint *endpoint = op->endpoint;
-	bool drop = arg->flags & KPOST_DROP, afresh;
-	struct kpost_payload payload __uninitialized;
-	struct replying replying;
-	struct kpost_call_state *call;
-	long err;
-
-	if (arg->flags & ~(KPOST_IOVEC | KPOST_DROP) || arg->reserved ||
-	    (drop && (arg->flags != KPOST_DROP || arg->buf || arg->len || arg->tag)))
-		return -EINVAL;
-	err = kpost_payload_import(&payload, arg->buf, arg->len, arg->flags & KPOST_IOVEC,
-				   ITER_SOURCE, drop ? NULL : op->fixed);
-	if (err)
-		return err;
-	replying.from = &payload;
-	replying.used = used;
-	kpost_place_init(&replying.place, &payload);
-
-	do {
-		call = call_claim(endpoint, arg->token, payload.size, &replying, &afresh);
-		err = PTR_ERR_OR_ZERO(call);
-		if (err)
-			break;
-		if (afresh)
-			kpost_place_init(&replying.place, &payload);
-		if (likely(!reply_fill(call, &replying))) {
-			if (call->reply) {
-				kpost_who_note(&call->replier, endpoint);
-				call->reply->tag = arg->tag;
-				call->reply->time = ktime_get_coarse_ns();
-			}
-			err = call_answer(endpoint, call, drop ? -ECONNRESET : 0);
-			break;
-		}
-		call_unclaim(endpoint, call);
-		err = reply_bring_in(&replying);
-	} while (!err);
-	kpost_payload_release(&payload);
-	return err;
-}
-
-long kpost_reply(struct kpost_operand *op)
-{
-	struct kpost_reply arg __uninitialized;
-	int err;
-
-	if (!(op->endpoint->rights & KPOST_RIGHT_RECV))
-		return -EBADF;
-	err = kpost_struct_get(op, &arg, tag);
-	return err ?: reply(op, &arg, NULL);
-}
-
-long kpost_reply_recv(struct kpost_operand *op)
-{
-	struct kpost_reply replied __uninitialized;
-	struct kpost_reply_recv arg __uninitialized;
-	struct kpost_operand half = *op;
-	long err;
-
-	if (!(op->endpoint->rights & KPOST_RIGHT_RECV))
-		return -EBADF;
-	err = kpost_struct_get(op, &arg, recv_size);
-	if (err)
-		return err;
-	if (arg.reply > ULONG_MAX || arg.recv > ULONG_MAX)
-		return -EFAULT;
-	if (arg.reply_size < KPOST_REPLY_SIZE_1 || arg.reply_size > KPOST_STRUCT_MAX ||
-	    arg.recv_size < KPOST_RECV_SIZE_1 || arg.recv_size > KPOST_STRUCT_MAX)
-		return -EINVAL;
-
-	half.arg = u64_to_user_ptr(arg.reply);
-	half.size = arg.reply_size;
-	err = kpost_struct_get(&half, &replied, tag);
-	if (err)
-		return err;
-	if (replied.token) {
-		struct kpost_reply __user *from = half.arg;
-
-		err = reply(&half, &replied, &from->token);
-		if (err)
-			return err;
-	}
-	half.arg = u64_to_user_ptr(arg.recv);
-	half.size = arg.recv_size;
-	err = kpost_recv(&half);
-	op->dontwait = half.dontwait;
-	return err;
 }

@@ -41,7 +41,8 @@ static long device_info(struct kpost_office *office, const struct kpost_operand 
 		.name_max = KPOST_NAME_MAX,
 		.features = KPOST_FEATURE_URING | KPOST_FEATURE_URING_FIXED | KPOST_FEATURE_TAG |
 			    KPOST_FEATURE_TIME | KPOST_FEATURE_GRANT | KPOST_FEATURE_CALL_DEADLINE |
-			    KPOST_FEATURE_IDENTITY | KPOST_FEATURE_BATCH,
+			    KPOST_FEATURE_IDENTITY | KPOST_FEATURE_BATCH |
+			    KPOST_FEATURE_CALL_SUBMIT,
 		.payload_max = KPOST_PAYLOAD_MAX,
 		.priority_max = KPOST_PRIORITY_MAX,
 		.iovec_max = KPOST_IOVEC_MAX,

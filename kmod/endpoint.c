@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 
 #include "call.h"
+#include "caller.h"
 #include "endpoint.h"
 #include "process.h"
 #include "room.h"
@@ -59,6 +60,7 @@ struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock)
 	endpoint->privileged = kpost_account_privileged();
 	kpost_shortage_init(&endpoint->shortage);
 	endpoint->calls = RB_ROOT;
+	endpoint->callers = RB_ROOT;
 	INIT_LIST_HEAD(&endpoint->refused);
 	kpost_pollers_init(&endpoint->room, &endpoint->account->teller, endpoint_one_told);
 	refcount_set(&endpoint->refs, 1);
@@ -195,6 +197,7 @@ static int endpoint_release(struct inode *inode, struct file *file)
 	if (mailbox) {
 		trace_kpost_close(mailbox->id, endpoint->rights);
 		kpost_calls_reset(endpoint);
+		kpost_callers_end(endpoint);
 		spin_lock(&mailbox->lock);
 		endpoint->released = true;
 		list_del_init(&endpoint->refused);
@@ -239,6 +242,8 @@ static __poll_t endpoint_poll(struct file *file, struct poll_table_struct *wait)
 			events |= EPOLLOUT | EPOLLWRNORM;
 		else if (wants_room)
 			kpost_mailbox_refuse(endpoint);
+		if (unlikely(!RB_EMPTY_ROOT(&endpoint->callers)) && kpost_caller_ready(endpoint))
+			events |= kpost_poll_reply(endpoint->rights);
 		/* What select(2) takes for writable: a write would not wait. */
 		if (mailbox->closed)
 			events |= EPOLLERR;

@@ -20,6 +20,7 @@
 
 #include "../uapi/linux/kpost.h"
 #include "call.h"
+#include "caller.h"
 #include "mailbox.h"
 #include "payload.h"
 #include "shortage.h"
@@ -50,6 +51,7 @@ struct kpost_endpoint {
 	struct kpost_origin
 		*origins; /* of those who sent through it last (protected by mailbox->lock) */
 	struct rb_root calls; /* received through it (likewise) */
+	struct rb_root callers; /* who made some through it, by process (likewise) */
 	unsigned int open_calls; /* likewise */
 	struct kpost_process *receiver; /* the last that received a call, held (likewise) */
 	struct list_head refused; /* in mailbox->refused (likewise) */
@@ -57,7 +59,7 @@ struct kpost_endpoint {
 	unsigned int refusals; /* likewise: so many have to be told of room */
 	u64 told; /* likewise: the mailbox's count of received messages that they know of */
 	bool released; /* likewise: nothing may be left to the work of @room any more */
-	struct kpost_pollers room; /* who polls for room */
+	struct kpost_pollers room; /* who polls for room, and for replies */
 	refcount_t refs; /* its file's, and of those who tell of room; for this and @account */
 };
 
@@ -67,6 +69,7 @@ struct kpost_operand {
 	void __user *arg; /* the operation's struct */
 	size_t size; /* of it, as the caller knows it */
 	bool nowait; /* -EAGAIN instead of waiting */
+	bool ring; /* by io_uring: an interruption that is no signal is a cancellation */
 	bool trial; /* io_uring's: what would wait is to do nothing, and is done anew by a worker */
 	bool dontwait; /* out: the struct said so too, so that -EAGAIN is final */
 	u64 deadline; /* of the batch whose entry it is, which has none of its own; else 0 */
@@ -162,6 +165,12 @@ static __always_inline struct kpost_origin *kpost_endpoint_origin(struct kpost_e
 long kpost_sendv(struct kpost_operand *op);
 long kpost_recvv(struct kpost_operand *op);
 
+/* What those who poll an endpoint with @rights are told of a reply that can be collected. */
+static inline __poll_t kpost_poll_reply(u32 rights)
+{
+	return rights & KPOST_RIGHT_RECV ? EPOLLPRI : EPOLLPRI | EPOLLIN | EPOLLRDNORM;
+}
+
 /* endpoint.c */
 struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock);
 int kpost_endpoint_prepare(struct net *net, u32 rights, bool nonblock, struct file **file);
@@ -205,7 +214,7 @@ static __always_inline long kpost_operate(struct kpost_operand *op, unsigned int
 	case KPOST_IOC_RECV & ~IOCSIZE_MASK:
 		return op->size < KPOST_RECV_SIZE_1 ? -EINVAL : kpost_recv(op);
 	case KPOST_IOC_CALL & ~IOCSIZE_MASK:
-		return op->size < 120 ? -EINVAL : kpost_call(op);
+		return op->size < 128 ? -EINVAL : kpost_call(op);
 	case KPOST_IOC_REPLY & ~IOCSIZE_MASK:
 		return op->size < KPOST_REPLY_SIZE_1 ? -EINVAL : kpost_reply(op);
 	case KPOST_IOC_REPLY_RECV & ~IOCSIZE_MASK:
@@ -220,6 +229,12 @@ static __always_inline long kpost_operate(struct kpost_operand *op, unsigned int
 		return op->size < 40 ? -EINVAL : kpost_sendv(op);
 	case KPOST_IOC_RECVV & ~IOCSIZE_MASK:
 		return op->size < 40 ? -EINVAL : kpost_recvv(op);
+	case KPOST_IOC_CALL_SUBMIT & ~IOCSIZE_MASK:
+		return op->size < 80 ? -EINVAL : kpost_call_submit(op);
+	case KPOST_IOC_CALL_COLLECT & ~IOCSIZE_MASK:
+		return op->size < 120 ? -EINVAL : kpost_call_collect(op);
+	case KPOST_IOC_CALL_CANCEL & ~IOCSIZE_MASK:
+		return op->size < 24 ? -EINVAL : kpost_call_cancel(op);
 	}
 	return -ENOTTY;
 }

@@ -9,6 +9,7 @@
 #include <linux/string.h>
 
 #include "../uapi/linux/kpost.h"
+#include "call.h"
 #include "mailbox.h"
 #include "room.h"
 #include "trace.h"
@@ -263,6 +264,8 @@ static bool mailbox_drop_one(struct kpost_mailbox *mailbox)
 		mailbox->dropped++;
 		kpost_mailbox_recount(mailbox);
 	}
+	if (message->call)
+		kpost_call_dropped(message->call, message, &wakes);
 	if (message->sender)
 		kpost_waiter_done(message->sender, -EPIPE, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);

@@ -12,12 +12,14 @@
  *	endpoint.c	a file on a mailbox: rights, poll, release
  *	operation.c	operations that are not worth a file, and structs of other sizes
  *	send.c, recv.c	the hot path; batch.c many messages in one operation
- *	call.c		calls, replies, tokens
+ *	call.c		calls: what becomes of them, and the operation that waits; reply.c
+ *			tokens and replies; submit.c calls that are collected or cancelled;
+ *			caller.c who has those that nobody waits for
  *	uring.c		operations as io_uring commands
  *	message.c	messages; memory.c what they are made of, and what a mailbox keeps
  *			of that; origin.c whom they are from; payload.c what is in them;
  *			usercopy.h how a user's memory is read and written
- *	process.c	processes that received calls, which end with them
+ *	process.c	processes that received or made calls, which end with them
  *	queue.c		order by priority; wait.c sleeping and waking
  *	pollers.c	telling those who poll
  *	account.c	who pays; shortage.c who waits until that is possible
@@ -31,15 +33,15 @@
  *	    account->lock	who is to be told that a share has room
  *	      teller->lock	whom of those who poll its work has still to tell
  *	    accounts->lock	finding and freeing accounts
- *	    process->lock	the calls that a process has received
+ *	    process->lock	the calls that a process has received, and its callers
  *	    processes_lock	finding and freeing those processes
  *
  * All are spinlocks.  No lock is held while user memory is touched or a task that waits
  * is woken, and no two mailboxes are locked at once.  What is done in one go under either
  * of the first two is bounded, and a mailbox is emptied with no lock held on the office.
  * Nothing runs in interrupt context but process_told(), which only queues work.  A work
- * item tells of what there is too much to tell at once, and resets the calls of a process
- * that has ended.
+ * item tells of what there is too much to tell at once, and ends the calls of a process that
+ * has ended.
  *
  * Lifetimes:
  *
@@ -56,8 +58,8 @@
  *	its file.  A work item holds nothing: what it works for waits for it before it
  *	goes.  But an account's holds it where it tells of a share, and frees
  *	it when nobody else does; and a process's holds that.  A process is held
- *	by the calls that it received, and by the endpoint that it received through
- *	last.
+ *	by the calls that it received, by the endpoint that it received through last,
+ *	and by its callers.  A caller holds the calls in its trees, and goes with the last.
  */
 #include <linux/module.h>
 

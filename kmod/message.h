@@ -40,13 +40,13 @@ enum kpost_message_state {
 struct kpost_message {
 	/* protected by the mailbox's lock, once committed */
 	struct kpost_node node; /* order is the sequence number */
-	struct kpost_waiter *sender; /* waits for room, receipt or a reply; or NULL */
-	struct kpost_call_state *call; /* held, if the sender waits for a reply */
+	struct kpost_waiter *sender; /* waits for room or receipt; or NULL */
+	struct kpost_call_state *call; /* held, if it is the request of one */
 	u8 state; /* enum kpost_message_state */
-	bool withdrawn; /* while TAKEN: the sender has left */
+	bool withdrawn; /* while TAKEN, or not yet committed: the sender has left */
 
 	/* fixed once committed */
-	u8 flags; /* KPOST_MESSAGE_SYNC or _CALL, if the sender waits for more than room */
+	u8 flags; /* KPOST_MESSAGE_SYNC or _CALL, or 0 */
 	bool first_kept; /* its first block is the mailbox's */
 	bool own; /* some block is the sender's */
 	u8 class; /* of its first block */

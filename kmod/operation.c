@@ -41,7 +41,10 @@ long kpost_setattr(struct kpost_operand *op)
 /* Grown structs keep their places and their first sizes; these change with them. */
 static_assert(sizeof(struct kpost_send) == 56);
 static_assert(sizeof(struct kpost_recv) == 128);
-static_assert(sizeof(struct kpost_call) == 120);
+static_assert(sizeof(struct kpost_call) == 128);
+static_assert(sizeof(struct kpost_call_submit) == 80);
+static_assert(sizeof(struct kpost_call_collect) == 120);
+static_assert(sizeof(struct kpost_call_cancel) == 24);
 static_assert(sizeof(struct kpost_reply) == 40);
 static_assert(sizeof(struct kpost_reply_recv) == 24);
 static_assert(sizeof(struct kpost_stat) == 376);

@@ -90,7 +90,7 @@ static enum kpost_told pollers_walk(struct kpost_pollers *pollers, struct list_h
 	lockdep_assert_held(&pollers->wait.lock);
 	for (; at != &pollers->wait.head; at = next) {
 		struct wait_queue_entry *entry = list_entry(at, struct wait_queue_entry, entry);
-		bool counts = entry->flags & WQ_FLAG_EXCLUSIVE && !(events & KPOST_POLL_END);
+		bool counts = entry->flags & WQ_FLAG_EXCLUSIVE && !(events & KPOST_POLL_ALL);
 		int told;
 
 		if (!max--)

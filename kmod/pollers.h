@@ -25,6 +25,8 @@
 
 /* What is told to all, and not only to one of those who asked to be woken exclusively. */
 #define KPOST_POLL_END (EPOLLHUP | EPOLLRDHUP | EPOLLERR)
+/* Likewise: a reply is one process's, and who polls for which is not known. */
+#define KPOST_POLL_ALL (KPOST_POLL_END | EPOLLPRI)
 
 /*
  * Tells, in a work, those who were not told at once, one queue of them after the other.  A queue

@@ -5,6 +5,7 @@
 #include <linux/wait_bit.h>
 
 #include "call.h"
+#include "caller.h"
 #include "endpoint.h"
 #include "pollers.h"
 #include "process.h"
@@ -83,7 +84,7 @@ static void process_work(struct work_struct *work)
 	/* Orders the look after it; pairs with the one in process_told(). */
 	atomic_xchg(&process->told, 0);
 	if (process_has_ended(process)) {
-		while (kpost_call_reset_first(process))
+		while (kpost_call_reset_first(process) || kpost_caller_end_first(process))
 			cond_resched();
 	}
 	kpost_process_put(process);
@@ -105,7 +106,7 @@ static int process_told(struct wait_queue_entry *wait, unsigned int mode, int sy
 }
 
 /* The entry of the process that the task is in, with a reference; NULL if it cannot be had. */
-static struct kpost_process *process_of_task(gfp_t gfp)
+struct kpost_process *kpost_process_of_task(gfp_t gfp)
 {
 	struct pid *pid = task_tgid(current);
 	struct kpost_process *process = process_find(pid), *fresh;
@@ -122,6 +123,7 @@ static struct kpost_process *process_of_task(gfp_t gfp)
 	INIT_WORK(&fresh->work, process_work);
 	spin_lock_init(&fresh->lock);
 	INIT_LIST_HEAD(&fresh->calls);
+	INIT_LIST_HEAD(&fresh->callers);
 	spin_lock(&processes_lock);
 	node = rb_find_add(&fresh->link, &processes, process_compare_nodes);
 	if (node) {
@@ -156,7 +158,7 @@ struct kpost_process *kpost_process_get(struct kpost_endpoint *endpoint, gfp_t g
 	}
 	spin_unlock(&mailbox->lock);
 
-	process = process_of_task(gfp);
+	process = kpost_process_of_task(gfp);
 	if (!process)
 		return NULL;
 	refcount_inc(&process->refs);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Processes that have received calls, so that these end with them.
+ * Processes that have received calls, or made some that they do not wait for, so that these
+ * end with them.
  *
  * An open call belongs to the process that received it.  If that ends before it has replied the
- * call is reset, though somebody else may still have the endpoint.  A process's end is told on the
- * wait queue of its struct pid, which is what pidfds are polled on; flush() of a file is not told
- * of it.  There is one entry there for a process, however many calls it has: who waits there makes
- * the end of the process longer for all.
+ * call is reset, though somebody else may still have the endpoint; and one that it has made is
+ * given up.  A process's end is told on the wait queue of its struct pid, which is what pidfds are
+ * polled on; flush() of a file is not told of it.  There is one entry there for a process, however
+ * many calls it has: who waits there makes the end of the process longer for all.
  *
  * To the kernel a process has not ended while a debugger has yet to see the end of one of its
  * threads, and neither has it here.
@@ -26,7 +27,7 @@
 struct kpost_endpoint;
 
 struct kpost_process {
-	/* Its calls', its endpoints' that received last, its work's, and who is to receive. */
+	/* Its calls', its callers', its endpoints' that received last, its work's, and a task's. */
 	refcount_t refs;
 	struct rb_node link; /* in processes (protected by processes_lock) */
 	struct pid *pid; /* fixed, held: of the thread group */
@@ -34,9 +35,11 @@ struct kpost_process {
 	struct work_struct work;
 	atomic_t told; /* 1: the work is to look; it has a reference then */
 	spinlock_t lock; /* a leaf, below mailbox->lock */
-	struct list_head calls; /* of struct kpost_call_state (protected by lock) */
+	struct list_head calls; /* received, of struct kpost_call_state (protected by lock) */
+	struct list_head callers; /* likewise: who made calls, of struct kpost_caller */
 };
 
+struct kpost_process *kpost_process_of_task(gfp_t gfp);
 struct kpost_process *kpost_process_get(struct kpost_endpoint *endpoint, gfp_t gfp);
 void kpost_process_put(struct kpost_process *process);
 

@@ -221,12 +221,13 @@ void kpost_mailbox_tell(struct kpost_mailbox *mailbox, __poll_t events, unsigned
 	}
 }
 
-/* Tell those who poll @endpoint, which is held and may have been released, of room. */
-static void mailbox_tell_refused(struct kpost_mailbox *mailbox, struct kpost_endpoint *endpoint)
+/* Tell those who poll @endpoint, which is held and may have been released, of @events. */
+static void mailbox_tell_sender(struct kpost_mailbox *mailbox, struct kpost_endpoint *endpoint,
+				__poll_t events)
 {
 	unsigned int one = 1;
 
-	switch (kpost_pollers_tell(&endpoint->room, EPOLLOUT | EPOLLWRNORM, &one)) {
+	switch (kpost_pollers_tell(&endpoint->room, events, &one)) {
 	case KPOST_TOLD_ALL:
 		break;
 	case KPOST_TOLD_ONE:
@@ -235,7 +236,7 @@ static void mailbox_tell_refused(struct kpost_mailbox *mailbox, struct kpost_end
 	case KPOST_TOLD_SOME:
 		spin_lock(&mailbox->lock);
 		if (!endpoint->released)
-			kpost_pollers_owe(&endpoint->room, EPOLLOUT | EPOLLWRNORM, 1);
+			kpost_pollers_owe(&endpoint->room, events, 1);
 		spin_unlock(&mailbox->lock);
 		break;
 	}
@@ -247,7 +248,10 @@ static void mailbox_tell_all(struct kpost_mailbox *mailbox, struct kpost_wakes *
 	if (wakes->events)
 		kpost_mailbox_tell(mailbox, wakes->events, wakes->arrivals);
 	if (unlikely(wakes->room))
-		mailbox_tell_refused(mailbox, wakes->refused);
+		mailbox_tell_sender(mailbox, wakes->refused, EPOLLOUT | EPOLLWRNORM);
+	if (unlikely(wakes->reply))
+		mailbox_tell_sender(mailbox, wakes->caller,
+				    kpost_poll_reply(wakes->caller->rights));
 }
 
 /*

@@ -9,6 +9,7 @@
 #include <linux/ktime.h>
 #include <linux/wait.h>
 
+#include "../uapi/linux/kpost.h"
 #include "account.h"
 #include "mailbox.h"
 #include "trace.h"
@@ -102,7 +103,7 @@ static __always_inline void kpost_mailbox_admit_at(struct kpost_mailbox *mailbox
 	trace_kpost_send(mailbox, message);
 	if (unlikely(sender)) {
 		sender->sequence = message->node.order;
-		if (!message->flags) {
+		if (message->flags != KPOST_MESSAGE_SYNC) {
 			kpost_waiter_done(sender, 0, wakes);
 			message->sender = NULL;
 		}

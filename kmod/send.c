@@ -165,9 +165,10 @@ static void message_await(struct kpost_message *message, struct kpost_waiter *se
 
 /*
  * Commit @message.  Returns 0 if it is in the mailbox and there is nothing to
- * wait for, 1 if @sender has to wait, for room or because the message asks for it,
- * or -EPIPE, -EAGAIN, -EDQUOT, -ENOBUFS, -ENOMEM, after which the message is still the
- * caller's.  Once it is in, *@sequence is its number; sender->sequence if it waits.
+ * wait for, 1 if @sender, if given, has to wait, for room or for receipt, or -EPIPE,
+ * -EAGAIN, -EDQUOT, -ENOBUFS, -ENOMEM, -ECANCELED if it was withdrawn before, after which
+ * the message is still the caller's.  Once it is in, *@sequence is its number;
+ * sender->sequence if it waits.
  */
 static __always_inline int message_commit(struct kpost_endpoint *endpoint,
 					  struct kpost_message *message,
@@ -177,7 +178,7 @@ static __always_inline int message_commit(struct kpost_endpoint *endpoint,
 	struct kpost_origin *origin, *fresh = NULL;
 	struct kpost_charge charge;
 	struct kpost_wakes wakes __uninitialized;
-	bool awaits = message->flags, own = message->own;
+	bool awaits = message->flags == KPOST_MESSAGE_SYNC, own = message->own;
 	int err = awaits;
 
 	kpost_wakes_init(&wakes);
@@ -186,8 +187,8 @@ static __always_inline int message_commit(struct kpost_endpoint *endpoint,
 again:
 	spin_lock(&mailbox->lock);
 	origin = kpost_endpoint_origin(endpoint, &fresh);
-	if (unlikely(mailbox->closed)) {
-		err = -EPIPE;
+	if (unlikely(mailbox->closed || message->withdrawn)) {
+		err = mailbox->closed ? -EPIPE : -ECANCELED;
 	} else if (unlikely(!origin)) {
 		spin_unlock(&mailbox->lock);
 		fresh = kpost_origin_new(endpoint);
@@ -217,7 +218,8 @@ again:
 	} else {
 		message->origin = origin;
 		origin->uses++;
-		message_await(message, sender);
+		if (sender)
+			message_await(message, sender);
 		message->state = KPOST_PENDING;
 		kpost_queue_add(&mailbox->pending, &message->node);
 		mailbox->waiting_senders++;

@@ -29,6 +29,7 @@ int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 		.endpoint = cmd->file->private_data,
 		.arg = u64_to_user_ptr(uring.arg),
 		.nowait = issue_flags & IO_URING_F_NONBLOCK || cmd->file->f_flags & O_NONBLOCK,
+		.ring = true,
 		.trial = issue_flags & IO_URING_F_NONBLOCK,
 		.fixed = cmd->flags & IORING_URING_CMD_FIXED ? &fixed : NULL,
 	};

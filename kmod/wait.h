@@ -46,10 +46,11 @@ struct kpost_wakes {
 			u8 arrivals; /* messages to tell of, if @events has EPOLLIN */
 			u8 more : 1;
 			u8 room : 1; /* those who poll @refused are told of it */
+			u8 reply : 1; /* those who poll @caller are told of one */
 		};
 		u64 any; /* all of the above */
 	};
-	struct kpost_endpoint *refused; /* held */
+	struct kpost_endpoint *refused, *caller; /* held */
 	struct task_struct *tasks[8];
 };
 

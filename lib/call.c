@@ -2,18 +2,61 @@
 /* Calls and their replies. */
 #include "internal.h"
 
-/* Both lists of a call's pieces. */
-struct lists {
-	struct kpost_pieces out;
-	struct kpost_pieces in;
+/* A call under way, and the lists of its pieces. */
+struct calling {
+	int fd;
+	struct kpost_call arg;
+	struct kpost_pieces out, in;
 };
 
-static void lists_put(void *data)
+static int cancel(int fd, struct kpost_call_cancel *arg)
 {
-	struct lists *lists = data;
+	return kpost_operation(fd, KPOST_IOC_CALL_CANCEL, arg);
+}
 
-	kpost_pieces_put(&lists->in);
-	kpost_pieces_put(&lists->out);
+/* Nobody will do it again: what a signal has left is given up. */
+static void calling_end(void *data)
+{
+	struct calling *calling = data;
+	struct kpost_call_cancel arg = { .id = calling->arg.id };
+
+	kpost_pieces_put(&calling->in);
+	kpost_pieces_put(&calling->out);
+	if (!arg.id)
+		return;
+	/* If that cannot be said, say that it may have been. */
+	if (cancel(calling->fd, &arg) < 0)
+		arg.message_flags = KPOST_MESSAGE_RECEIVED;
+	calling->arg.message_flags = arg.message_flags;
+	calling->arg.sequence = arg.sequence;
+	calling->arg.id = 0;
+}
+
+static ssize_t calling_do(struct calling *calling)
+{
+	ssize_t ret =
+		kpost_wait(calling->fd, KPOST_IOC_CALL, &calling->arg, 0, calling_end, calling);
+
+	calling_end(calling);
+	return ret;
+}
+
+KPOST_EXPORT ssize_t kpost_call(int fd, const void *request, size_t len, void *reply,
+				size_t reply_len, uint64_t deadline)
+{
+	struct calling calling;
+
+	calling.fd = fd;
+	calling.arg = (struct kpost_call){
+		.deadline = deadline,
+		.buf = kpost_address(request),
+		.len = len,
+		.reply_buf = kpost_address(reply),
+		.reply_len = reply_len,
+	};
+	calling.out.heap = NULL;
+	calling.in.heap = NULL;
+	return calling_do(&calling);
 }
 
 static void answer_put(struct kpost_answer *answer, size_t size, const struct kpost_call *arg)
@@ -34,38 +77,25 @@ static void answer_put(struct kpost_answer *answer, size_t size, const struct kp
 	kpost_struct_put(answer, size, &known, sizeof(known));
 }
 
-KPOST_EXPORT ssize_t kpost_call(int fd, const void *request, size_t len, void *reply,
-				size_t reply_len, uint64_t deadline)
-{
-	struct kpost_call arg = {
-		.deadline = deadline,
-		.buf = kpost_address(request),
-		.len = len,
-		.reply_buf = kpost_address(reply),
-		.reply_len = reply_len,
-	};
-
-	return kpost_wait(fd, KPOST_IOC_CALL, &arg, 0, kpost_undo_nothing, NULL);
-}
-
 KPOST_EXPORT ssize_t kpost_callv_sized(int fd, const struct iovec *request, int request_cnt,
 				       const struct iovec *reply, int reply_cnt,
 				       const struct kpost_options *given,
 				       struct kpost_answer *answer, size_t options_size,
 				       size_t answer_size)
 {
+	struct kpost_options options;
+	struct calling calling;
+	ssize_t ret;
+
+	calling.fd = fd;
 	/* What the kernel says where nobody has replied; it says nothing of bad arguments. */
-	struct kpost_call arg = {
+	calling.arg = (struct kpost_call){
 		.flags = KPOST_IOVEC | KPOST_REPLY_IOVEC,
 		.uid = KPOST_OVERFLOW_ID,
 		.gid = KPOST_OVERFLOW_ID,
 		.opener_uid = KPOST_OVERFLOW_ID,
 		.opener_gid = KPOST_OVERFLOW_ID,
 	};
-	struct kpost_options options;
-	struct lists lists;
-	ssize_t ret;
-
 	ret = kpost_struct_get(&options, sizeof(options), given, options_size);
 	if (ret)
 		goto out;
@@ -73,26 +103,121 @@ KPOST_EXPORT ssize_t kpost_callv_sized(int fd, const struct iovec *request, int 
 		ret = -EINVAL;
 		goto out;
 	}
-	ret = kpost_pieces_get(&lists.out, request, request_cnt);
+	ret = kpost_pieces_get(&calling.out, request, request_cnt);
 	if (ret)
 		goto out;
-	ret = kpost_pieces_get(&lists.in, reply, reply_cnt);
+	ret = kpost_pieces_get(&calling.in, reply, reply_cnt);
 	if (ret) {
-		kpost_pieces_put(&lists.out);
+		kpost_pieces_put(&calling.out);
 		goto out;
 	}
-	arg.priority = options.priority;
-	arg.deadline = options.deadline;
-	arg.tag = options.tag;
-	arg.buf = lists.out.address;
-	arg.len = lists.out.count;
-	arg.reply_buf = lists.in.address;
-	arg.reply_len = lists.in.count;
-	ret = kpost_wait(fd, KPOST_IOC_CALL, &arg, 0, lists_put, &lists);
-	lists_put(&lists);
+	calling.arg.priority = options.priority;
+	calling.arg.deadline = options.deadline;
+	calling.arg.tag = options.tag;
+	calling.arg.buf = calling.out.address;
+	calling.arg.len = calling.out.count;
+	calling.arg.reply_buf = calling.in.address;
+	calling.arg.reply_len = calling.in.count;
+	ret = calling_do(&calling);
 out:
-	answer_put(answer, answer_size, &arg);
+	answer_put(answer, answer_size, &calling.arg);
 	return ret;
+}
+
+/* A call that is being submitted: if its thread is cancelled then, nobody will collect it. */
+struct submission {
+	int fd;
+	struct kpost_call_submit arg;
+	struct kpost_pieces pieces;
+};
+
+static void submission_undo(void *data)
+{
+	struct submission *submission = data;
+
+	kpost_pieces_put(&submission->pieces);
+	if (submission->arg.id)
+		cancel(submission->fd, &(struct kpost_call_cancel){ .id = submission->arg.id });
+}
+
+KPOST_EXPORT ssize_t kpost_call_submit_sized(int fd, const struct iovec *request, int request_cnt,
+					     size_t reply_max, uint64_t user_data,
+					     const struct kpost_options *given, uint64_t *id,
+					     size_t size)
+{
+	struct submission submission = { .fd = fd };
+	struct kpost_options options;
+	ssize_t ret;
+
+	ret = kpost_struct_get(&options, sizeof(options), given, size);
+	if (ret)
+		return ret;
+	if (options.flags & KPOST_SHAPE_FLAGS)
+		return -EINVAL;
+	ret = kpost_pieces_get(&submission.pieces, request, request_cnt);
+	if (ret)
+		return ret;
+	submission.arg = (struct kpost_call_submit){
+		.flags = options.flags | KPOST_IOVEC,
+		.priority = options.priority,
+		.deadline = options.deadline,
+		.buf = submission.pieces.address,
+		.len = submission.pieces.count,
+		.reply_max = reply_max,
+		.tag = options.tag,
+		.user_data = user_data,
+	};
+	ret = kpost_wait(fd, KPOST_IOC_CALL_SUBMIT, &submission.arg, options.flags, submission_undo,
+			 &submission);
+	kpost_pieces_put(&submission.pieces);
+	if (!ret && id)
+		*id = submission.arg.id;
+	return ret;
+}
+
+KPOST_EXPORT ssize_t kpost_call_collect_sized(int fd, uint64_t id, void *reply, size_t len,
+					      struct kpost_answer *answer, unsigned int flags,
+					      uint64_t deadline, size_t size)
+{
+	struct kpost_call_collect arg = {
+		.flags = flags,
+		.deadline = deadline,
+		.buf = kpost_address(reply),
+		.len = len,
+		.id = id,
+		.uid = KPOST_OVERFLOW_ID,
+		.gid = KPOST_OVERFLOW_ID,
+		.opener_uid = KPOST_OVERFLOW_ID,
+		.opener_gid = KPOST_OVERFLOW_ID,
+	};
+	struct kpost_answer known;
+	ssize_t ret;
+
+	if (flags & KPOST_SHAPE_FLAGS)
+		return -EINVAL;
+	ret = kpost_wait(fd, KPOST_IOC_CALL_COLLECT, &arg, flags, kpost_undo_nothing, NULL);
+	known = (struct kpost_answer){
+		.id = arg.id,
+		.user_data = arg.user_data,
+		.size = arg.size,
+		.sequence = arg.sequence,
+		.tag = arg.reply_tag,
+		.badge = arg.badge,
+		.time = arg.time,
+		.flags = arg.message_flags,
+		.pid = (pid_t)arg.pid,
+		.uid = arg.uid,
+		.gid = arg.gid,
+		.opener_uid = arg.opener_uid,
+		.opener_gid = arg.opener_gid,
+	};
+	kpost_struct_put(answer, size, &known, sizeof(known));
+	return ret;
+}
+
+KPOST_EXPORT int kpost_call_cancel(int fd, uint64_t id)
+{
+	return cancel(fd, &(struct kpost_call_cancel){ .id = id });
 }
 
 KPOST_EXPORT int kpost_reply(int fd, uint64_t token, const void *buf, size_t len)

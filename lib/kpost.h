@@ -21,14 +21,15 @@
  *    installed without SA_RESTART.  Where each description says so, that goes for
  *    other handlers too.
  *  - kpost_send(), kpost_recv() and kpost_call(), their variants and those that do many at
- *    once, kpost_reply_recv(), with KPOST_OPEN_WAIT kpost_open(), and three functions of a
- *    sender (see there) are cancellation points, and no other function is one (see
- *    pthread_cancel(3)).
+ *    once, kpost_call_submit(), kpost_call_collect(), kpost_reply_recv(), with
+ *    KPOST_OPEN_WAIT kpost_open(), and three functions of a sender (see there) are
+ *    cancellation points, and no other function is one (see pthread_cancel(3)).
  *    A thread that is cancelled in one leaves nothing allocated.  With KPOST_DONTWAIT
  *    it is cancelled before anything was done.  A message that comes at the very
  *    moment in which the waiting thread is cancelled is lost, as what read(2) reads
- *    is with most C libraries; if it is a call, the call is given up, as by
- *    kpost_drop().  Where many are received at once, that goes for all that came.
+ *    is with most C libraries; so is a reply.  If the message is a call, the call is given
+ *    up, as by kpost_drop(), and so is one whose caller is cancelled.  Where many are
+ *    received at once, that goes for all that came.
  *  - Structs grow at their end.  So that programs and libraries of different age fit,
  *    the functions below that take a struct pass its size to one of the same name
  *    that ends in _sized, which is what the library exports; no program need call
@@ -457,6 +458,9 @@ static inline int kpost_recv_batch(int fd, struct kpost_recv *entries, size_t co
 
 /**
  * struct kpost_answer - what the kernel says of a call
+ * @id: of a call that was collected; else 0
+ * @user_data: likewise, as it was submitted
+ * @size: bytes of the reply
  * @sequence: the request's number in the mailbox, or 0 if it never got in
  * @tag: the reply's, see kpost_replyv(); 0 if nobody replied
  * @badge: of the endpoint that the call was replied to or given up through, see
@@ -473,6 +477,9 @@ static inline int kpost_recv_batch(int fd, struct kpost_recv *entries, size_t co
  * @opener_gid: likewise its group
  */
 struct kpost_answer {
+	uint64_t id;
+	uint64_t user_data;
+	uint64_t size;
 	uint64_t sequence;
 	uint64_t tag;
 	uint64_t badge;
@@ -518,9 +525,9 @@ ssize_t kpost_reply_recv_sized(int fd, struct kpost_response *response, void *bu
  * @reply_len: how much fits there; the reply can be no longer
  * @deadline: when to give up on room, receipt or reply
  *
- * A caller that leaves before its request was received takes it back.  Once it was
- * received, -EINTR comes even where the signal's handler was installed with SA_RESTART,
- * and when the process is stopped or traced.
+ * With -EINTR and -ETIMEDOUT the call is given up: a request that was not received is taken
+ * back.  A signal whose handler was installed with SA_RESTART does not end it, nor does what
+ * stops, freezes or traces the process.
  *
  * Returns how many bytes the reply has; or -EAGAIN (the endpoint is non-blocking),
  * -EBADF, -ECONNRESET (the receiver closed, ended, or gave up the call, after it had
@@ -558,6 +565,86 @@ static inline ssize_t kpost_callv(int fd, const struct iovec *request, int reque
 	return kpost_callv_sized(fd, request, request_cnt, reply, reply_cnt, options, answer,
 				 sizeof(*options), sizeof(*answer));
 }
+
+ssize_t kpost_call_submit_sized(int fd, const struct iovec *request, int request_cnt,
+				size_t reply_max, uint64_t user_data,
+				const struct kpost_options *options, uint64_t *id, size_t size);
+ssize_t kpost_call_collect_sized(int fd, uint64_t id, void *reply, size_t len,
+				 struct kpost_answer *answer, unsigned int flags, uint64_t deadline,
+				 size_t size);
+
+/**
+ * kpost_call_submit - call without waiting for the reply
+ * @fd: an endpoint with KPOST_RIGHT_SEND
+ * @request: pieces of the request, in order; may be NULL if there are none
+ * @request_cnt: how many, at most KPOST_IOVEC_MAX
+ * @reply_max: how long the reply can be
+ * @user_data: any number, for who collects it
+ * @options: priority and tag of the request, KPOST_DONTWAIT, and when to give up waiting for
+ *	room, of which the receiver is told too.  NULL for all defaults.
+ * @id: out, the call's number, never another's; may be NULL
+ *
+ * When this returns 0 the request is in the mailbox.  A program with one thread can have as
+ * many calls under way as its user's sending share has room for: each takes memory, and
+ * nothing else.  They belong to the process (not to a child of it) and to the endpoint, and end
+ * with either.
+ *
+ * That there is a reply poll(2) says, with EPOLLPRI, and on an endpoint without
+ * KPOST_RIGHT_RECV with EPOLLIN as well.
+ *
+ * Returns 0; or -E2BIG (@options), -EAGAIN, -EBADF, -ECANCELED (by another thread, while it
+ * waited for room), -EDQUOT, -EFAULT, -EINTR, -EINVAL, -EMSGSIZE, -ENOBUFS, -ENOMEM, -EPIPE,
+ * -ETIMEDOUT; nothing was sent then.
+ */
+static inline ssize_t kpost_call_submit(int fd, const struct iovec *request, int request_cnt,
+					size_t reply_max, uint64_t user_data,
+					const struct kpost_options *options, uint64_t *id)
+{
+	return kpost_call_submit_sized(fd, request, request_cnt, reply_max, user_data, options, id,
+				       sizeof(*options));
+}
+
+/**
+ * kpost_call_collect - take the reply of a call that was submitted
+ * @fd: the endpoint that it was submitted through
+ * @id: of the call, or 0 for any: of those whose reply is there the one that came first, or
+ *	the next that comes
+ * @reply: where the reply goes
+ * @len: how much fits there
+ * @answer: where goes what became of the call, and which it was; or NULL
+ * @flags: 0 or KPOST_DONTWAIT
+ * @deadline: when to give up waiting; what is there is taken all the same
+ *
+ * Returns how many bytes the reply has; or how else the call ended: -ECONNRESET (after the
+ * request was received the receiver closed, ended, or gave up the call), -EPIPE (the mailbox
+ * was closed before; or if @answer->id is 0, it is closed, and there is no call).  After these
+ * the call is over, and @answer->id says which it was.  After
+ * all others it is as it was: -EAGAIN, -EBADF, -EBUSY (another thread waits for that one, or
+ * is collecting it), -ECANCELED (it, or all, were cancelled meanwhile), -EFAULT, -EINTR,
+ * -EINVAL, -EMSGSIZE (@len is too small; @answer->size says how long it is), -ENOENT (no such
+ * call), -ENOMEM, -ETIMEDOUT.
+ */
+static inline ssize_t kpost_call_collect(int fd, uint64_t id, void *reply, size_t len,
+					 struct kpost_answer *answer, unsigned int flags,
+					 uint64_t deadline)
+{
+	return kpost_call_collect_sized(fd, id, reply, len, answer, flags, deadline,
+					sizeof(*answer));
+}
+
+/**
+ * kpost_call_cancel - give up calls that were submitted; never waits
+ * @fd: the endpoint that they were submitted through
+ * @id: of the call, or 0 for all of this process and endpoint
+ *
+ * Requests that were not received are taken back, and had no effect; to the others nobody can
+ * reply any more.  Replies that were not collected are lost, but those that other threads are
+ * collecting.  Threads that wait to collect what is given up, or with 0 any, get -ECANCELED.
+ *
+ * Returns how many there were; or -EBADF, -EBUSY (another thread is collecting it), -ENOENT (no
+ * such call).
+ */
+int kpost_call_cancel(int fd, uint64_t id);
 
 /**
  * kpost_reply - answer a call, in the plain case; never waits
@@ -657,6 +744,18 @@ static inline void kpost_prep_recv(struct io_uring_sqe *sqe, int fd, struct kpos
 static inline void kpost_prep_call(struct io_uring_sqe *sqe, int fd, struct kpost_call *arg)
 {
 	kpost_prep(sqe, fd, KPOST_IOC_CALL, arg);
+}
+
+static inline void kpost_prep_call_submit(struct io_uring_sqe *sqe, int fd,
+					  struct kpost_call_submit *arg)
+{
+	kpost_prep(sqe, fd, KPOST_IOC_CALL_SUBMIT, arg);
+}
+
+static inline void kpost_prep_call_collect(struct io_uring_sqe *sqe, int fd,
+					   struct kpost_call_collect *arg)
+{
+	kpost_prep(sqe, fd, KPOST_IOC_CALL_COLLECT, arg);
 }
 
 static inline void kpost_prep_reply(struct io_uring_sqe *sqe, int fd, const struct kpost_reply *arg)

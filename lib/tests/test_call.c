@@ -144,6 +144,162 @@ static void refused_call_was_answered_by_nobody(void **state)
 	}
 }
 
+/* A signal leaves the call under way; CANCEL says what had become of it. */
+static void answer_interrupted(void *arg)
+{
+	if (standin.number == KPOST_IOC_CALL) {
+		((struct kpost_call *)arg)->id = 1ull << 43;
+		return;
+	}
+	assert_int_equal(standin.number, KPOST_IOC_CALL_CANCEL);
+	assert_int_equal(((struct kpost_call_cancel *)arg)->id, 1ull << 43);
+	((struct kpost_call_cancel *)arg)->message_flags = KPOST_MESSAGE_RECEIVED;
+	((struct kpost_call_cancel *)arg)->sequence = 9;
+	standin.ret = 1;
+}
+
+static void interrupted_call_is_given_up(void **state)
+{
+	struct kpost_answer answer;
+
+	(void)state;
+	standin_reset(-EINTR);
+	standin.answer = answer_interrupted;
+	assert_int_equal(kpost_call(ENDPOINT_FD, request, 7, reply, 32, 0), -EINTR);
+	assert_int_equal(standin.ioctls, 2);
+	standin_reset(-EINTR);
+	standin.answer = answer_interrupted;
+	memset(&answer, 0x5a, sizeof(answer));
+	assert_int_equal(kpost_callv(ENDPOINT_FD, NULL, 0, NULL, 0, NULL, &answer), -EINTR);
+	assert_int_equal(standin.ioctls, 2);
+	assert_int_equal(answer.flags, KPOST_MESSAGE_RECEIVED);
+	assert_int_equal(answer.sequence, 9);
+	assert_int_equal(answer.pid, 0);
+	assert_int_equal(answer.uid, 65534);
+}
+
+static void answer_submit(void *arg)
+{
+	((struct kpost_call_submit *)arg)->id = 1ull << 44;
+}
+
+static void submit_passes_all(void **state)
+{
+	const struct iovec out[1] = { { .iov_base = request, .iov_len = 7 } };
+	const struct kpost_options options = {
+		.flags = KPOST_DONTWAIT,
+		.priority = 12,
+		.deadline = 1ull << 41,
+		.tag = UINT64_MAX,
+	};
+	const struct kpost_options shaped = { .flags = KPOST_IOVEC };
+	struct kpost_call_submit *asked = (struct kpost_call_submit *)standin.arg;
+	uint64_t id = 0;
+
+	(void)state;
+	standin_reset(0);
+	standin.answer = answer_submit;
+	assert_int_equal(kpost_call_submit(ENDPOINT_FD, out, 1, 32, 99, &options, &id), 0);
+	standin_expect(ENDPOINT_FD, KPOST_IOC_CALL_SUBMIT);
+	assert_int_equal(id, 1ull << 44);
+	assert_int_equal(asked->flags, KPOST_IOVEC | KPOST_DONTWAIT);
+	assert_int_equal(asked->priority, 12);
+	assert_int_equal(asked->deadline, 1ull << 41);
+	assert_int_equal(asked->len, 1);
+	assert_int_equal(asked->reply_max, 32);
+	assert_int_equal(asked->tag, UINT64_MAX);
+	assert_int_equal(asked->user_data, 99);
+	assert_int_equal(asked->cookie, 0);
+	/* none are all the defaults, and the id need not be told */
+	assert_int_equal(kpost_call_submit(ENDPOINT_FD, out, 1, 0, 0, NULL, NULL), 0);
+	assert_int_equal(asked->flags, KPOST_IOVEC);
+	id = 5;
+	standin_reset(-EAGAIN);
+	assert_int_equal(kpost_call_submit(ENDPOINT_FD, out, 1, 0, 0, NULL, &id), -EAGAIN);
+	assert_int_equal(id, 5);
+	standin_reset(0);
+	assert_int_equal(kpost_call_submit(ENDPOINT_FD, out, -1, 0, 0, NULL, NULL), -EINVAL);
+	assert_int_equal(kpost_call_submit(ENDPOINT_FD, out, 1, 0, 0, &shaped, NULL), -EINVAL);
+	assert_int_equal(standin.ioctls, 0);
+}
+
+static void answer_collect(void *arg)
+{
+	struct kpost_call_collect *collect = arg;
+
+	collect->id = 1ull << 45;
+	collect->user_data = 1ull << 46;
+	collect->size = 3;
+	collect->sequence = 1ull << 40;
+	collect->reply_tag = 1ull << 41;
+	collect->badge = 7;
+	collect->time = 1ull << 42;
+	collect->message_flags = KPOST_MESSAGE_RECEIVED;
+	collect->pid = 1;
+	collect->uid = 2;
+	collect->gid = 3;
+	collect->opener_uid = 4;
+	collect->opener_gid = 5;
+}
+
+static void collect_passes_all_and_tells_all(void **state)
+{
+	static const int ends[] = { 3, -ECONNRESET };
+	struct kpost_call_collect *asked = (struct kpost_call_collect *)standin.arg;
+	struct kpost_answer answer;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		memset(&answer, 0x5a, sizeof(answer));
+		standin_reset(ends[i]);
+		standin.answer = answer_collect;
+		assert_int_equal(kpost_call_collect(ENDPOINT_FD, 8, reply, 32, &answer,
+						    KPOST_DONTWAIT, 77),
+				 ends[i]);
+		standin_expect(ENDPOINT_FD, KPOST_IOC_CALL_COLLECT);
+		assert_int_equal(asked->flags, KPOST_DONTWAIT);
+		assert_int_equal(asked->deadline, 77);
+		assert_int_equal(asked->buf, (uintptr_t)reply);
+		assert_int_equal(asked->len, 32);
+		assert_int_equal(asked->id, 8);
+		assert_int_equal(answer.id, 1ull << 45);
+		assert_int_equal(answer.user_data, 1ull << 46);
+		assert_int_equal(answer.size, 3);
+		assert_int_equal(answer.sequence, 1ull << 40);
+		assert_int_equal(answer.tag, 1ull << 41);
+		assert_int_equal(answer.badge, 7);
+		assert_int_equal(answer.time, 1ull << 42);
+		assert_int_equal(answer.flags, KPOST_MESSAGE_RECEIVED);
+		assert_int_equal(answer.pid, 1);
+		assert_int_equal(answer.uid, 2);
+		assert_int_equal(answer.gid, 3);
+		assert_int_equal(answer.opener_uid, 4);
+		assert_int_equal(answer.opener_gid, 5);
+	}
+	standin_reset(-EAGAIN);
+	assert_int_equal(kpost_call_collect(ENDPOINT_FD, 0, NULL, 0, NULL, KPOST_DONTWAIT, 0),
+			 -EAGAIN);
+	standin_reset(0);
+	assert_int_equal(kpost_call_collect(ENDPOINT_FD, 0, NULL, 0, NULL, KPOST_IOVEC, 0),
+			 -EINVAL);
+	assert_int_equal(standin.ioctls, 0);
+}
+
+static void cancel_passes_the_id(void **state)
+{
+	const struct kpost_call_cancel one = { .id = 8 }, all = { .id = 0 };
+
+	(void)state;
+	standin_reset(1);
+	assert_int_equal(kpost_call_cancel(ENDPOINT_FD, 8), 1);
+	standin_expect(ENDPOINT_FD, KPOST_IOC_CALL_CANCEL);
+	assert_memory_equal(standin.arg, &one, sizeof(one));
+	standin_reset(17);
+	assert_int_equal(kpost_call_cancel(ENDPOINT_FD, 0), 17);
+	assert_memory_equal(standin.arg, &all, sizeof(all));
+}
+
 static void reply_passes_all(void **state)
 {
 	const struct iovec iov[1] = { { .iov_base = reply, .iov_len = 5 } };
@@ -334,6 +490,10 @@ int main(void)
 		cmocka_unit_test_setup(callv_passes_all, standin_setup),
 		cmocka_unit_test_setup(callv_tells_what_became_of_it, standin_setup),
 		cmocka_unit_test_setup(refused_call_was_answered_by_nobody, standin_setup),
+		cmocka_unit_test_setup(interrupted_call_is_given_up, standin_setup),
+		cmocka_unit_test_setup(submit_passes_all, standin_setup),
+		cmocka_unit_test_setup(collect_passes_all_and_tells_all, standin_setup),
+		cmocka_unit_test_setup(cancel_passes_the_id, standin_setup),
 		cmocka_unit_test_setup(reply_passes_all, standin_setup),
 		cmocka_unit_test_setup(reply_has_only_a_tag, standin_setup),
 		cmocka_unit_test_setup(drop_passes_nothing_else, standin_setup),

@@ -78,6 +78,18 @@ static void *do_callv(void *arg)
 	return arg;
 }
 
+static void *do_submit(void *arg)
+{
+	kpost_call_submit(ENDPOINT_FD, pieces, 1, 8, 0, NULL, NULL);
+	return arg;
+}
+
+static void *do_collect(void *arg)
+{
+	kpost_call_collect(ENDPOINT_FD, 0, payload, 8, NULL, 0, 0);
+	return arg;
+}
+
 static void *do_reply_recv(void *arg)
 {
 	kpost_reply_recv(ENDPOINT_FD, &response, payload, 8, NULL, 0, 0);
@@ -114,15 +126,19 @@ static void cancel_in(void *(*function)(void *))
 
 static void waiting_is_cancelled(void **state)
 {
-	static void *(*const functions[])(void *) = { do_send, do_sendv, do_recv,	do_recvv,
-						      do_call, do_callv, do_reply_recv, do_open };
+	static const struct {
+		void *(*run)(void *given);
+	} cases[] = {
+		{ do_send },  { do_sendv },  { do_recv },    { do_recvv },	{ do_call },
+		{ do_callv }, { do_submit }, { do_collect }, { do_reply_recv }, { do_open },
+	};
 	unsigned int i;
 
 	(void)state;
-	for (i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		standin_reset(0);
 		standin.answer = answer_never;
-		cancel_in(functions[i]);
+		cancel_in(cases[i].run);
 		assert_int_equal(standin.ioctls, 1);
 		assert_int_equal(standin.closed, standin.opened);
 	}
@@ -154,6 +170,35 @@ static void call_that_nobody_has_is_dropped(void **state)
 		assert_ptr_equal(response.buf, payload);
 		assert_int_equal(response.len, 1);
 		assert_int_equal(response.tag, 7);
+	}
+}
+
+/* A call is under way, and the thread that would wait for it, or know of it, is cancelled. */
+static void answer_under_way(void *arg)
+{
+	if (standin.number == KPOST_IOC_CALL_CANCEL)
+		return;
+	if (standin.number == KPOST_IOC_CALL)
+		((struct kpost_call *)arg)->id = 99;
+	else
+		((struct kpost_call_submit *)arg)->id = 99;
+	answer_never(arg);
+}
+
+static void call_that_nobody_waits_for_is_cancelled(void **state)
+{
+	static void *(*const functions[])(void *) = { do_call, do_callv, do_submit };
+	const struct kpost_call_cancel *cancel = (struct kpost_call_cancel *)standin.arg;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 3; i++) {
+		standin_reset(0);
+		standin.answer = answer_under_way;
+		cancel_in(functions[i]);
+		assert_int_equal(standin.ioctls, 2);
+		assert_int_equal(standin.number, KPOST_IOC_CALL_CANCEL);
+		assert_int_equal(cancel->id, 99);
 	}
 }
 
@@ -359,6 +404,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(waiting_is_cancelled, standin_setup),
 		cmocka_unit_test_setup(call_that_nobody_has_is_dropped, standin_setup),
+		cmocka_unit_test_setup(call_that_nobody_waits_for_is_cancelled, standin_setup),
 		cmocka_unit_test_setup(cleanup_handler_sees_what_became_of_the_reply,
 				       standin_setup),
 		cmocka_unit_test_setup(without_waiting_nothing_is_lost, standin_setup),

@@ -17,7 +17,7 @@
  */
 _Static_assert(sizeof(struct kpost_options) == 2 * 4 + 2 * 8, "no padding");
 _Static_assert(sizeof(struct kpost_message) == 8 * 8 + 8 * 4, "no padding");
-_Static_assert(sizeof(struct kpost_answer) == 4 * 8 + 6 * 4, "no padding");
+_Static_assert(sizeof(struct kpost_answer) == 7 * 8 + 6 * 4, "no padding");
 _Static_assert(sizeof(struct kpost_response) == 2 * 8 + 2 * sizeof(void *), "no padding");
 
 static void expect_zero(const void *bytes, size_t len)

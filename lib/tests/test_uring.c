@@ -25,6 +25,8 @@ static void entries_are_whole(void **state)
 	struct kpost_send send = { 0 };
 	struct kpost_recv recv = { 0 };
 	struct kpost_call call = { 0 };
+	struct kpost_call_submit submit = { 0 };
+	struct kpost_call_collect collect = { 0 };
 	struct kpost_reply reply = { 0 };
 	struct kpost_reply_recv both = { 0 };
 	struct kpost_batch batch = { 0 };
@@ -37,6 +39,10 @@ static void entries_are_whole(void **state)
 	expect_entry(KPOST_IOC_RECV, &recv);
 	kpost_prep_call(&sqe, ENDPOINT_FD, &call);
 	expect_entry(KPOST_IOC_CALL, &call);
+	kpost_prep_call_submit(&sqe, ENDPOINT_FD, &submit);
+	expect_entry(KPOST_IOC_CALL_SUBMIT, &submit);
+	kpost_prep_call_collect(&sqe, ENDPOINT_FD, &collect);
+	expect_entry(KPOST_IOC_CALL_COLLECT, &collect);
 	kpost_prep_reply(&sqe, ENDPOINT_FD, &reply);
 	expect_entry(KPOST_IOC_REPLY, &reply);
 	kpost_prep_reply_recv(&sqe, ENDPOINT_FD, &both);

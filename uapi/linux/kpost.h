@@ -73,6 +73,8 @@
 #define KPOST_FEATURE_CALL_DEADLINE (1ull << 5)	/* a receiver sees a call's deadline */
 #define KPOST_FEATURE_IDENTITY	(1ull << 6)	/* kpost_stat.identity */
 #define KPOST_FEATURE_BATCH	(1ull << 7)	/* KPOST_IOC_SENDV, KPOST_IOC_RECVV */
+/* KPOST_IOC_CALL_SUBMIT, _COLLECT, _CANCEL, and calls that go on after a signal */
+#define KPOST_FEATURE_CALL_SUBMIT (1ull << 8)
 
 /**
  * struct kpost_info - answer to KPOST_IOC_INFO
@@ -261,7 +263,7 @@ struct kpost_send {
 	__u64 sequence;
 };
 
-/* kpost_recv.message_flags, kpost_call.message_flags */
+/* kpost_recv.message_flags, kpost_call.message_flags, kpost_call_collect.message_flags */
 #define KPOST_MESSAGE_CALL	(1u << 0)	/* the sender waits for a reply */
 #define KPOST_MESSAGE_TRUNCATED	(1u << 1)	/* size is more than was stored */
 #define KPOST_MESSAGE_SYNC	(1u << 2)	/* the sender waits for receipt */
@@ -389,6 +391,7 @@ struct kpost_batch {
  *	kpost_info.user_sending_bytes says
  * @tag: the request's, as in struct kpost_send
  * @cookie: 0
+ * @id: in and out: 0, or the call that goes on
  * @sequence: out, the request's number in this mailbox, or 0 if it never got in
  * @reply_tag: out, what the replier set; 0 if nobody replied
  * @badge: out, of the endpoint that the call was replied to or given up through; 0 if
@@ -405,25 +408,38 @@ struct kpost_batch {
  *
  * Returns how many bytes the reply has.
  *
- * The fields that are out are written however the call ends, once the request was ready
- * to be sent: with success, ECONNRESET, EINTR, EPIPE, ETIMEDOUT, and with EFAULT if the
- * reply was lost.  That the struct can be written to is looked at before the request is
- * sent; if that memory is taken away meanwhile, they are lost, and the result stands.  A
- * request that was not received has had no effect, so doing the call again is safe.
+ * Before the request is sent @id is set to the call's number.  If a signal ends the wait (EINTR)
+ * when the request is in the mailbox, the call goes on without its caller, and @id stays: the same
+ * operation with the same struct waits for the same reply, and does not send again.  So nothing is
+ * lost when a signal's handler has SA_RESTART, nor when the caller is stopped, frozen or traced.
+ * What is not to go on is given up with KPOST_IOC_CALL_CANCEL; with the process, and with the
+ * endpoint, it ends.  A call whose io_uring command is cancelled while it waits (ECANCELED) does
+ * not go on.
  *
- * If the caller leaves before its request was received, the request is withdrawn.
- * If it leaves after that, the replier gets ECANCELED; a signal then always ends
- * the call with EINTR, since restarting it would send the request twice.  (So does
- * what stops a process or traces it, and work that io_uring has for the thread,
- * unless the ring has IORING_SETUP_COOP_TASKRUN or IORING_SETUP_DEFER_TASKRUN.)  The
- * memory for the reply is looked at before the request is sent; if it is taken
- * away while the call is under way, the reply is lost with EFAULT.
+ * A call that goes on is of the same process (thread group) and endpoint.  What the request was is
+ * not looked at again; a reply that has come by then is taken, also if @deadline has passed.
+ *
+ * After each other return @id is 0, but what fails without a look at the call that goes on leaves
+ * that as it is, and @id with it: E2BIG, EAGAIN, EBADF, EINVAL, EMSGSIZE, ENOMEM, EFAULT if @id is
+ * not 0 then, and ECANCELED of an io_uring command that had not begun.
+ *
+ * The fields that are out are written however the call ends, once the request was ready
+ * to be sent: with success, ECONNRESET, EPIPE, ETIMEDOUT, with EINTR if it does not go on, and
+ * with EFAULT if the reply was lost.  That the struct can be written to is looked at before the
+ * request is sent; if that memory is taken away meanwhile, they are lost, and the result stands.
+ * A request that was not received has had no effect, so doing the call again is safe.
+ *
+ * If the caller gives up before its request was received, the request is withdrawn.
+ * If it does after that, the replier gets ECANCELED.  The memory for the reply is looked at
+ * before the request is sent; if it is taken away while the call is under way, the reply is lost
+ * with EFAULT.
  *
  * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), ECONNRESET (after the request was received, the
  * endpoint was closed, the process that had received it ended, or the call was given up),
  * EDQUOT and ENOBUFS (as in struct kpost_send), EFAULT, EINTR, EINVAL, EMSGSIZE (request or
- * reply room too long), ENOMEM, EPIPE (the mailbox is closed, or closed before the request was
- * received), ETIMEDOUT.
+ * reply room too long; or @reply_len is less than it was when the call that goes on was made),
+ * ENOENT (no such call of this process and endpoint that goes on),
+ * ENOMEM, EPIPE (the mailbox is closed, or closed before the request was received), ETIMEDOUT.
  */
 struct kpost_call {
 	__u32 flags;
@@ -435,6 +451,7 @@ struct kpost_call {
 	__u64 reply_len;
 	__u64 tag;
 	__u64 cookie;
+	__u64 id;
 	__u64 sequence;
 	__u64 reply_tag;
 	__u64 badge;
@@ -445,6 +462,135 @@ struct kpost_call {
 	__u32 gid;
 	__u32 opener_uid;
 	__u32 opener_gid;
+};
+
+/**
+ * struct kpost_call_submit - argument of KPOST_IOC_CALL_SUBMIT
+ * @flags: KPOST_DONTWAIT, KPOST_IOVEC
+ * @priority: of the request
+ * @deadline: when to give up waiting for room; the receiver is told of it, and else nothing
+ *	happens then
+ * @buf: the request, or with KPOST_IOVEC its pieces
+ * @len: bytes of @buf, or the number of pieces
+ * @reply_max: how many bytes the reply can have at the most; that much memory is reserved, as
+ *	for struct kpost_call
+ * @tag: the request's, as in struct kpost_send
+ * @user_data: any number, for who collects the reply
+ * @cookie: 0
+ * @id: out, the call's number, never another's
+ * @sequence: out, the request's number in this mailbox
+ *
+ * Sends a request, and returns when it is in the mailbox: 0.  The call is then under way, and
+ * belongs to this process (thread group) and endpoint.  It ends when its reply has been
+ * collected, when it is cancelled, with the process and with the endpoint.  It takes no thread,
+ * and counts as kpost_info.user_sending_bytes says until then.
+ *
+ * That @id and @sequence can be written to is looked at before the request is sent.
+ *
+ * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), ECANCELED (cancelled while it waited for room),
+ * EDQUOT and ENOBUFS (as in struct kpost_send), EFAULT, EINTR, EINVAL, EMSGSIZE, ENOMEM, EPIPE,
+ * ETIMEDOUT; nothing was sent then.
+ */
+struct kpost_call_submit {
+	__u32 flags;
+	__u32 priority;
+	__u64 deadline;
+	__u64 buf;
+	__u64 len;
+	__u64 reply_max;
+	__u64 tag;
+	__u64 user_data;
+	__u64 cookie;
+	__u64 id;
+	__u64 sequence;
+};
+
+/**
+ * struct kpost_call_collect - argument of KPOST_IOC_CALL_COLLECT
+ * @flags: KPOST_DONTWAIT, KPOST_IOVEC
+ * @reserved: 0
+ * @deadline: when to give up waiting
+ * @buf: where the reply goes, or with KPOST_IOVEC the pieces
+ * @len: bytes of @buf, or the number of pieces
+ * @cookie: 0
+ * @id: in, a call that was submitted, or 0: any; out, which it was
+ * @user_data: out, as submitted
+ * @size: out, bytes of the reply
+ * @sequence: out, as in struct kpost_call, as are all that follow
+ * @reply_tag: out
+ * @badge: out
+ * @time: out
+ * @message_flags: out
+ * @pid: out
+ * @uid: out
+ * @gid: out
+ * @opener_uid: out
+ * @opener_gid: out
+ *
+ * Takes the reply of a call that this process has submitted through this endpoint.  Any means
+ * the one that came first, of those that are there, or the next, also of a call that is submitted
+ * later; a call that KPOST_IOC_CALL waits for is none of them.  Where the mailbox is closed, and
+ * there are none, that is EPIPE, and @id stays 0.  What is there is taken also if @deadline has
+ * passed.
+ *
+ * Returns how many bytes the reply has; or if there is none and never will be, ECONNRESET or
+ * EPIPE, as KPOST_IOC_CALL does.  With these the fields that are out are written and the call is
+ * over.  After each other error nothing was written, but @size with EMSGSIZE, and what a copy
+ * that failed may have put into @buf, and the reply can still be collected.
+ *
+ * Whether there is something to collect, poll(2) says with EPOLLPRI, and on an endpoint without
+ * KPOST_RIGHT_RECV with EPOLLIN too: for the process that polls.  So processes that share an epoll
+ * instance may each miss what is the others', and want one each.
+ *
+ * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), EBUSY (another thread waits for that one, or is
+ * collecting it), ECANCELED (it was cancelled meanwhile; of any: all were), ECONNRESET, EFAULT,
+ * EINTR, EINVAL, EMSGSIZE (the reply is longer than @len), ENOENT (no call with that @id), ENOMEM,
+ * EPIPE, ETIMEDOUT.
+ */
+struct kpost_call_collect {
+	__u32 flags;
+	__u32 reserved;
+	__u64 deadline;
+	__u64 buf;
+	__u64 len;
+	__u64 cookie;
+	__u64 id;
+	__u64 user_data;
+	__u64 size;
+	__u64 sequence;
+	__u64 reply_tag;
+	__u64 badge;
+	__u64 time;
+	__u32 message_flags;
+	__u32 pid;
+	__u32 uid;
+	__u32 gid;
+	__u32 opener_uid;
+	__u32 opener_gid;
+};
+
+/**
+ * struct kpost_call_cancel - argument of KPOST_IOC_CALL_CANCEL
+ * @id: a call that was submitted, or goes on after a signal; or 0: all that were submitted
+ * @flags: 0
+ * @message_flags: out, if @id is one: as in struct kpost_call
+ * @sequence: out, likewise
+ *
+ * Gives up calls of this process and endpoint.  A request that was not received is withdrawn,
+ * and has had no effect; else the replier gets ECANCELED.  A reply that has come is lost, but one
+ * that another thread is collecting is left to it.  Who waits for what is given up, and with all
+ * also who waits for any, gets ECANCELED.  Never waits.
+ *
+ * Returns how many there were.
+ *
+ * Errors: EBADF (no KPOST_RIGHT_SEND), EBUSY (another thread is collecting it), EFAULT, EINVAL,
+ * ENOENT (no call with that @id).
+ */
+struct kpost_call_cancel {
+	__u64 id;
+	__u32 flags;
+	__u32 message_flags;
+	__u64 sequence;
 };
 
 /**
@@ -707,5 +853,8 @@ struct kpost_uring {
 #define KPOST_IOC_GRANT		_IOW(KPOST_IOC_TYPE, 0x17, struct kpost_grant)
 #define KPOST_IOC_SENDV		_IOWR(KPOST_IOC_TYPE, 0x18, struct kpost_batch)
 #define KPOST_IOC_RECVV		_IOWR(KPOST_IOC_TYPE, 0x19, struct kpost_batch)
+#define KPOST_IOC_CALL_SUBMIT	_IOWR(KPOST_IOC_TYPE, 0x1a, struct kpost_call_submit)
+#define KPOST_IOC_CALL_COLLECT	_IOWR(KPOST_IOC_TYPE, 0x1b, struct kpost_call_collect)
+#define KPOST_IOC_CALL_CANCEL	_IOWR(KPOST_IOC_TYPE, 0x1c, struct kpost_call_cancel)
 
 #endif /* _UAPI_LINUX_KPOST_H */

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+
+#include "call.h"
+#include "caller.h"
+#include "endpoint.h"
+#include "payload.h"
+#include "process.h"
+#include "room.h"
+/* ---- KPOST_IOC_CALL_SUBMIT ------------------------------------------------------------ */
+
+/* @call has failed, or was cancelled meanwhile. */
+static void submit_undo(struct kpost_mailbox *mailbox, struct kpost_call_state *call)
+{
+	spin_lock(&mailbox->lock);
+	if (call->caller)
+		kpost_caller_give_up(mailbox, call);
+	else
+		spin_unlock(&mailbox->lock);
+}
+
+/* Wait until the request of @call is let in, *@sequence is its number then; or until -errno. */
+static int submit_wait(struct kpost_mailbox *mailbox, struct kpost_call_state *call,
+		       struct kpost_waiter *waiter, u64 deadline, u64 *sequence)
+{
+	int err = kpost_waiter_wait(waiter, deadline);
+
+	if (err) {
+		spin_lock(&mailbox->lock);
+		if (!waiter->done) {
+			kpost_caller_give_up(mailbox, call);
+			return err;
+		}
+		spin_unlock(&mailbox->lock);
+	}
+	if (waiter->result)
+		submit_undo(mailbox, call);
+	*sequence = waiter->sequence;
+	return waiter->result;
+}
+
+static long submit(const struct kpost_operand *op, const struct kpost_call_submit *arg,
+		   const struct kpost_payload *request)
+{
+	struct kpost_endpoint *endpoint = op->endpoint;
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	struct kpost_call_submit __user *to = op->arg;
+	struct kpost_waiter waiter __uninitialized;
+	struct kpost_caller *caller;
+	struct kpost_message *message;
+	struct kpost_call_state *call;
+	u64 sequence;
+	int err;
+
+	call = kpost_call_build(endpoint, request, min_t(u64, arg->reply_max, SIZE_MAX),
+				arg->priority, arg->tag, arg->deadline, &message);
+	if (IS_ERR(call))
+		return PTR_ERR(call);
+	caller = kpost_caller_get(endpoint);
+	if (!caller) {
+		kpost_message_discard(mailbox, message);
+		kpost_call_put(call);
+		return -ENOMEM;
+	}
+	call->submitted = true;
+	call->user_data = arg->user_data;
+	/* Somebody may guess its id and cancel it: it is received by nobody then. */
+	message->state = KPOST_TAKEN;
+	refcount_inc(&call->refs);
+	spin_lock(&mailbox->lock);
+	kpost_caller_add(caller, call);
+	caller->refs--;
+	spin_unlock(&mailbox->lock);
+
+	err = kpost_message_commit(endpoint, message, &waiter, op->nowait || op->dontwait,
+				   &sequence);
+	if (unlikely(err < 0)) {
+		submit_undo(mailbox, call);
+		kpost_message_discard(mailbox, message);
+	} else if (err > 0) {
+		err = submit_wait(mailbox, call, &waiter, arg->deadline, &sequence);
+	}
+	/* It was submitted, and only its numbers may be lost. */
+	if (!err && !put_user(call->token, &to->id))
+		(void)put_user(sequence, &to->sequence);
+	kpost_call_put(call);
+	return err;
+}
+
+long kpost_call_submit(struct kpost_operand *op)
+{
+	struct kpost_call_submit __user *to = op->arg;
+	struct kpost_payload request __uninitialized;
+	struct kpost_call_submit arg;
+	long ret;
+
+	if (!(op->endpoint->rights & KPOST_RIGHT_SEND))
+		return -EBADF;
+	ret = kpost_struct_get(op, &arg, cookie);
+	if (ret)
+		return ret;
+	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC) || arg.priority > KPOST_PRIORITY_MAX ||
+	    arg.deadline > S64_MAX || arg.cookie)
+		return -EINVAL;
+	op->dontwait = arg.flags & KPOST_DONTWAIT;
+	/* Before the request has its effect. */
+	if (kpost_memory_touch(&to->id, 2 * sizeof(u64)) != 2 * sizeof(u64))
+		return -EFAULT;
+	ret = kpost_payload_import(&request, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_SOURCE,
+				   op->fixed);
+	if (ret)
+		return ret;
+	ret = submit(op, &arg, &request);
+	kpost_payload_release(&request);
+	return ret;
+}
+
+/* ---- KPOST_IOC_CALL_COLLECT ----------------------------------------------------------- */
+
+/*
+ * The call with @id, or any if that is 0, that is over, or will be; it is taken then.  Else
+ * -ENOENT, -EBUSY, -EAGAIN, -EPIPE, -ETIMEDOUT, -ERESTARTSYS, -ECANCELED, -ENOMEM.
+ */
+static struct kpost_call_state *collect(const struct kpost_operand *op, u64 id, u64 deadline)
+{
+	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
+	struct kpost_caller *caller, *held = NULL;
+	struct kpost_collector collector;
+	struct kpost_call_state *call;
+	int err = 0;
+
+	/* Any can be one that is submitted later. */
+	if (!id && !op->nowait && !op->dontwait) {
+		held = kpost_caller_get(op->endpoint);
+		if (!held)
+			return ERR_PTR(-ENOMEM);
+	}
+	kpost_waiter_init(&collector.waiter);
+	spin_lock(&mailbox->lock);
+	caller = kpost_caller_find(op->endpoint);
+	if (id)
+		call = kpost_caller_call(caller, id, true);
+	else
+		call = caller ? list_first_entry_or_null(&caller->ready, struct kpost_call_state,
+							 ready) :
+				NULL;
+	if (id && !call) {
+		err = kpost_caller_taken(caller, id) ? -EBUSY : -ENOENT;
+	} else if (call && call->waiter) {
+		err = -EBUSY;
+	} else if (call && call->over) {
+		kpost_caller_take(call);
+		goto out;
+	} else if (!id && mailbox->closed && (!caller || RB_EMPTY_ROOT(&caller->submitted))) {
+		err = -EPIPE;
+	} else if (op->nowait || op->dontwait) {
+		err = -EAGAIN;
+	} else if (id) {
+		call->waiter = &collector.waiter;
+	} else {
+		list_add_tail(&collector.waiter.link, &caller->collectors);
+	}
+	if (err)
+		goto out;
+	collector.call = call;
+	spin_unlock(&mailbox->lock);
+
+	err = kpost_waiter_wait(&collector.waiter, deadline);
+	spin_lock(&mailbox->lock);
+	if (collector.waiter.done)
+		err = collector.waiter.result == -ECANCELED ? -ECANCELED : 0;
+	else if (id)
+		call->waiter = NULL;
+	else
+		list_del(&collector.waiter.link);
+	call = collector.call;
+out:
+	kpost_caller_unlock(mailbox, held);
+	return err ? ERR_PTR(err) : call;
+}
+
+/* @call was taken, and is gone now, or to be collected @again, as the next. */
+static void collect_end(struct kpost_mailbox *mailbox, struct kpost_call_state *call, bool again)
+{
+	struct kpost_process *process = NULL;
+	struct kpost_wakes wakes = {};
+
+	spin_lock(&mailbox->lock);
+	if (again) {
+		kpost_caller_untake(call);
+		kpost_caller_offer(call, true, &wakes);
+	} else {
+		process = kpost_caller_remove(call);
+	}
+	kpost_mailbox_unlock(mailbox, &wakes);
+	kpost_process_put(process);
+	if (!again)
+		kpost_call_put(call);
+}
+
+/* Tell of @call, which is over, and store its reply.  Returns 0, or -EMSGSIZE or -EFAULT. */
+static int collect_store(const struct kpost_operand *op, struct kpost_call_collect *arg,
+			 const struct kpost_call_state *call, const struct kpost_payload *room)
+{
+	struct kpost_outcome *outcome = (struct kpost_outcome *)&arg->sequence;
+	struct kpost_call_collect __user *to = op->arg;
+	struct kpost_place place __uninitialized;
+
+	kpost_outcome_init(outcome);
+	kpost_outcome_describe(outcome, call);
+	arg->id = call->token;
+	arg->user_data = call->user_data;
+	arg->size = call->result ? 0 : call->reply->size;
+	if (arg->size > room->size)
+		return put_user(arg->size, &to->size) ? -EFAULT : -EMSGSIZE;
+	if (!call->result) {
+		kpost_place_init(&place, room);
+		if (kpost_message_copy_out(call->reply, room, &place, arg->size))
+			return -EFAULT;
+	}
+	return kpost_struct_put(op, arg, sizeof(*arg));
+}
+
+long kpost_call_collect(struct kpost_operand *op)
+{
+	struct kpost_payload room __uninitialized;
+	struct kpost_call_collect arg;
+	struct kpost_call_state *call;
+	long ret;
+
+	if (!(op->endpoint->rights & KPOST_RIGHT_SEND))
+		return -EBADF;
+	ret = kpost_struct_get_back(op, &arg, id);
+	if (ret)
+		return ret;
+	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC) || arg.reserved || arg.deadline > S64_MAX ||
+	    arg.cookie)
+		return -EINVAL;
+	op->dontwait = arg.flags & KPOST_DONTWAIT;
+	ret = kpost_payload_import(&room, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_DEST,
+				   op->fixed);
+	if (ret)
+		return ret;
+	call = collect(op, arg.id, arg.deadline);
+	ret = PTR_ERR_OR_ZERO(call);
+	if (!ret) {
+		int result = call->result;
+
+		ret = collect_store(op, &arg, call, &room);
+		collect_end(op->endpoint->mailbox, call, ret);
+		if (!ret)
+			ret = result ?: arg.size;
+	}
+	kpost_payload_release(&room);
+	return ret;
+}
+
+/* ---- KPOST_IOC_CALL_CANCEL ------------------------------------------------------------ */
+
+/* Give up the one call that @arg says.  Returns 1, or -ENOENT, -EBUSY. */
+static long cancel_one(const struct kpost_operand *op, struct kpost_call_cancel *arg)
+{
+	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
+	struct kpost_caller *caller;
+	struct kpost_call_state *call;
+	int err;
+
+	spin_lock(&mailbox->lock);
+	caller = kpost_caller_find(op->endpoint);
+	call = kpost_caller_call(caller, arg->id, true) ?:
+							  kpost_caller_call(caller, arg->id, false);
+	if (!call) {
+		err = kpost_caller_taken(caller, arg->id) ? -EBUSY : -ENOENT;
+		spin_unlock(&mailbox->lock);
+		return err;
+	}
+	arg->message_flags = call->received ? KPOST_MESSAGE_RECEIVED : 0;
+	arg->sequence = call->request ? call->request->node.order : call->sequence;
+	kpost_caller_give_up(mailbox, call);
+	/* It is over, and what is told of it may be lost. */
+	(void)kpost_struct_put(op, arg, sizeof(*arg));
+	return 1;
+}
+
+/* Some of @collectors do not wait any more.  Are there others? */
+static bool cancel_collectors(struct kpost_mailbox *mailbox, struct list_head *collectors)
+{
+	struct kpost_waiter *waiter;
+	struct kpost_wakes wakes = {};
+	unsigned int i;
+	bool others;
+
+	spin_lock(&mailbox->lock);
+	for (i = 0; i < ARRAY_SIZE(wakes.tasks) && !list_empty(collectors); i++) {
+		waiter = list_first_entry(collectors, struct kpost_waiter, link);
+		list_del_init(&waiter->link);
+		kpost_waiter_done(waiter, -ECANCELED, &wakes);
+	}
+	others = !list_empty(collectors);
+	kpost_mailbox_unlock(mailbox, &wakes);
+	cond_resched();
+	return others;
+}
+
+/*
+ * Give up all that were submitted, and who waits for any.  What others begin meanwhile is not
+ * meant.  Returns how many calls there were.
+ */
+static long cancel_all(const struct kpost_operand *op)
+{
+	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
+	struct kpost_caller *caller;
+	LIST_HEAD(collectors);
+	struct rb_node *node;
+	long count = 0;
+	u64 last = 0;
+
+	spin_lock(&mailbox->lock);
+	caller = kpost_caller_find(op->endpoint);
+	if (caller) {
+		caller->refs++;
+		/* Who leaves meanwhile takes itself off this list. */
+		list_splice_init(&caller->collectors, &collectors);
+		node = rb_last(&caller->submitted);
+		if (node)
+			last = rb_entry(node, struct kpost_call_state, by_id)->token;
+	}
+	spin_unlock(&mailbox->lock);
+	if (!caller)
+		return 0;
+	while (kpost_caller_give_up_first(mailbox, &caller->submitted, last))
+		count++;
+	while (cancel_collectors(mailbox, &collectors))
+		;
+	spin_lock(&mailbox->lock);
+	kpost_caller_unlock(mailbox, caller);
+	return count;
+}
+
+long kpost_call_cancel(struct kpost_operand *op)
+{
+	struct kpost_call_cancel arg;
+	int err;
+
+	if (!(op->endpoint->rights & KPOST_RIGHT_SEND))
+		return -EBADF;
+	err = kpost_struct_get(op, &arg, message_flags);
+	if (err)
+		return err;
+	if (arg.flags)
+		return -EINVAL;
+	return arg.id ? cancel_one(op, &arg) : cancel_all(op);
+}
