@@ -3,7 +3,7 @@
  * The form of the operations: numbers, sizes, flags, reserved fields, which file
  * each belongs to, and that callers of 32 bits need no translation.
  */
-#include "kpost_test.h"
+#include "submit_test.h"
 
 struct op {
 	const char *name;
@@ -26,6 +26,9 @@ static const struct op ops[] = {
 	{ "GRANT", KPOST_IOC_GRANT, false },
 	{ "SENDV", KPOST_IOC_SENDV, false },
 	{ "RECVV", KPOST_IOC_RECVV, false },
+	{ "CALL_SUBMIT", KPOST_IOC_CALL_SUBMIT, false },
+	{ "CALL_COLLECT", KPOST_IOC_CALL_COLLECT, false },
+	{ "CALL_CANCEL", KPOST_IOC_CALL_CANCEL, false },
 };
 
 #define for_each_op(o) for (const struct op *o = ops; o < ops + ARRAY_SIZE(ops); o++)
@@ -62,7 +65,7 @@ TEST(abi_numbers_are_fixed)
 	EXPECT_EQ(0x4110be03, KPOST_IOC_LIST);
 	EXPECT_EQ(0xc038be10, KPOST_IOC_SEND);
 	EXPECT_EQ(0xc080be11, KPOST_IOC_RECV);
-	EXPECT_EQ(0xc078be12, KPOST_IOC_CALL);
+	EXPECT_EQ(0xc080be12, KPOST_IOC_CALL);
 	EXPECT_EQ(0x4028be13, KPOST_IOC_REPLY);
 	EXPECT_EQ(0xc018be14, KPOST_IOC_REPLY_RECV);
 	EXPECT_EQ(0x8178be15, KPOST_IOC_STAT);
@@ -70,6 +73,9 @@ TEST(abi_numbers_are_fixed)
 	EXPECT_EQ(0x4020be17, KPOST_IOC_GRANT);
 	EXPECT_EQ(0xc028be18, KPOST_IOC_SENDV);
 	EXPECT_EQ(0xc028be19, KPOST_IOC_RECVV);
+	EXPECT_EQ(0xc050be1a, KPOST_IOC_CALL_SUBMIT);
+	EXPECT_EQ(0xc078be1b, KPOST_IOC_CALL_COLLECT);
+	EXPECT_EQ(0xc018be1c, KPOST_IOC_CALL_CANCEL);
 }
 
 #define WIDE(type, field) { sizeof(struct type), offsetof(struct type, field),		\
@@ -93,6 +99,19 @@ TEST(abi_wide_fields_do_not_move_for_32_bit_callers)
 		WIDE(kpost_send, deadline), WIDE(kpost_send, buf), WIDE(kpost_send, len),
 		WIDE(kpost_send, tag), WIDE(kpost_send, cookie), WIDE(kpost_send, sequence),
 		WIDE(kpost_call, sequence), WIDE(kpost_call, tag), WIDE(kpost_call, cookie),
+		WIDE(kpost_call, id),
+		WIDE(kpost_call_submit, deadline), WIDE(kpost_call_submit, buf),
+		WIDE(kpost_call_submit, len), WIDE(kpost_call_submit, reply_max),
+		WIDE(kpost_call_submit, tag), WIDE(kpost_call_submit, user_data),
+		WIDE(kpost_call_submit, cookie), WIDE(kpost_call_submit, id),
+		WIDE(kpost_call_submit, sequence),
+		WIDE(kpost_call_collect, deadline), WIDE(kpost_call_collect, buf),
+		WIDE(kpost_call_collect, len), WIDE(kpost_call_collect, cookie),
+		WIDE(kpost_call_collect, id), WIDE(kpost_call_collect, user_data),
+		WIDE(kpost_call_collect, size), WIDE(kpost_call_collect, sequence),
+		WIDE(kpost_call_collect, reply_tag), WIDE(kpost_call_collect, badge),
+		WIDE(kpost_call_collect, time),
+		WIDE(kpost_call_cancel, id), WIDE(kpost_call_cancel, sequence),
 		WIDE(kpost_call, reply_tag), WIDE(kpost_call, badge), WIDE(kpost_call, time),
 		WIDE(kpost_recv, deadline), WIDE(kpost_recv, buf), WIDE(kpost_recv, len),
 		WIDE(kpost_recv, size), WIDE(kpost_recv, sequence), WIDE(kpost_recv, token),
@@ -132,7 +151,8 @@ TEST(abi_info_tells_version_limits_and_nothing_uninitialised)
 	EXPECT_EQ(KPOST_PRIORITY_MAX, a.priority_max);
 	EXPECT_EQ(KPOST_IOVEC_MAX, a.iovec_max);
 	EXPECT_EQ(KPOST_FEATURE_TAG | KPOST_FEATURE_TIME | KPOST_FEATURE_GRANT |
-		  KPOST_FEATURE_CALL_DEADLINE | KPOST_FEATURE_IDENTITY | KPOST_FEATURE_BATCH,
+		  KPOST_FEATURE_CALL_DEADLINE | KPOST_FEATURE_IDENTITY | KPOST_FEATURE_BATCH |
+		  KPOST_FEATURE_CALL_SUBMIT,
 		  a.features & ~(KPOST_FEATURE_URING | KPOST_FEATURE_URING_FIXED));
 	EXPECT_EQ(a.default_bytes / 512, a.default_messages);
 	EXPECT_LE(a.default_bytes, a.user_bytes);
@@ -255,6 +275,9 @@ static void fill_valid(const struct op *o, char *page, const char *name)
 	case KPOST_IOC_CALL:
 		((struct kpost_call *)page)->deadline = 1;
 		break;
+	case KPOST_IOC_CALL_COLLECT:
+		((struct kpost_call_collect *)page)->flags = KPOST_DONTWAIT;
+		break;
 	case KPOST_IOC_REPLY_RECV:
 		((struct kpost_reply_recv *)page)->reply_size = sizeof(struct kpost_reply);
 		((struct kpost_reply_recv *)page)->recv_size = sizeof(struct kpost_recv);
@@ -284,6 +307,8 @@ static long valid_result(const struct op *o)
 		return -ENOENT;
 	case KPOST_IOC_CALL:
 		return -ETIMEDOUT;
+	case KPOST_IOC_CALL_COLLECT:
+		return -EAGAIN;
 	case KPOST_IOC_REPLY_RECV:
 	case KPOST_IOC_SENDV:
 	case KPOST_IOC_RECVV:
@@ -329,6 +354,9 @@ TEST_F(abi, abi_larger_structs_are_taken_if_their_tail_is_zero)
 			}
 			if (o->op == KPOST_IOC_SEND) {
 				EXPECT_EQ(0, kt_take(self->fd, NULL, NULL, 0));
+			}
+			if (o->op == KPOST_IOC_CALL_SUBMIT) {
+				EXPECT_EQ(1, kt_cancel(self->fd, 0));
 			}
 		}
 	}
@@ -425,6 +453,8 @@ TEST_F(abi, abi_unknown_flags_are_einval)
 		{ KPOST_IOC_GRANT, KPOST_GRANT_NONBLOCK | KPOST_GRANT_BADGE },
 		{ KPOST_IOC_SENDV, KPOST_DONTWAIT },
 		{ KPOST_IOC_RECVV, KPOST_DONTWAIT },
+		{ KPOST_IOC_CALL_SUBMIT, KPOST_DONTWAIT | KPOST_IOVEC },
+		{ KPOST_IOC_CALL_COLLECT, KPOST_DONTWAIT | KPOST_IOVEC },
 	};
 	char name[KT_NAME_SIZE];
 

@@ -375,47 +375,6 @@ TEST_F(call, call_given_up_by_both_sides_is_used_up)
 	EXPECT_EQ(0, kt_stat(self->client).open_calls);
 }
 
-TEST_F(call, call_signalled_before_receipt_is_withdrawn)
-{
-	ASSERT_EQ(0, kt_handle(SIGUSR1, 0));
-	start_call();
-	ASSERT_EQ(0, kt_signal(&self->job, SIGUSR1));
-	expect_answer(-EINTR);
-	EXPECT_EQ(0, kt_stat(self->client).queued_messages);
-	EXPECT_EQ(-EAGAIN, kt_take(self->server, &self->recv, self->request, 64));
-}
-
-/* restarting it would send the request twice */
-TEST_F(call, call_signalled_after_receipt_is_not_restarted)
-{
-	ASSERT_EQ(0, kt_handle(SIGUSR1, SA_RESTART));
-	start_received_call();
-	ASSERT_EQ(0, kt_signal(&self->job, SIGUSR1));
-	expect_answer(-EINTR);
-	EXPECT_EQ(-EAGAIN, kt_take(self->server, NULL, self->request, 64));
-	EXPECT_EQ(-ECANCELED, kt_reply(self->server, self->recv.token, "late", 4));
-	EXPECT_EQ(1, kt_stat(self->client).received);
-}
-
-TEST_F(call, call_signalled_before_receipt_is_received_once_if_restarted)
-{
-	ASSERT_EQ(0, kt_handle(SIGUSR1, SA_RESTART));
-	start_call();
-	for (int i = 1; i <= 5; i++) {
-		ASSERT_EQ(0, kt_signal(&self->job, SIGUSR1));
-		ASSERT_TRUE(kt_until(kt_signals == i));
-	}
-	ASSERT_EQ(3, kt_recv(self->server, &self->recv, self->request, 64, 0, kt_soon()));
-	EXPECT_EQ(-EAGAIN, kt_take(self->server, NULL, self->request, 64));
-	EXPECT_EQ(0, kt_reply(self->server, self->recv.token, "once", 4));
-	expect_answer(4);
-	/* each try had a number; what is told is that of the one that was received */
-	EXPECT_LT(1, self->recv.sequence);
-	EXPECT_EQ(self->recv.sequence, self->args.sequence);
-	EXPECT_EQ(KPOST_MESSAGE_RECEIVED, self->args.message_flags);
-	EXPECT_EQ(1, kt_stat(self->client).received);
-}
-
 /* the mailbox has no room at all, neither for messages nor for bytes */
 TEST_F(call, call_reply_does_not_fail_for_space)
 {

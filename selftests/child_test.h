@@ -10,8 +10,10 @@
 #include "kpost_test.h"
 
 #include <grp.h>
+#include <linux/sched.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #define CHILD_FAILED	1
 #define CHILD_SKIPPED	KSFT_SKIP	/* the kernel lacks something */
@@ -39,6 +41,17 @@
 static inline pid_t child_start(int (*fn)(void *arg), void *arg)
 {
 	pid_t pid = kt_fork();
+
+	if (pid == 0)
+		_exit(fn(arg));
+	return pid;
+}
+
+/* likewise, with the test's own table of descriptors */
+static inline pid_t child_start_sharing(int (*fn)(void *arg), void *arg)
+{
+	struct clone_args args = { .flags = CLONE_FILES, .exit_signal = SIGCHLD };
+	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 
 	if (pid == 0)
 		_exit(fn(arg));

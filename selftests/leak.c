@@ -9,6 +9,7 @@
  * the very end of what is mapped, or larger than the kernel knows.
  */
 #include "child_test.h"
+#include "submit_test.h"
 
 #define ALL	SIZE_MAX
 #define WHOLE	{ 0, ALL }
@@ -43,7 +44,7 @@ FIXTURE_TEARDOWN(leak)
 }
 
 enum which { INFO, OPEN, UNLINK, LIST, SEND, SEND_TOLD, RECV, RECV_TOO_LONG, REPLY, CALL,
-	     CALL_REFUSED, STAT, SETATTR, GRANT };
+	     CALL_REFUSED, SUBMIT, COLLECT, CANCEL, STAT, SETATTR, GRANT };
 
 static const char payload[] = "payload";
 static char buffer[64], entries[sizeof(struct kpost_stat)];
@@ -78,9 +79,21 @@ static const struct operation {
 	{ RECV_TOO_LONG, "RECV of too much", KPOST_IOC_RECV, 128, false, {
 		FIELD(kpost_recv, size) } },
 	{ REPLY, "REPLY", KPOST_IOC_REPLY, 40, false, { { 0, 0 } } },
-	{ CALL, "CALL", KPOST_IOC_CALL, 120, false, { CALL_OUT } },
-	{ CALL_REFUSED, "CALL that ends without a reply", KPOST_IOC_CALL, 120, false, {
+	{ CALL, "CALL", KPOST_IOC_CALL, 128, false, { CALL_OUT } },
+	{ CALL_REFUSED, "CALL that ends without a reply", KPOST_IOC_CALL, 128, false, {
 		CALL_OUT } },
+	{ SUBMIT, "CALL_SUBMIT", KPOST_IOC_CALL_SUBMIT, 80, false, {
+		FIELD(kpost_call_submit, id), FIELD(kpost_call_submit, sequence) } },
+	{ COLLECT, "CALL_COLLECT", KPOST_IOC_CALL_COLLECT, 120, false, {
+		FIELD(kpost_call_collect, id), FIELD(kpost_call_collect, user_data),
+		FIELD(kpost_call_collect, size), FIELD(kpost_call_collect, sequence),
+		FIELD(kpost_call_collect, reply_tag), FIELD(kpost_call_collect, badge),
+		FIELD(kpost_call_collect, time), FIELD(kpost_call_collect, message_flags),
+		FIELD(kpost_call_collect, pid), FIELD(kpost_call_collect, uid),
+		FIELD(kpost_call_collect, gid), FIELD(kpost_call_collect, opener_uid),
+		FIELD(kpost_call_collect, opener_gid) } },
+	{ CANCEL, "CALL_CANCEL", KPOST_IOC_CALL_CANCEL, 24, false, {
+		FIELD(kpost_call_cancel, message_flags), FIELD(kpost_call_cancel, sequence) } },
 	{ STAT, "STAT", KPOST_IOC_STAT, 376, false, { WHOLE } },
 	{ SETATTR, "SETATTR", KPOST_IOC_SETATTR, 32, false, { { 0, 0 } } },
 	{ GRANT, "GRANT", KPOST_IOC_GRANT, 32, false, { { 0, 0 } } },
@@ -189,6 +202,58 @@ static void do_call(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self,
 	}
 }
 
+/* one that has its reply */
+static uint64_t submit(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self)
+{
+	uint64_t id;
+
+	ASSERT_EQ(0, kt_submit(self->sender, payload, 7, sizeof(buffer), 5, &id));
+	ASSERT_EQ(0, answer_one(&self->receiver));
+	return id;
+}
+
+static void do_submit(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self, void *arg,
+		      unsigned long op, unsigned char fill)
+{
+	struct kpost_call_submit args =
+		kt_submit_args(payload, 7, 7, 5, KPOST_DONTWAIT, 0);
+
+	memset(&args.id, fill, sizeof(args) - offsetof(struct kpost_call_submit, id));
+	memcpy(arg, &args, sizeof(args));
+	ASSERT_EQ(0, operate_on(self->sender, op, arg));
+	ASSERT_EQ(1, kt_cancel(self->sender, 0));
+}
+
+static void do_collect(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self, void *arg,
+		       unsigned long op, unsigned char fill)
+{
+	struct kpost_call_collect args = kt_collect_args(buffer, sizeof(buffer), 0, 0, kt_soon());
+	size_t in = offsetof(struct kpost_call_collect, user_data);
+
+	submit(_metadata, self);
+	memset(buffer, fill, sizeof(buffer));
+	memset((char *)&args + in, fill, sizeof(args) - in);
+	memcpy(arg, &args, sizeof(args));
+	ASSERT_EQ(3, operate_on(self->sender, op, arg));
+	for (size_t i = 3; i < sizeof(buffer); i++) {
+		EXPECT_EQ(fill, (unsigned char)buffer[i]) TH_LOG("byte %zu of the buffer", i);
+	}
+}
+
+static void do_cancel(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self, void *arg,
+		      unsigned long op, unsigned char fill)
+{
+	struct kpost_call_cancel args = { .flags = 0 };
+
+	memset(&args.message_flags, fill, sizeof(args.message_flags));
+	memset(&args.sequence, fill, sizeof(args.sequence));
+	args.id = submit(_metadata, self);
+	memcpy(arg, &args, sizeof(args));
+	ASSERT_EQ(1, operate_on(self->sender, op, arg));
+	/* which differs each time, and is read only */
+	EXPECT_EQ(args.id, ((struct kpost_call_cancel *)arg)->id);
+}
+
 static void do_list(struct __test_metadata *_metadata, void *arg, unsigned long op)
 {
 	struct kpost_list list = { .buf = (uintptr_t)entries, .count = 1,
@@ -251,6 +316,15 @@ static void operate(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self,
 	case CALL_REFUSED:
 		do_call(_metadata, self, arg, op, fill, operation->which == CALL_REFUSED);
 		break;
+	case SUBMIT:
+		do_submit(_metadata, self, arg, op, fill);
+		break;
+	case COLLECT:
+		do_collect(_metadata, self, arg, op, fill);
+		break;
+	case CANCEL:
+		do_cancel(_metadata, self, arg, op, fill);
+		break;
 	case STAT:
 		ASSERT_EQ(0, operate_on(self->receiver, op, arg));
 		break;
@@ -273,6 +347,9 @@ static void forget(const struct operation *operation, unsigned char *arg)
 	struct kpost_send *send = (void *)arg;
 	struct kpost_recv *recv = (void *)arg;
 	struct kpost_call *call = (void *)arg;
+	struct kpost_call_submit *submitted = (void *)arg;
+	struct kpost_call_collect *collected = (void *)arg;
+	struct kpost_call_cancel *cancelled = (void *)arg;
 	struct kpost_stat *st = (void *)arg;
 
 	if (operation->which == RECV) {
@@ -283,6 +360,15 @@ static void forget(const struct operation *operation, unsigned char *arg)
 	} else if (operation->which == CALL) {
 		call->sequence = 0;
 		call->time = 0;
+	} else if (operation->which == SUBMIT) {
+		submitted->id = 0;
+		submitted->sequence = 0;
+	} else if (operation->which == COLLECT) {
+		collected->id = 0;
+		collected->sequence = 0;
+		collected->time = 0;
+	} else if (operation->which == CANCEL) {
+		cancelled->sequence = 0;
 	} else if (operation->which == STAT) {
 		st->sent = 0;
 		st->received = 0;

@@ -7,6 +7,7 @@
  */
 #include <linux/userfaultfd.h>
 #include "child_test.h"
+#include "submit_test.h"
 
 FIXTURE(stall) {
 	int uffd;
@@ -471,6 +472,38 @@ TEST_F(stall, no_stall_of_a_replier_costs_no_byte_of_its_token)
 }
 
 /* its caller can leave meanwhile, by its deadline */
+/* of two replies the one that came first cannot be stored yet: by then it is its collector's */
+TEST_F(stall, no_stall_of_others_by_one_who_collects)
+{
+	struct kpost_call_collect first =
+		kt_collect_args(self->page, kt_page_size(), 0, KPOST_DONTWAIT, 0), next;
+	struct kpost_recv recv;
+	struct kt_job job;
+	uint64_t ids[2];
+
+	for (int i = 0; i < 2; i++) {
+		ASSERT_EQ(0, kt_submit(self->fd, "ask", 3, 64, i, &ids[i]));
+		ASSERT_EQ(3, kt_take(self->fd, &recv, self->buf, sizeof(self->buf)));
+		ASSERT_EQ(0, kt_reply(self->fd, recv.token, "yes", 3));
+	}
+	kt_start(&job, self->fd, KPOST_IOC_CALL_COLLECT, &first);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	EXPECT_EQ(-EBUSY, kt_collect(self->fd, NULL, self->buf, 64, ids[0]));
+	EXPECT_EQ(3, kt_collect(self->fd, &next, self->buf, 64, 0));
+	EXPECT_EQ(1, next.user_data);
+	EXPECT_EQ(0, kt_ready(self->fd, POLLPRI));
+	EXPECT_EQ(-EAGAIN, kt_collect(self->fd, NULL, self->buf, 64, 0));
+	use_mailbox(_metadata, self->fd);
+	/* who has it in hand is not to lose it */
+	EXPECT_EQ(-EBUSY, kt_cancel(self->fd, ids[0]));
+	EXPECT_EQ(0, kt_cancel(self->fd, 0));
+	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(3, job.ret);
+	EXPECT_EQ(-ENOENT, kt_cancel(self->fd, ids[0]));
+	EXPECT_EQ(0, kt_sending_used());
+}
+
 TEST_F(stall, no_stall_of_a_caller_by_its_replier)
 {
 	struct kpost_recv recv;
@@ -735,6 +768,9 @@ static void leave_while_copied(struct __test_metadata *_metadata, FIXTURE_DATA(s
 	ASSERT_EQ(0, kt_signal(&sender, SIGUSR1));
 	ASSERT_TRUE(kt_join(&sender));
 	EXPECT_EQ(-EINTR, sender.ret);
+	if (calls) {
+		EXPECT_EQ(1, kt_cancel(self->fd, call.id));
+	}
 	if (killed) {
 		EXPECT_LE(0, kt_kill(pid));
 	} else {

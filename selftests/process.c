@@ -4,10 +4,12 @@
  * somebody else has the endpoint; and with nothing less than that process.
  */
 #include "child_test.h"
+#include "submit_test.h"
 #include "uring_test.h"
 
-#include <linux/sched.h>
+#include <limits.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 
 /* shared with the process that receives */
 struct shared {
@@ -156,11 +158,8 @@ TEST_F(process, process_that_received_through_another_descriptor_ends_its_calls)
 /* what it closes is closed for the test too, and what it has open outlives it */
 TEST_F(process, process_that_shares_its_descriptors_ends_its_calls)
 {
-	struct clone_args args = { .flags = CLONE_FILES, .exit_signal = SIGCHLD };
-	pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+	pid_t pid = child_start_sharing(receives, self);
 
-	if (pid == 0)
-		_exit(receives(self));
 	ASSERT_LT(0, pid);
 	expect_reset(_metadata, self, pid, false);
 }
@@ -403,6 +402,91 @@ TEST(process_that_ends_ends_all_its_calls)
 		EXPECT_EQ(0, kt_stat(fds[i]).open_calls);
 		close(fds[i]);
 	}
+}
+
+enum { THOUSANDS = 10000 };
+
+static int receives_through_thousands(void *arg)
+{
+	FIXTURE_DATA(process) *self = arg;
+	struct kpost_recv recv;
+	char buf[8];
+
+	for (int fd = self->fd; fd < self->fd + THOUSANDS; fd++)
+		CHECK_EQ(3, kt_take(fd, &recv, buf, sizeof(buf)));
+	show(&self->shared->token, 1);
+	for (;;)
+		pause();
+}
+
+/* nanoseconds that the slowest of some takes, as long as @goes_on */
+static uint64_t slowest_fork(bool (*goes_on)(int fd, unsigned int tries), int fd)
+{
+	uint64_t start, slowest = 0;
+	pid_t pid;
+
+	for (unsigned int i = 0; goes_on(fd, i); i++) {
+		start = kt_now();
+		pid = kt_fork();
+		if (pid == 0)
+			_exit(0);
+		if (pid < 0 || waitpid(pid, NULL, 0) != pid)
+			return UINT64_MAX;
+		slowest = kt_now() - start > slowest ? kt_now() - start : slowest;
+	}
+	return slowest;
+}
+
+static bool some_tries(int fd, unsigned int tries)
+{
+	(void)fd;
+	return tries < 200;
+}
+
+static bool calls_are_open(int fd, unsigned int tries)
+{
+	return kt_stat(fd).open_calls && tries < UINT_MAX;
+}
+
+/* one entry in the process's list whatever it received, and bounded work with a lock held */
+TEST(process_that_received_thousands_of_calls_holds_up_nobody_at_its_end)
+{
+	FIXTURE_DATA(process) self = { .shared = kt_shared(sizeof(struct shared)) };
+	struct rlimit many = { .rlim_cur = THOUSANDS + 100, .rlim_max = THOUSANDS + 100 };
+	uint64_t before, during;
+	int client;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		SKIP(return, "so many descriptors need root");
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &many));
+	client = kt_mailbox(THOUSANDS, 4 * THOUSANDS, 0);
+	ASSERT_LE(0, client);
+	for (int i = 0; i < THOUSANDS; i++) {
+		int fd = kt_grant(client, KPOST_RIGHT_RECV);
+
+		ASSERT_LE(0, fd);
+		if (i == 0)
+			self.fd = fd;
+		ASSERT_EQ(self.fd + i, fd);
+		ASSERT_EQ(0, kt_submit(client, "ask", 3, 0, i, NULL));
+	}
+	before = slowest_fork(some_tries, client);
+	pid = child_start(receives_through_thousands, &self);
+	ASSERT_TRUE(kt_until(shown(&self.shared->token)));
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	during = slowest_fork(calls_are_open, client);
+	TH_LOG("slowest fork and exit: %llu us before, %llu us during the end",
+	       (unsigned long long)before / 1000, (unsigned long long)during / 1000);
+	/* as many as the calls, at some microseconds each, would be much more */
+	EXPECT_GT(4 * before + 200 * KT_MS, during);
+	EXPECT_EQ(-1, kt_exit_status(pid));
+	for (int i = 0; i < THOUSANDS; i++)
+		ASSERT_EQ(-ECONNRESET, kt_collect(client, NULL, NULL, 0, 0));
+	EXPECT_EQ(0, kt_cancel(client, 0));
+	for (int i = 0; i < THOUSANDS; i++)
+		close(self.fd + i);
+	close(client);
 }
 
 /* a reply by somebody else at the same moment: it came or it did not, and both sides know */

@@ -368,7 +368,8 @@ TEST_F(uring_cmd, unknown_command_flag_is_refused_wherever_it_is)
 	static const unsigned int ops[] = {
 		KPOST_IOC_SEND, KPOST_IOC_RECV, KPOST_IOC_CALL, KPOST_IOC_REPLY,
 		KPOST_IOC_REPLY_RECV, KPOST_IOC_SETATTR, KPOST_IOC_GRANT, KPOST_IOC_STAT,
-		KPOST_IOC_SENDV, KPOST_IOC_RECVV, 0,
+		KPOST_IOC_SENDV, KPOST_IOC_RECVV, KPOST_IOC_CALL_SUBMIT, KPOST_IOC_CALL_COLLECT,
+		KPOST_IOC_CALL_CANCEL, 0,
 	};
 	static char arg[1024];
 	/* Not of the program's own file: the oldest kernel registers none of that. */
@@ -469,7 +470,8 @@ TEST_F(uring_cmd, bad_argument_address_is_efault)
 	static const unsigned int ops[] = {
 		KPOST_IOC_SEND, KPOST_IOC_RECV, KPOST_IOC_CALL, KPOST_IOC_REPLY,
 		KPOST_IOC_REPLY_RECV, KPOST_IOC_SETATTR, KPOST_IOC_GRANT, KPOST_IOC_STAT,
-		KPOST_IOC_SENDV, KPOST_IOC_RECVV,
+		KPOST_IOC_SENDV, KPOST_IOC_RECVV, KPOST_IOC_CALL_SUBMIT, KPOST_IOC_CALL_COLLECT,
+		KPOST_IOC_CALL_CANCEL,
 	};
 	char *edge = kt_edge(PROT_NONE);
 	void *bad[] = {
