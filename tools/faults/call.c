@@ -2,6 +2,8 @@
 /* Calls and replies, each with the other side in a thread. */
 #include "faults.h"
 
+#include "../../selftests/submit_test.h"
+
 #define REQUEST 100
 #define REPLY 13000
 
@@ -214,6 +216,99 @@ static void check_reply_recv(struct stage *stage)
 	check_replied(stage);
 }
 
+/* ---- CALL_SUBMIT, CALL_COLLECT and CALL_CANCEL ---- */
+
+static void receive_and_reply(struct stage *stage)
+{
+	char request[REQUEST];
+	struct kpost_recv recv;
+
+	must(stage, kt_take(stage->fds[0], &recv, request, sizeof(request)) == REQUEST);
+	must(stage, kt_reply(stage->fds[0], recv.token, stage->payload, REPLY) == 0);
+}
+
+static void prepare_submit(struct stage *stage)
+{
+	stage->len = REPLY;
+	stage->args.submit = kt_submit_args(stage->payload, REQUEST, REPLY, 5, 0, 0);
+}
+
+static void prepare_submit_iovec(struct stage *stage)
+{
+	prepare_submit(stage);
+	stage_cut(stage, stage->payload);
+	stage->args.submit.flags = KPOST_IOVEC;
+	stage->args.submit.buf = (uintptr_t)stage->args.pieces;
+	stage->args.submit.len = PIECES;
+}
+
+static long call_submit(struct stage *stage)
+{
+	return stage_do(stage, stage->fds[1], KPOST_IOC_CALL_SUBMIT, &stage->args.submit);
+}
+
+static void check_submitted(struct stage *stage)
+{
+	struct kpost_call_collect got;
+
+	must(stage, kt_collect(stage->fds[1], NULL, NULL, 0, 0) == -EAGAIN);
+	if (stage->args.submit.flags & KPOST_IOVEC) {
+		must(stage, kt_cancel(stage->fds[1], stage->args.submit.id) == 1);
+		return;
+	}
+	receive_and_reply(stage);
+	must(stage, kt_collect(stage->fds[1], &got, stage->buffer, PAYLOAD_MAX, 0) == REPLY);
+	must(stage, got.id == stage->args.submit.id && got.user_data == 5);
+}
+
+static void prepare_collect(struct stage *stage)
+{
+	stage->len = REPLY;
+	must(stage, kt_submit(stage->fds[1], stage->payload, REQUEST, REPLY, 6, NULL) == 0);
+	receive_and_reply(stage);
+	stage->args.collect = kt_collect_args(kt_poison(stage->buffer, PAYLOAD_MAX), PAYLOAD_MAX, 0,
+					      0, kt_soon());
+}
+
+static void prepare_collect_iovec(struct stage *stage)
+{
+	prepare_collect(stage);
+	stage_cut(stage, stage->buffer);
+	stage->args.collect.flags = KPOST_IOVEC;
+	stage->args.collect.buf = (uintptr_t)stage->args.pieces;
+	stage->args.collect.len = PIECES;
+}
+
+static long call_collect(struct stage *stage)
+{
+	return stage_do(stage, stage->fds[1], KPOST_IOC_CALL_COLLECT, &stage->args.collect);
+}
+
+static void check_collected(struct stage *stage)
+{
+	must(stage, stage->ret == REPLY && !memcmp(stage->buffer, stage->payload, REPLY));
+	must(stage, stage->args.collect.user_data == 6);
+	must(stage, kt_cancel(stage->fds[1], 0) == 0);
+}
+
+static void prepare_cancel(struct stage *stage)
+{
+	must(stage, kt_submit(stage->fds[1], stage->payload, REQUEST, REPLY, 6,
+			      &stage->args.cancel.id) == 0);
+}
+
+static long call_cancel(struct stage *stage)
+{
+	return stage_do(stage, stage->fds[1], KPOST_IOC_CALL_CANCEL, &stage->args.cancel);
+}
+
+static void check_cancelled(struct stage *stage)
+{
+	must(stage, stage->ret == 1);
+	must(stage, kt_cancel(stage->fds[1], 0) == 0);
+	must(stage, kt_stat(stage->fds[0]).queued_messages == 0);
+}
+
 const struct trial call_trials[] = {
 	{
 		.name = "CALL",
@@ -273,6 +368,46 @@ const struct trial call_trials[] = {
 		.call = call_reply_recv,
 		.check = check_reply_recv,
 		.changed = changed_reply_recv,
+	},
+	{
+		.name = "CALL_SUBMIT",
+		COMMAND("SUBMIT", ALL_ROUTES),
+		.errnos = { EFAULT, ENOMEM },
+		.prepare = prepare_submit,
+		.call = call_submit,
+		.check = check_submitted,
+	},
+	{
+		.name = "CALL_SUBMIT iovec",
+		COMMAND("SUBMIT", NO_FIXED),
+		.errnos = { EFAULT, ENOMEM },
+		.prepare = prepare_submit_iovec,
+		.call = call_submit,
+		.check = check_submitted,
+	},
+	{
+		.name = "CALL_COLLECT",
+		COMMAND("COLLECT", ALL_ROUTES),
+		.errnos = { EFAULT, ENOMEM },
+		.prepare = prepare_collect,
+		.call = call_collect,
+		.check = check_collected,
+	},
+	{
+		.name = "CALL_COLLECT iovec",
+		COMMAND("COLLECT", NO_FIXED),
+		.errnos = { EFAULT, ENOMEM },
+		.prepare = prepare_collect_iovec,
+		.call = call_collect,
+		.check = check_collected,
+	},
+	{
+		.name = "CALL_CANCEL",
+		COMMAND(NULL, NO_FIXED),
+		.errnos = { EFAULT },
+		.prepare = prepare_cancel,
+		.call = call_cancel,
+		.check = check_cancelled,
 	},
 	{},
 };

@@ -428,8 +428,11 @@ static void reset_world(void)
 	world->finished = 0;
 	world->arrived = 0;
 	world->tokens_seen = 0;
-	for (i = 0; i < TOKENS; i++)
+	world->ids_seen = 0;
+	for (i = 0; i < TOKENS; i++) {
 		world->tokens[i] = 0;
+		world->ids[i] = 0;
+	}
 	for (i = 0; i < KIDS; i++)
 		world->kids[i] = 0;
 	memset(world->results, 0, sizeof(world->results));

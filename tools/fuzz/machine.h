@@ -48,6 +48,8 @@ struct world {
 	atomic_int slots[SLOTS]; /* descriptors, or -1 */
 	atomic_ulong tokens[TOKENS];
 	atomic_uint tokens_seen;
+	atomic_ulong ids[TOKENS]; /* of calls that are collected, cancelled, or go on */
+	atomic_uint ids_seen;
 	atomic_int kids[KIDS]; /* processes forked by operations */
 	atomic_bool sysctls_changed[OFFICES];
 	atomic_bool names_given[OFFICES];
@@ -84,6 +86,9 @@ struct work {
 		struct kpost_setattr setattr;
 		struct kpost_grant grant;
 		struct kpost_batch batch;
+		struct kpost_call_submit submit;
+		struct kpost_call_collect collect;
+		struct kpost_call_cancel cancel;
 	} arg;
 	struct kpost_recv recv;
 	struct kpost_reply reply;

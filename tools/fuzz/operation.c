@@ -31,6 +31,9 @@ static const struct {
 	[OP_GRANT] = { KPOST_IOC_GRANT, false },
 	[OP_SENDV] = { KPOST_IOC_SENDV, true },
 	[OP_RECVV] = { KPOST_IOC_RECVV, true },
+	[OP_CALL_SUBMIT] = { KPOST_IOC_CALL_SUBMIT, true },
+	[OP_CALL_COLLECT] = { KPOST_IOC_CALL_COLLECT, true },
+	[OP_CALL_CANCEL] = { KPOST_IOC_CALL_CANCEL, true },
 	[OP_IOCTL] = { _IO(KPOST_IOC_TYPE, 0x3f), false },
 };
 
@@ -174,18 +177,28 @@ static void compose_recv(struct kpost_recv *arg, const struct operation *op, str
 				     op->buf, op->len);
 }
 
+/* The one of those seen last that @op's value says. */
+static uint64_t one_seen(const struct operation *op, const atomic_ulong *list, unsigned int seen)
+{
+	if (op->value == 255)
+		return ~0ull;
+	if (op->value == 254)
+		return 0;
+	return list[(seen + TOKENS - 1 - op->value % TOKENS) % TOKENS];
+}
+
+static uint64_t id(const struct operation *op)
+{
+	return op->rights & 1 ? one_seen(op, world->ids, world->ids_seen) : 0;
+}
+
 static void compose_reply(struct kpost_reply *arg, const struct operation *op, struct work *work)
 {
-	unsigned int seen = world->tokens_seen;
-
 	arg->flags = op->flags;
 	arg->reserved = op->rights & 0x80;
 	if (!(op->flags & KPOST_DROP) || op->rights & 4)
 		arg->tag = tag(op);
-	arg->token =
-		op->value == 255 ? ~0ull :
-		op->value == 254 ? 0 :
-				   world->tokens[(seen + TOKENS - 1 - op->value % TOKENS) % TOKENS];
+	arg->token = one_seen(op, world->tokens, world->tokens_seen);
 	if (op->flags & KPOST_DROP && !op->len)
 		return;
 	compose_payload(&arg->buf, &arg->len, op->flags & KPOST_IOVEC, work->reply_pieces, op->buf,
@@ -295,6 +308,32 @@ static void compose_batch(struct kpost_batch *arg, const struct operation *op, s
 	work->most = arg->count;
 }
 
+static void compose_submit(struct kpost_call_submit *arg, const struct operation *op,
+			   struct work *work)
+{
+	arg->flags = op->flags;
+	arg->priority = priority(op);
+	arg->tag = tag(op);
+	arg->cookie = cookie(op);
+	arg->deadline = memory_deadline(op->deadline);
+	arg->reply_max = memory_length(op->reply_len);
+	arg->user_data = op->value;
+	compose_payload(&arg->buf, &arg->len, op->flags & KPOST_IOVEC, work->pieces, op->buf,
+			op->len);
+}
+
+static void compose_collect(struct kpost_call_collect *arg, const struct operation *op,
+			    struct work *work)
+{
+	arg->flags = op->flags;
+	arg->reserved = op->rights & 0x80;
+	arg->cookie = cookie(op);
+	arg->deadline = memory_deadline(op->deadline);
+	arg->id = id(op);
+	work->most = compose_payload(&arg->buf, &arg->len, op->flags & KPOST_IOVEC, work->pieces,
+				     op->buf, op->len);
+}
+
 static size_t struct_size(size_t now, enum size size)
 {
 	switch (size) {
@@ -352,6 +391,7 @@ void operation_compose(struct work *work)
 		work->arg.call.priority = priority(op);
 		work->arg.call.tag = tag(op);
 		work->arg.call.cookie = cookie(op);
+		work->arg.call.id = id(op);
 		work->arg.call.deadline = memory_deadline(op->deadline);
 		compose_payload(&work->arg.call.buf, &work->arg.call.len, op->flags & KPOST_IOVEC,
 				work->pieces, op->buf, op->len);
@@ -375,6 +415,17 @@ void operation_compose(struct work *work)
 	case OP_SENDV:
 	case OP_RECVV:
 		compose_batch(&work->arg.batch, op, work);
+		break;
+	case OP_CALL_SUBMIT:
+		compose_submit(&work->arg.submit, op, work);
+		break;
+	case OP_CALL_COLLECT:
+		compose_collect(&work->arg.collect, op, work);
+		break;
+	case OP_CALL_CANCEL:
+		work->arg.cancel.id = id(op);
+		work->arg.cancel.flags = op->flags;
+		work->most = INT32_MAX;
 		break;
 	}
 	work->cmd = ANY_SIZE(operations[op->kind].cmd, size);
@@ -437,9 +488,18 @@ long operation_ioctl(struct work *work)
 	return ret;
 }
 
+static void keep_id(uint64_t id)
+{
+	world->ids[world->ids_seen++ % TOKENS] = id;
+}
+
 /* What came of it, by whatever way. */
 void operation_judge(const struct operation *op, struct work *work, long ret)
 {
+	if (op->at == MEM_PRIVATE && op->kind == OP_CALL_SUBMIT && !ret)
+		keep_id(work->arg.submit.id);
+	if (op->at == MEM_PRIVATE && op->kind == OP_CALL && ret == -EINTR && work->arg.call.id)
+		keep_id(work->arg.call.id);
 	world->results[op->kind * RESULTS + (ret < 0 ? -ret % RESULTS : 0)] = 1;
 	if (ret < 0) {
 		if (!expect_errno(op, -ret))

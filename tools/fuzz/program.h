@@ -45,6 +45,9 @@
 	X(OP_GRANT) /* rights, flags, value: badge; to: slot */ \
 	X(OP_SENDV) /* flags, reply_len: count; rights: flags of entries; buf, len, value */ \
 	X(OP_RECVV) /* likewise */ \
+	X(OP_CALL_SUBMIT) /* reply_len: how long the reply may be */ \
+	X(OP_CALL_COLLECT) /* rights: 1: one of the ids seen, which value says, as of OP_CALL */ \
+	X(OP_CALL_CANCEL) /* likewise */ \
 	X(OP_IOCTL) /* value: an odd number */ \
 	/* files */ \
 	X(OP_READ) \
