@@ -96,6 +96,8 @@ static void read_call(struct ledger *ledger, unsigned int sender, const struct d
 		break;
 	case -EFAULT:
 		/* On the way in, or back. */
+	case PENDING:
+	case GIVEN_UP:
 		*state |= UNKNOWN;
 		break;
 	default:
@@ -444,6 +446,7 @@ void ledger_settle(struct ledger *ledger, struct part *part)
 		part->sums[SUM_ENOMEM] += slot->enomem;
 		part->sums[SUM_EFAULT] += slot->efault;
 		part->sums[SUM_CANCELLED] += slot->cancelled;
+		part->sums[SUM_RESUMED] += slot->resumed;
 		part->sums[SUM_TIMED_OUT] += slot->timed_out;
 		if (slot->odd && !odd)
 			note("slot %u got errno %lld", i, -(long long)slot->odd_error);

@@ -22,6 +22,7 @@ static const char *const titles[SUMS] = {
 	[SUM_ANSWERED] = "replies delivered",
 	[SUM_LATE] = "late replies",
 	[SUM_RESET] = "calls reset",
+	[SUM_RESUMED] = "calls gone on with",
 	[SUM_KILLS] = "kills",
 	[SUM_ENOMEM] = "ENOMEM",
 	[SUM_EFAULT] = "EFAULT",

@@ -38,6 +38,7 @@ enum {
 
 #define PENDING INT64_MIN /* no result yet */
 #define READ_ALREADY (INT64_MIN + 1) /* a note that says nothing any more */
+#define GIVEN_UP (INT64_MIN + 2) /* a call that was cancelled, with its reply or without */
 
 /* How a payload begins; what follows depends on the number. */
 struct item {
@@ -106,6 +107,7 @@ struct slot {
 	uint64_t sent; /* of those, known to have been */
 	uint64_t head; /* notes finished */
 	uint64_t enomem, efault, cancelled, timed_out;
+	uint64_t resumed; /* calls that were gone on with, each time */
 	bool syncs; /* waits for receipt or a reply */
 	uint64_t restarts[MAILBOXES]; /* how often that may have been restarted */
 	uint64_t odd; /* errors that nothing explains */

@@ -71,7 +71,7 @@ void worker_count(struct worker *worker, long err)
 {
 	struct slot *slot = worker->slot;
 
-	if (err >= 0 || err == PENDING)
+	if (err >= 0 || err == PENDING || err == GIVEN_UP)
 		return;
 	switch (err) {
 	case -ENOMEM:
