@@ -1,28 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * call.c.  A call has the number of its caller and of its request.
+ * call.c, and caller.c as far as it is about interrupted calls.  A call has the number of its
+ * caller and of its request.
  *
- * Ghosts: @freed; @first and @rest, whose reply is in the room's two halves; @left, the
- * caller has gone; @used, how often a replier was told that the token is used up;
- * @answered, it was told 0; @told_received, whether the caller was told that its request
- * was received.
+ * Ghosts: @freed; @first and @rest, whose reply is in the room's two halves; @used, how
+ * often a replier was told that the token is used up; @answered, it was told 0; @lost, the
+ * caller did not want the reply any more; @told_received, whether the caller was told that its
+ * request was received.
  */
 typedef Call {
 	byte refs;
 	bool in_tree;	/* endpoint->calls */
-	byte caller;
+	byte waiter;
+	bool kept;	/* caller->interrupted */
 	bool received;
 	bool claimed;
 	byte by;	/* the process in whose list it is */
 	bool orphaned;
 	byte filler;	/* the task that claimed last */
 	bool reply;
+	bool left;
+	bool over;
+	mtype result;
 	bool freed;
 	byte first;
 	byte rest;
-	bool left;
 	byte used;
 	bool answered;
+	bool lost;
 	bool told_received
 }
 
@@ -36,7 +41,7 @@ inline call_put(c)
 		call[c].refs--;
 		if
 		:: call[c].refs == 0 ->
-			assert(!call[c].in_tree);
+			assert(!call[c].in_tree && !call[c].kept);
 			call[c].freed = true;
 			call[c].reply = false
 		:: else
@@ -61,29 +66,58 @@ inline call_received(m)
 {
 	assert(!call[m].freed);
 	call[m].in_tree = true;
-	call[m].caller = message[m].sender;
 	call[m].received = true;
 	call[m].by = me;
 	message[m].call = false
 }
 
-/* call_reset() */
+/* kpost_call_over() */
+inline call_over(c, how)
+{
+	assert(!call[c].over);
+	call[c].over = true;
+	call[c].result = how;
+	if
+	:: call[c].waiter != NONE ->
+		waiter_done(call[c].waiter, how);
+		call[c].waiter = NONE
+	:: else
+	fi
+}
+
+/* kpost_call_dropped(), for all that is sent is requests */
+inline sender_dropped(c)
+{
+	if
+	:: !call[c].left ->
+		call_over(c, EPIPE)
+	:: else
+	fi
+}
+
+/* kpost_call_reset() */
 inline call_reset(c)
 {
 	call[c].in_tree = false;
 	call[c].by = NONE;
 	if
-	:: call[c].caller != NONE ->
-		waiter_done(call[c].caller, ECONNRESET)
+	:: !call[c].left ->
+		call_over(c, ECONNRESET)
 	:: else
 	fi
 }
 
-/* call_abandon() */
-inline call_abandon(c)
+/* kpost_call_leave(), after which @mine says whether the request is to be freed */
+inline call_leave(c)
 {
+#ifndef WEAK_ABANDON
+	call[c].left = true;
+	call[c].waiter = NONE;
+#endif
 	if
-	:: !call[c].received ->
+	:: call[c].over ->
+		call[c].reply = false
+	:: !call[c].over && !call[c].received ->
 		mine = message[c].state != TAKEN;
 #ifndef WEAK_REQUEST
 		if
@@ -93,10 +127,7 @@ inline call_abandon(c)
 		fi;
 #endif
 		withdraw(c)
-	:: else ->
-#ifndef WEAK_ABANDON
-		call[c].caller = NONE;
-#endif
+	:: !call[c].over && call[c].received ->
 #ifdef WEAK_ROOM
 		call[c].reply = false
 #else
@@ -107,59 +138,144 @@ inline call_abandon(c)
 		fi
 #endif
 	fi;
-	assert(mine || call[c].claimed || !call[c].reply);
-	call[c].left = true
+	assert(mine || call[c].claimed || !call[c].reply)
 }
 
-/* call_message() */
-inline call_message(c)
+/*
+ * What call_wait() does with the lock, if the wait was ended: @err is KEPT if the call goes on,
+ * as those may that the model says.
+ */
+inline call_interrupted(c)
+{
+	if
+#ifdef WEAK_LOOK_AGAIN_CALL
+	:: true ->
+#else
+	:: waiter[c].done ->
+		seen = waiter[c].result;
+		err = OK
+	:: goes_on(c) && !waiter[c].done && (call[c].received || message[c].state != PENDING) ->
+#endif
+#ifndef WEAK_KEEP
+		call[c].waiter = NONE;
+#endif
+		call[c].kept = true;
+		err = KEPT
+	:: !waiter[c].done ->
+#ifndef WEAK_TOLD
+		call[c].told_received = call[c].received;
+#endif
+		call_leave(c)
+	fi;
+	mailbox_unlock();
+	if
+	:: mine ->
+		request_free(c);
+		mine = false
+	:: else
+	fi
+}
+
+/* call_wait() */
+inline call_wait(c)
+{
+	waiter_wait(c, false);
+	if
+	:: err == LEFT ->
+#ifdef WEAK_TOLD
+		call[c].told_received = call[c].received;
+#endif
+		yield;
+		lock();
+		call_interrupted(c)
+	:: else
+	fi;
+	keeps = (err == KEPT);
+	if
+	:: keeps ->
+		err = LEFT
+	:: else
+	fi;
+	waiter_return(c)
+}
+
+/* call_send() */
+inline call_send(c)
 {
 	lock();
 	waiter_init(c);
+	call[c].waiter = c;
 	commit(c, c);
 	if
 	:: err == EPIPE ->
 		request_free(c);
+		call[c].waiter = NONE;
 		waiter[c].frame = false
 	:: else ->
-		waiter_wait(c, false);
-		if
-		:: err == LEFT ->
-#ifdef WEAK_TOLD
-			call[c].told_received = call[c].received;
+		call_wait(c)
+	fi
+}
+
+/* call_resume(): what is there is taken */
+inline call_resume(c)
+{
+	yield;
+	lock();
+	waiter_init(c);
+	assert(call[c].kept && !call[c].freed);
+	call[c].kept = false;
+	keeps = false;
+	if
+#ifndef WEAK_OVER
+	:: call[c].over ->
+		err = call[c].result;
+		unlock();
+		waiter[c].frame = false
 #endif
-			yield;
-			lock();
-#ifdef WEAK_LOOK_AGAIN_CALL
-			if
-			:: true ->
-#else
-			if
-			:: waiter[c].done ->
-				seen = waiter[c].result;
-				err = OK
-			:: else ->
-#endif
-#ifndef WEAK_TOLD
-				call[c].told_received = call[c].received;
-#endif
-				call_abandon(c)
-			fi;
-			mailbox_unlock();
-			if
-			:: mine ->
-				request_free(c);
-				mine = false
-			:: else
-			fi
-		:: else
-		fi;
-		waiter_return(c);
-		if
-		:: err != LEFT ->
-			call[c].told_received = call[c].received
-		:: else
-		fi
+	:: else ->
+		call[c].waiter = c;
+		unlock();
+		call_wait(c)
+	fi
+}
+
+/* kpost_caller_give_up(): KPOST_IOC_CALL_CANCEL, or the end of the caller's process */
+inline call_give_up(c)
+{
+	yield;
+	lock();
+	assert(call[c].kept && !call[c].freed);
+	call[c].kept = false;
+	keeps = false;
+	call[c].told_received = call[c].received;
+	call[c].lost = call[c].over && call[c].result == OK;
+	call_leave(c);
+	err = LEFT;
+	mailbox_unlock();
+	if
+	:: mine ->
+		request_free(c);
+		mine = false
+	:: else
+	fi
+}
+
+/* kpost_call(), and again as long as a signal interrupts it, or until the caller gives it up */
+inline call_message(c)
+{
+	call_send(c);
+	do
+	:: keeps ->
+		call_resume(c)
+	:: keeps ->
+		call_give_up(c)
+	:: else ->
+		break
+	od;
+	if
+	:: err != LEFT ->
+		call[c].told_received = call[c].received
+	:: else
 	fi
 }
 
@@ -240,7 +356,7 @@ inline call_unclaim(c)
 	call[c].claimed = false;
 #ifndef WEAK_UNCLAIM
 	if
-	:: call[c].caller == NONE ->
+	:: call[c].left ->
 		call[c].reply = false
 	:: else
 	fi;
@@ -267,13 +383,12 @@ inline call_answer(c)
 	call[c].by = NONE;
 #endif
 	call[c].used++;
-	assert(call[c].left == (call[c].caller == NONE));
 	if
-	:: call[c].caller != NONE && drop ->
-		waiter_done(call[c].caller, ECONNRESET)
-	:: call[c].caller != NONE && !drop ->
+	:: !call[c].left && drop ->
+		call_over(c, ECONNRESET)
+	:: !call[c].left && !drop ->
 		call[c].answered = true;
-		waiter_done(call[c].caller, OK)
+		call_over(c, OK)
 	:: else		/* ECANCELED */
 	fi;
 	mailbox_unlock();

@@ -15,14 +15,16 @@
 #define UNSET 0
 
 mtype = { PENDING, QUEUED, TAKEN };
-mtype = { OK, WAITS, LEFT, EPIPE, EAGAIN, EMSGSIZE, ECONNRESET, EFAULT, LOOK, LOOK_EMPTY, GONE };
+mtype = { OK, WAITS, LEFT, KEPT, EPIPE, EAGAIN, EMSGSIZE, ECONNRESET, EFAULT, LOOK, LOOK_EMPTY, GONE };
 
 bool shutdown;	/* all processes of the server get a signal */
 byte running = TASKS;
 byte processes = RECEIVERS;
 bool ended[TASKS];	/* ghost */
 
+#define CALLS
 #define small_room(t) false
+#define goes_on(c) (c == 0)
 #define shaky(t) false
 
 #include "wait.pml"
@@ -35,7 +37,7 @@ bool ended[TASKS];	/* ghost */
 /* kpost_call(), once */
 proctype call_task(byte me)
 {
-	bool mine;
+	bool mine, keeps;
 	LOCALS;
 
 	atomic {
@@ -46,12 +48,12 @@ proctype call_task(byte me)
 		:: else
 		fi;
 		d_step {
-			assert((err == OK) == call[me].answered);
+			assert((err == OK) == (call[me].answered && !call[me].lost));
 			assert(err != OK || (!call[me].freed && call[me].reply));
 			assert(err != OK || (call[me].first == call[me].rest && call[me].rest != NONE));
 			assert(err != ECONNRESET || call[me].told_received);
 			assert(err != EPIPE || !call[me].told_received);
-			assert(err == LEFT || !call[me].left);
+			assert((err == LEFT) == call[me].left);
 			err = OK
 		}
 		call_put(me);
@@ -114,7 +116,7 @@ init {
 			message[i].size = 1;
 			message[i].sender = NONE;
 			message[i].call = true;
-			call[i].caller = NONE;
+			call[i].waiter = NONE;
 			call[i].filler = NONE;
 			call[i].by = NONE;
 			call[i].first = NONE;
@@ -147,7 +149,8 @@ init {
 			:: i < SENDERS ->
 				assert(!call[i].claimed || !call[i].in_tree);
 				assert(!call[i].in_tree || (call[i].by != NONE && !ended[call[i].by]));
-				assert(!call[i].left || !call[i].reply)
+				assert(!call[i].left || !call[i].reply);
+				assert(!call[i].over || !waiter[i].frame || call[i].waiter == NONE)
 			:: else
 			fi;
 			i++

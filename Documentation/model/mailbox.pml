@@ -42,11 +42,7 @@ inline drain()
 			break
 		fi;
 		assert(!message[gone].freed);
-		if
-		:: message[gone].sender != NONE ->
-			waiter_done(message[gone].sender, EPIPE)
-		:: else
-		fi;
+		sender_dropped(gone);
 		assert(!more);
 		mailbox_unlock();
 		request_free(gone);

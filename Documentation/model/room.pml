@@ -163,7 +163,7 @@ inline admit(m)
 		message[m].order = sent
 	}
 	if
-	:: message[m].sender != NONE && !message[m].sync && !message[m].call ->
+	:: message[m].sender != NONE && !message[m].sync ->
 		waiter_done(message[m].sender, OK);
 #ifndef WEAK_SENDER
 		message[m].sender = NONE

@@ -7,6 +7,18 @@
 #define is_closed closed
 #endif
 
+#ifndef CALLS
+/* What mailbox_drop_one() tells the sender of @m. */
+inline sender_dropped(m)
+{
+	if
+	:: message[m].sender != NONE ->
+		waiter_done(message[m].sender, EPIPE)
+	:: else
+	fi
+}
+#endif
+
 /* kpost_message_commit(); @err is OK, WAITS, EPIPE, or EAGAIN if the task does not wait */
 inline commit(m, t)
 {
@@ -15,8 +27,10 @@ inline commit(m, t)
 		err = EPIPE
 	:: !is_closed && admits(m) ->
 		if
-		:: message[m].sync || message[m].call ->
+		:: message[m].sync ->
 			message[m].sender = t;
+			err = WAITS
+		:: message[m].call ->	/* whose waiter is the call's */
 			err = WAITS
 		:: else ->
 			err = OK
@@ -25,7 +39,11 @@ inline commit(m, t)
 	:: !is_closed && !admits(m) && !message[m].sync && !message[m].call ->
 		err = EAGAIN
 	:: !is_closed && !admits(m) ->
-		message[m].sender = t;
+		if
+		:: !message[m].call ->
+			message[m].sender = t
+		:: else
+		fi;
 		message[m].state = PENDING;
 		pending!m;
 		waiting_senders++;
