@@ -59,16 +59,14 @@ static void fill(struct input *input)
 	ssize_t ret;
 	int error;
 
-	make_room(input);
 	if (input->idle)
-		input->idle(input, input->arg);
+		input->idle(input->arg);
+	make_room(input);
 	do {
 		ret = read(input->fd, input->buf + input->end, STEP);
 	} while (ret < 0 && errno == EINTR);
 	if (ret < 0) {
 		error = errno;
-		if (input->failed)
-			input->failed(input->arg);
 		cannot_read(input, error);
 	}
 	input->end += (size_t)ret;

@@ -7,7 +7,8 @@
 
 #include "tool.h"
 
-#define FIRST_ROOM 65536
+#define BATCH 32
+#define FIRST_ROOM (BATCH * 8192)
 
 struct options {
 	const char *name;
@@ -23,8 +24,9 @@ struct receiver {
 	int signals; /* a signalfd */
 	int caught; /* the signal that came, or 0 */
 	bool reader_gone; /* of our output */
-	void *bytes;
-	size_t room;
+	char *bytes;
+	size_t room; /* for those of a batch together */
+	struct kpost_recv batch[BATCH];
 	struct progress progress;
 };
 
@@ -111,9 +113,11 @@ static void end_by(int number)
 	sigprocmask(SIG_UNBLOCK, &it, NULL);
 }
 
-static void print(const struct options *options, const struct kpost_message *message,
-		  const void *payload, size_t len)
+static void print(const struct options *options, const struct kpost_recv *message)
 {
+	const void *payload = (const void *)(uintptr_t)message->buf;
+	size_t len = message->size; /* none is truncated */
+
 	if (!options->json) {
 		output(payload, len);
 		if (!options->raw)
@@ -127,17 +131,17 @@ static void print(const struct options *options, const struct kpost_message *mes
 	json_number("badge", message->badge);
 	json_number("time", message->time);
 	json_number("size", message->size);
-	json_number("pid", (uint64_t)message->pid);
+	json_number("pid", message->pid);
 	json_number("uid", message->uid);
 	json_number("gid", message->gid);
 	json_number("opener_uid", message->opener_uid);
 	json_number("opener_gid", message->opener_gid);
-	json_bool("mixed_ids", message->flags & KPOST_MESSAGE_MIXED_IDS);
-	json_bool("call", message->flags & KPOST_MESSAGE_CALL);
-	if (message->flags & KPOST_MESSAGE_CALL)
+	json_bool("mixed_ids", message->message_flags & KPOST_MESSAGE_MIXED_IDS);
+	json_bool("call", message->message_flags & KPOST_MESSAGE_CALL);
+	if (message->message_flags & KPOST_MESSAGE_CALL)
 		json_number("call_deadline", message->call_deadline);
-	json_bool("sync", message->flags & KPOST_MESSAGE_SYNC);
-	json_bool("truncated", message->flags & KPOST_MESSAGE_TRUNCATED);
+	json_bool("sync", message->message_flags & KPOST_MESSAGE_SYNC);
+	json_bool("truncated", message->message_flags & KPOST_MESSAGE_TRUNCATED);
 	json_bytes("payload", payload, len);
 	json_close("}");
 	json_end_line();
@@ -179,67 +183,98 @@ static int wait_for_one(struct receiver *receiver, uint64_t deadline)
 	return ret ? 0 : -ETIMEDOUT;
 }
 
-/* What is there now, or -EAGAIN; the buffer grows as messages need it. */
-static ssize_t take(struct receiver *receiver, struct kpost_message *message)
+/*
+ * Take what is there now into @batch, @most messages at the most.  Returns how many, or -EAGAIN.
+ * One that is longer than its part of the buffer comes alone, and the buffer grows for it.
+ */
+static int take(struct receiver *receiver, size_t most)
 {
-	ssize_t ret;
+	size_t part = receiver->room / most;
+	int ret;
 
-	for (;;) {
-		ret = kpost_recv(receiver->fd, receiver->bytes, receiver->room, message,
-				 KPOST_DONTWAIT, 0);
-		if (ret != -EMSGSIZE)
-			return ret;
+	for (size_t i = 0; i < most; i++)
+		receiver->batch[i] = (struct kpost_recv){
+			.buf = (uintptr_t)receiver->bytes + i * part,
+			.len = part,
+		};
+	ret = kpost_recv_batch(receiver->fd, receiver->batch, most, KPOST_DONTWAIT, 0, NULL);
+	if (ret != -EMSGSIZE)
+		return ret;
+	if (receiver->batch[0].size > receiver->room) {
 		free(receiver->bytes);
-		receiver->room = message->size;
+		receiver->room = receiver->batch[0].size;
 		receiver->bytes = malloc(receiver->room);
 		if (!receiver->bytes)
 			return -ENOMEM;
 	}
+	return take(receiver, 1);
 }
 
-/* Each message is out before the next one is taken, so no more than one is ever lost. */
-static void deliver(struct receiver *receiver, const struct kpost_message *message, size_t len)
+static _Noreturn void fail_lost(struct receiver *receiver, size_t count, uint64_t bytes)
 {
-	print(receiver->options, message, receiver->bytes, len);
-	if (output_flush()) {
-		progress_end(&receiver->progress);
+	const char *name = shown(receiver->options->name);
+	unsigned long long first = receiver->batch[0].sequence, size = bytes;
+
+	progress_end(&receiver->progress);
+	if (count == 1)
 		output_fail("message %llu of mailbox '%s', %llu bytes, had been taken and is lost",
-			    (unsigned long long)message->sequence, shown(receiver->options->name),
-			    (unsigned long long)message->size);
+			    first, name, size);
+	output_fail("%zu messages of mailbox '%s' from %llu on, %llu bytes, had been taken, and "
+		    "those that were not written are lost",
+		    count, name, first, size);
+}
+
+/* What was taken is out before more is, so no more than one batch is ever lost. */
+static void deliver(struct receiver *receiver, size_t count)
+{
+	const struct kpost_recv *batch = receiver->batch;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		print(receiver->options, &batch[i]);
+		bytes += batch[i].size;
 	}
-	if (message->token)
-		kpost_drop(receiver->fd, message->token);
+	if (output_flush())
+		fail_lost(receiver, count, bytes);
+	for (size_t i = 0; i < count; i++) {
+		if (batch[i].token)
+			kpost_drop(receiver->fd, batch[i].token);
+		progress_step(&receiver->progress, batch[i].size);
+	}
 }
 
 static int follow(struct receiver *receiver)
 {
 	const struct options *options = receiver->options;
 	uint64_t deadline = kpost_deadline(options->timeout);
-	struct kpost_message message = { 0 };
 	struct progress *progress = &receiver->progress;
 	uint64_t taken = 0;
-	ssize_t ret = 0;
+	size_t most = 1; /* the more have come out well, the more are at risk */
+	int ret = 0;
 
 	progress_begin(progress, "received", 0);
 	/* Where the messages are seen themselves, there is no need to count them. */
 	progress->shown = progress->shown && !isatty(STDOUT_FILENO);
 	while (!options->count || taken < options->count) {
+		if (options->count && options->count - taken < most)
+			most = (size_t)(options->count - taken);
 		ret = wait_for_one(receiver, deadline);
 		if (!ret)
-			ret = take(receiver, &message);
+			ret = take(receiver, most);
 		/* Another receiver may have been faster. */
 		if (ret == -EAGAIN)
 			continue;
 		if (ret < 0)
 			break;
-		deliver(receiver, &message, (size_t)ret);
-		progress_step(progress, (size_t)ret);
-		taken++;
+		deliver(receiver, (size_t)ret);
+		taken += (uint64_t)ret;
+		if (most < BATCH)
+			most *= 2;
 		if (options->timeout >= 0)
 			deadline = kpost_deadline(options->timeout);
 	}
 	progress_end(progress);
-	return ret < 0 ? (int)ret : 0;
+	return ret < 0 ? ret : 0;
 }
 
 int verb_recv(int argc, char **argv)

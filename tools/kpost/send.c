@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* kpost send: lines, or all of the input, as messages. */
-#include <poll.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include "tool.h"
 
@@ -17,17 +15,17 @@ struct options {
 	bool whole;
 };
 
+#define BATCH 256
+
 struct transfer {
 	const struct options *options;
 	struct input input;
 	struct progress progress;
-	struct kpost_sender *sender; /* NULL to send one by one */
 	int fd;
 	uint64_t deadline;
-	uint64_t number; /* of messages taken from the input */
 	uint64_t sent;
-	uint64_t failed; /* number of the first that failed, or 0 */
-	int error; /* of that one */
+	struct kpost_send batch[BATCH]; /* what is to be sent next, in the input's buffer */
+	size_t count;
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -90,130 +88,103 @@ static const struct argp argp = {
 	       "Ends when the mailbox has them all.",
 };
 
-static void sent(void *arg, void *cookie, int result)
-{
-	struct transfer *transfer = arg;
-	uint64_t number = (uintptr_t)cookie;
-
-	if (!result) {
-		transfer->sent++;
-	} else if (!transfer->failed) {
-		transfer->failed = number;
-		transfer->error = result;
-	}
-}
-
-static void report_failure(struct transfer *transfer, bool too_long)
+static _Noreturn void fail_at(struct transfer *transfer, int error)
 {
 	const char *name = shown(transfer->options->name);
+	unsigned long long number = transfer->sent + 1;
 	char so_far[48] = "";
 
 	progress_end(&transfer->progress);
-	if (transfer->number > 1)
+	if (transfer->sent)
 		snprintf(so_far, sizeof(so_far), " (%llu were sent)",
 			 (unsigned long long)transfer->sent);
-	if (too_long)
+	if (!error)
 		fail_plain(STATUS_FAILED,
 			   "cannot send message %llu to mailbox '%s'%s: it is longer than the "
 			   "%zu bytes that this mailbox takes; 'kpost create --message-max' makes "
 			   "one that takes more",
-			   (unsigned long long)transfer->failed, name, so_far,
-			   transfer->input.limit);
-	fail(transfer->error, transfer->options->name, "cannot send message %llu to mailbox '%s'%s",
-	     (unsigned long long)transfer->failed, name, so_far);
+			   number, name, so_far, transfer->input.limit);
+	fail(error, transfer->options->name, "cannot send message %llu to mailbox '%s'%s", number,
+	     name, so_far);
 }
 
-/* Stop at the first failure; of what is behind it, nothing more is sent. */
-static void check(struct transfer *transfer)
+/* The first @count of @batch were sent. */
+static void sent(struct transfer *transfer, const struct kpost_send *batch, size_t count)
 {
-	if (!transfer->failed)
-		return;
-	if (transfer->sender)
-		kpost_sender_free(transfer->sender);
-	transfer->sender = NULL;
-	report_failure(transfer, false);
+	transfer->sent += count;
+	for (size_t i = 0; i < count; i++)
+		progress_step(&transfer->progress, batch[i].len + !transfer->options->whole);
 }
 
-static void check_ring(struct transfer *transfer, int ret)
-{
-	check(transfer);
-	if (ret && ret != -EAGAIN && ret != -EINTR)
-		fail(ret, NULL, "cannot use io_uring");
-}
-
-/* Before reading, which may wait long: nothing is kept back, and batches go on. */
-static void idle(struct input *input, void *arg)
+/* Send what has been gathered; all that is before the first that fails is sent. */
+static void flush(void *arg)
 {
 	struct transfer *transfer = arg;
-	struct pollfd fds[2] = {
-		{ .fd = input->fd, .events = POLLIN },
-		{ .events = POLLIN },
+	struct kpost_send *batch = transfer->batch;
+	size_t left = transfer->count;
+	int ret, error;
+
+	transfer->count = 0;
+	while (left) {
+		ret = kpost_send_batch(transfer->fd, batch, left, 0, transfer->deadline, &error);
+		if (ret < 0) {
+			error = ret;
+			ret = 0;
+		}
+		sent(transfer, batch, (size_t)ret);
+		batch += ret;
+		left -= (size_t)ret;
+		if (error && error != -EINTR)
+			fail_at(transfer, error);
+	}
+}
+
+static void send_sync(struct transfer *transfer, const struct kpost_send *message)
+{
+	const struct iovec payload = {
+		.iov_base = (void *)(uintptr_t)message->buf,
+		.iov_len = message->len,
 	};
+	const struct kpost_options how = {
+		.flags = KPOST_SYNC,
+		.priority = message->priority,
+		.deadline = transfer->deadline,
+		.tag = message->tag,
+	};
+	int ret;
 
-	if (!transfer->sender)
-		return;
-	fds[1].fd = kpost_sender_eventfd(transfer->sender);
 	do {
-		check_ring(transfer, kpost_sender_submit(transfer->sender));
-		if (poll(fds, 2, kpost_sender_pending(transfer->sender) ? -1 : 0) <= 0)
-			return;
-	} while (!fds[0].revents);
-}
-
-/* What is before a failure is sent all the same. */
-static void settle(void *arg)
-{
-	struct transfer *transfer = arg;
-
-	while (transfer->sender && kpost_sender_pending(transfer->sender))
-		check_ring(transfer, kpost_sender_wait(transfer->sender, 0));
+		ret = kpost_sendv(transfer->fd, &payload, 1, &how, NULL);
+	} while (ret == -EINTR);
+	if (ret)
+		fail_at(transfer, ret);
+	sent(transfer, message, 1);
 }
 
 static void send_one(struct transfer *transfer, const char *bytes, size_t len)
 {
 	const struct options *options = transfer->options;
-	const struct iovec payload = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
-	const struct kpost_options how = {
-		.flags = options->sync ? KPOST_SYNC : 0,
-		.priority = options->priority,
-		.deadline = transfer->deadline,
-		.tag = options->tag,
-	};
-	void *cookie = (void *)(uintptr_t)++transfer->number;
-	int ret;
+	struct kpost_send *message = &transfer->batch[transfer->count];
 
 	if (len > transfer->input.limit) {
-		settle(transfer);
-		transfer->failed = transfer->number;
-		report_failure(transfer, true);
+		flush(transfer);
+		fail_at(transfer, 0);
 	}
-	if (!transfer->sender) {
-		ret = kpost_sendv(transfer->fd, &payload, 1, &how, NULL);
-		sent(transfer, cookie, ret);
-		check(transfer);
-	} else {
-		while ((ret = kpost_sender_queue(transfer->sender, bytes, len, &how, cookie)) ==
-		       -EAGAIN)
-			check_ring(transfer, kpost_sender_wait(transfer->sender, 0));
-		/* One has failed, and nothing is sent behind it: be told of that one. */
-		if (ret == -ECANCELED)
-			kpost_sender_submit(transfer->sender);
-		check(transfer);
-		if (ret)
-			fail(ret, NULL, "cannot queue message %llu",
-			     (unsigned long long)transfer->number);
-	}
-	progress_step(&transfer->progress, len + (options->whole ? 0 : 1));
+	*message = (struct kpost_send){
+		.priority = options->priority,
+		.buf = (uintptr_t)bytes,
+		.len = len,
+		.tag = options->tag,
+	};
+	if (options->sync)
+		send_sync(transfer, message);
+	else if (++transfer->count == BATCH)
+		flush(transfer);
 }
 
 static void transfer_begin(struct transfer *transfer)
 {
 	const struct options *options = transfer->options;
-	const struct kpost_sender_options how = {
-		.sent = sent,
-		.arg = transfer,
-		.flags = KPOST_SENDER_STOP,
-	};
 	struct kpost_stat st;
 	int ret;
 
@@ -222,26 +193,21 @@ static void transfer_begin(struct transfer *transfer)
 	if (ret)
 		fail(ret, options->name, "cannot look at mailbox '%s'", shown(options->name));
 	input_open(&transfer->input, options->path, st.message_max);
-	transfer->input.idle = idle;
-	transfer->input.failed = settle;
+	/* Nothing is kept back while the input is waited for, nor if that cannot be read. */
+	transfer->input.idle = flush;
 	transfer->input.arg = transfer;
 	transfer->deadline = kpost_deadline(options->timeout);
-	if (options->sync || options->whole)
-		return;
-	ret = kpost_sender_new(&transfer->sender, transfer->fd, &how);
-	/* Where io_uring is forbidden, it goes without. */
-	if (ret)
-		transfer->sender = NULL;
 }
 
 int verb_send(int argc, char **argv)
 {
 	struct options options = { .timeout = -1 };
-	struct transfer transfer = { .options = &options };
+	static struct transfer transfer;
 	const char *bytes;
 	size_t len;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
+	transfer.options = &options;
 	transfer_begin(&transfer);
 	progress_begin(&transfer.progress, "sent", transfer.input.size);
 	if (options.whole) {
@@ -251,11 +217,7 @@ int verb_send(int argc, char **argv)
 		while (input_line(&transfer.input, &bytes, &len))
 			send_one(&transfer, bytes, len);
 	}
-	if (transfer.sender) {
-		settle(&transfer);
-		check(&transfer);
-		kpost_sender_free(transfer.sender);
-	}
+	flush(&transfer);
 	progress_end(&transfer.progress);
 	return STATUS_OK;
 }

@@ -158,16 +158,14 @@ struct input {
 	char *buf;
 	size_t start, end, room;
 	bool ended;
-	/* called before a read, which may wait; may be NULL */
-	void (*idle)(struct input *input, void *arg);
-	/* called before the end when a read has failed; may be NULL */
-	void (*failed)(void *arg);
+	/* called before a read, which may wait, or fail and be the end; may be NULL */
+	void (*idle)(void *arg);
 	void *arg;
 };
 
 void input_open(struct input *input, const char *path, size_t limit);
 /*
- * The next line, without its newline, valid until the next call. Returns false at
+ * The next line, without its newline, valid until the next read. Returns false at
  * the end; fails on errors. *@len is more than the limit for a line that is longer.
  */
 bool input_line(struct input *input, const char **line, size_t *len);
