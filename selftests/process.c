@@ -404,7 +404,7 @@ TEST(process_that_ends_ends_all_its_calls)
 	}
 }
 
-enum { THOUSANDS = 10000 };
+enum { THOUSANDS = 5000 };
 
 static int receives_through_thousands(void *arg)
 {
