@@ -293,8 +293,10 @@ static void check_collected(struct stage *stage)
 
 static void prepare_cancel(struct stage *stage)
 {
-	must(stage, kt_submit(stage->fds[1], stage->payload, REQUEST, REPLY, 6,
-			      &stage->args.cancel.id) == 0);
+	uint64_t id;
+
+	must(stage, kt_submit(stage->fds[1], stage->payload, REQUEST, REPLY, 6, &id) == 0);
+	stage->args.cancel.id = id;
 }
 
 static long call_cancel(struct stage *stage)
