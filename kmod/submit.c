@@ -8,6 +8,7 @@
 #include "payload.h"
 #include "process.h"
 #include "room.h"
+
 /* ---- KPOST_IOC_CALL_SUBMIT ------------------------------------------------------------ */
 
 /* @call has failed, or was cancelled meanwhile. */
@@ -118,6 +119,14 @@ long kpost_call_submit(struct kpost_operand *op)
 
 /* ---- KPOST_IOC_CALL_COLLECT ----------------------------------------------------------- */
 
+/* Of the calls of @caller, if given, that can be collected, the next; or NULL. */
+static struct kpost_call_state *first_ready(struct kpost_caller *caller)
+{
+	if (!caller)
+		return NULL;
+	return list_first_entry_or_null(&caller->ready, struct kpost_call_state, ready);
+}
+
 /*
  * The call with @id, or any if that is 0, that is over, or will be; it is taken then.  Else
  * -ENOENT, -EBUSY, -EAGAIN, -EPIPE, -ETIMEDOUT, -ERESTARTSYS, -ECANCELED, -ENOMEM.
@@ -139,12 +148,7 @@ static struct kpost_call_state *collect(const struct kpost_operand *op, u64 id, 
 	kpost_waiter_init(&collector.waiter);
 	spin_lock(&mailbox->lock);
 	caller = kpost_caller_find(op->endpoint);
-	if (id)
-		call = kpost_caller_call(caller, id, true);
-	else
-		call = caller ? list_first_entry_or_null(&caller->ready, struct kpost_call_state,
-							 ready) :
-				NULL;
+	call = id ? kpost_caller_call(caller, id, true) : first_ready(caller);
 	if (id && !call) {
 		err = kpost_caller_taken(caller, id) ? -EBUSY : -ENOENT;
 	} else if (call && call->waiter) {
@@ -268,8 +272,9 @@ static long cancel_one(const struct kpost_operand *op, struct kpost_call_cancel 
 
 	spin_lock(&mailbox->lock);
 	caller = kpost_caller_find(op->endpoint);
-	call = kpost_caller_call(caller, arg->id, true) ?:
-							  kpost_caller_call(caller, arg->id, false);
+	call = kpost_caller_call(caller, arg->id, true);
+	if (!call)
+		call = kpost_caller_call(caller, arg->id, false);
 	if (!call) {
 		err = kpost_caller_taken(caller, arg->id) ? -EBUSY : -ENOENT;
 		spin_unlock(&mailbox->lock);
