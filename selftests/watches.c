@@ -704,6 +704,7 @@ static void expect_half_the_rate(struct __test_metadata *_metadata, enum how how
 {
 	unsigned int blocking = ~0u, events = 0;
 
+	use_one_processor();
 	for (int round = 0; round < 20 && 2ull * events < blocking; round++) {
 		unsigned int now = rate(_metadata, BLOCKING);
 
