@@ -48,20 +48,26 @@ struct kpost_endpoint {
 	 * to whatever it was started with.
 	 */
 	bool privileged;
-	struct kpost_origin
-		*origins; /* of those who sent through it last (protected by mailbox->lock) */
-	struct rb_root calls; /* received through it (likewise) */
-	struct rb_root callers; /* who made some through it, by process (likewise) */
-	unsigned int open_calls; /* likewise */
-	struct kpost_process *receiver; /* the last that received a call, held (likewise) */
-	struct list_head refused; /* in mailbox->refused (likewise) */
-	struct kpost_shortage shortage; /* likewise */
-	unsigned int refusals; /* likewise: so many have to be told of room */
-	u64 told; /* likewise: the mailbox's count of received messages that they know of */
-	bool released; /* likewise: nothing may be left to the work of @room any more */
-	struct kpost_pollers room; /* who polls for room, and for replies */
+
+	/* protected by mailbox->lock */
+	bool released; /* nothing may be left to the work of @room any more */
+	unsigned int open_calls;
+	struct rb_root calls; /* received through it */
+	struct rb_root callers; /* who made some through it, by process */
+	struct kpost_origin *origins; /* of those who sent through it last */
+	struct kpost_process *receiver; /* the last that received a call, held */
+	struct list_head refused; /* in mailbox->refused */
+	struct kpost_shortage shortage;
+	u64 told; /* the mailbox's count of received messages that those polling know of */
+	unsigned int refusals; /* so many have to be told of room */
+
 	refcount_t refs; /* its file's, and of those who tell of room; for this and @account */
+	struct kpost_pollers room; /* who polls for room, and for replies */
 };
+
+#if defined(CONFIG_64BIT) && !defined(CONFIG_PREEMPT_RT) && !defined(CONFIG_DEBUG_SPINLOCK)
+static_assert(sizeof(struct kpost_endpoint) <= 256);
+#endif
 
 /* One operation under way. */
 struct kpost_operand {
