@@ -15,11 +15,24 @@
 /* One sequence for all, so that no token is ever good on a second endpoint. */
 static atomic64_t last_token = ATOMIC64_INIT(0);
 
+/* Has it room for the reply, and is that apart from its own block? */
+static bool room_is_apart(const struct kpost_call_state *call)
+{
+	return call->reply && call->reply != &call->here;
+}
+
+/* What a call counts for: itself, who may have it in the end, and room of @size bytes. */
+static size_t call_cost(size_t size)
+{
+	return offsetof(struct kpost_call_state, here) + sizeof(struct kpost_caller) +
+	       kpost_message_cost(size);
+}
+
 void kpost_call_put(struct kpost_call_state *call)
 {
 	if (!refcount_dec_and_test(&call->refs))
 		return;
-	if (call->reply)
+	if (room_is_apart(call))
 		kpost_message_free(call->reply);
 	put_pid(call->replier.pid);
 	kpost_uncharge(&call->charge);
@@ -27,81 +40,108 @@ void kpost_call_put(struct kpost_call_state *call)
 }
 
 /*
- * A call with @room bytes for its reply, or -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR.  All that it
- * counts for is charged in one, with @more: to give back a part since there was not enough
- * for another would tell those who poll for it that they may try again.
+ * A call with @room bytes for its reply, charged to @charge, or -ENOMEM, -EINTR.  Not zeroed: half
+ * of it is the room.
  */
-static struct kpost_call_state *call_new(struct kpost_endpoint *endpoint, size_t room, size_t more)
+static struct kpost_call_state *call_new(size_t room, const struct kpost_charge *charge, u64 token,
+					 u64 deadline)
 {
+	struct kpost_call_state *call = kmalloc(KPOST_CALL_BLOCK, GFP_KERNEL_ACCOUNT);
 	struct kpost_message *reply;
-	struct kpost_call_state *call;
-	int err;
 
-	call = kzalloc(sizeof(*call), GFP_KERNEL_ACCOUNT);
 	if (!call)
 		return ERR_PTR(-ENOMEM);
+	if (likely(room <= KPOST_CALL_ROOM_HERE)) {
+		reply = &call->here;
+		kpost_message_init(reply, room, 0, false, true);
+	} else {
+		reply = kpost_message_alloc(room);
+		if (IS_ERR(reply)) {
+			kfree(call);
+			return ERR_CAST(reply);
+		}
+	}
 	refcount_set(&call->refs, 1);
-	INIT_LIST_HEAD(&call->of_process);
-	INIT_LIST_HEAD(&call->ready);
-
-	/* For as long as the receiver keeps it, even when the caller has left. */
-	err = kpost_endpoint_charge(endpoint, &call->charge,
-				    sizeof(*call) + sizeof(struct kpost_caller) +
-					    kpost_message_cost(room) + more,
-				    false);
-	if (err)
-		goto err_call;
-	reply = kpost_message_alloc(room);
-	err = PTR_ERR_OR_ZERO(reply);
-	if (err)
-		goto err_call;
-	reply->account = kpost_charge_split(&call->charge, kpost_message_cost(room));
-	call->reply = reply;
+	call->token = token;
 	call->room = room;
-	call->token = atomic64_inc_return(&last_token);
+	call->deadline = deadline ? max_t(u64, kpost_deadline_on_host(deadline), 1) : 0;
+	call->submitted = false;
+	call->charge = *charge;
+	INIT_LIST_HEAD(&call->of_process);
+	call->request = NULL;
+	call->sequence = 0;
+	call->received = false;
+	call->claimed = false;
+	call->orphaned = false;
+	call->left = false;
+	call->over = false;
+	call->result = 0;
+	call->waiter = NULL;
+	call->caller = NULL;
+	INIT_LIST_HEAD(&call->ready);
+	call->taken = false;
+	call->filler = NULL;
+	call->reply = reply;
+	call->replier.pid = NULL;
 	return call;
-
-err_call:
-	kpost_call_put(call);
-	return ERR_PTR(err);
 }
 
 /*
- * A call with @room bytes for its reply, and in *@built its request, to be committed.  The
- * caller has a reference, and so has the message.
+ * A call with @room bytes for its reply, whose id is written to @id, if given, and in *@built its
+ * request, to be committed.  The caller has a reference, and so has the message.  Returns it or
+ * -EMSGSIZE, -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR, -EFAULT.
  */
 struct kpost_call_state *kpost_call_build(struct kpost_endpoint *endpoint,
 					  const struct kpost_payload *request, size_t room,
-					  u32 priority, u64 tag, u64 deadline,
+					  u32 priority, u64 tag, u64 deadline, u64 __user *id,
 					  struct kpost_message **built)
 {
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	u64 token = atomic64_inc_return(&last_token);
+	struct kpost_charge charge __uninitialized;
 	struct kpost_message *message;
 	struct kpost_call_state *call;
 	size_t counts = 0;
+	int err;
 
-	if (request->size > endpoint->mailbox->message_max || room > KPOST_PAYLOAD_MAX)
+	if (request->size > mailbox->message_max || room > KPOST_PAYLOAD_MAX)
 		return ERR_PTR(-EMSGSIZE);
 	if (kpost_payload_counts(request))
 		counts = kpost_message_cost(request->size);
-	call = call_new(endpoint, room, counts);
-	if (IS_ERR(call))
+	/*
+	 * All in one, for as long as the receiver keeps it, even when the caller has left: to give
+	 * back a part since there was not enough for another would tell those who poll for it that
+	 * they may try again.
+	 */
+	err = kpost_endpoint_charge(endpoint, &charge, call_cost(room) + counts, false);
+	if (err)
+		return ERR_PTR(err);
+	call = call_new(room, &charge, token, deadline);
+	if (IS_ERR(call)) {
+		kpost_uncharge(&charge);
 		return call;
-	message = kpost_message_build(endpoint, request, priority, tag, false);
-	if (IS_ERR(message)) {
-		kpost_call_put(call);
-		return ERR_CAST(message);
 	}
+	/* While no block of the mailbox is held: it may take for ever. */
+	err = -EFAULT;
+	if (id && put_user(token, id))
+		goto err_call;
+	message = kpost_message_build(endpoint, request, priority, tag, false);
+	err = PTR_ERR_OR_ZERO(message);
+	if (err)
+		goto err_call;
 	if (counts)
 		message->account = kpost_charge_split(&call->charge, counts);
 	message->call = call;
 	message->flags = KPOST_MESSAGE_CALL;
 	refcount_inc(&call->refs);
 	call->request = message;
-	if (deadline)
-		call->deadline = max_t(u64, kpost_deadline_on_host(deadline), 1);
-	trace_kpost_call(endpoint->mailbox->id, call->token, message->size);
+	trace_kpost_call(mailbox->id, token, message->size);
 	*built = message;
 	return call;
+
+err_call:
+	kpost_call_put(call);
+	return ERR_PTR(err);
 }
 
 /*
@@ -192,6 +232,20 @@ void kpost_call_dropped(struct kpost_call_state *call, struct kpost_message *req
 }
 
 /*
+ * Nobody needs the room for the reply to @call.  Returns it if it is apart, to be discarded once
+ * the lock is dropped, or NULL.
+ */
+struct kpost_message *kpost_call_shed_room(struct kpost_call_state *call)
+{
+	struct kpost_message *room = room_is_apart(call) ? call->reply : NULL;
+
+	call->reply = NULL;
+	if (room)
+		room->account = kpost_charge_split(&call->charge, kpost_message_cost(room->room));
+	return room;
+}
+
+/*
  * Nobody wants the reply to @call any more.  Returns what is to be discarded once the lock is
  * dropped, or NULL.
  */
@@ -210,10 +264,10 @@ struct kpost_message *kpost_call_leave(struct kpost_mailbox *mailbox, struct kpo
 		if (request->state != KPOST_TAKEN)
 			trash = request;
 		else
-			swap(trash, call->reply);
+			trash = kpost_call_shed_room(call);
 		kpost_message_withdraw(mailbox, request, wakes);
 	} else if (!call->claimed) {
-		swap(trash, call->reply);
+		trash = kpost_call_shed_room(call);
 	}
 	return trash;
 }
@@ -304,20 +358,22 @@ bool kpost_call_reset_first(struct kpost_process *process)
 assert_ends(struct kpost_call);
 assert_ends(struct kpost_call_collect);
 
-/* Nobody replied to the call, or gave it up, and it was not received. */
-void kpost_outcome_init(struct kpost_outcome *outcome)
+/* Nobody has replied, or given the call up. */
+static noinline void outcome_of_nobody(struct kpost_outcome *outcome)
 {
 	struct user_namespace *ns = current_user_ns();
 
-	*outcome = (struct kpost_outcome){
-		.uid = from_kuid_munged(ns, INVALID_UID),
-		.gid = from_kgid_munged(ns, INVALID_GID),
-	};
+	outcome->reply_tag = 0;
+	outcome->badge = 0;
+	outcome->time = 0;
+	outcome->pid = 0;
+	outcome->uid = from_kuid_munged(ns, INVALID_UID);
+	outcome->gid = from_kgid_munged(ns, INVALID_GID);
 	outcome->opener_uid = outcome->uid;
 	outcome->opener_gid = outcome->gid;
 }
 
-/* Of @call, which is over, or was left. */
+/* Of @call, which is over, or was left, or never sent. */
 void kpost_outcome_describe(struct kpost_outcome *outcome, const struct kpost_call_state *call)
 {
 	const struct kpost_who *who = &call->replier;
@@ -325,11 +381,12 @@ void kpost_outcome_describe(struct kpost_outcome *outcome, const struct kpost_ca
 	struct kpost_ids space;
 
 	outcome->sequence = call->sequence;
-	if (call->received)
-		outcome->message_flags |= KPOST_MESSAGE_RECEIVED;
+	outcome->message_flags = call->received ? KPOST_MESSAGE_RECEIVED : 0;
 	/* What a replier does to a call that was left it does not tell. */
-	if (!call->over || !who->pid)
+	if (unlikely(!call->over || !who->pid)) {
+		outcome_of_nobody(outcome);
 		return;
+	}
 	ids = kpost_who_ids(who, &space);
 	outcome->message_flags |= who->flags;
 	outcome->reply_tag = call->reply->tag;
@@ -394,21 +451,19 @@ static int call_wait(const struct kpost_operand *op, struct kpost_call_state *ca
 static int call_send(const struct kpost_operand *op, struct kpost_call_state *call,
 		     struct kpost_message *request, u64 deadline, struct kpost_outcome *outcome)
 {
-	struct kpost_call __user *to = op->arg;
 	struct kpost_waiter waiter __uninitialized;
 	u64 sequence;
 	int err;
 
 	kpost_waiter_init(&waiter);
 	call->waiter = &waiter;
-	if (put_user(call->token, &to->id))
-		err = -EFAULT;
-	else if (kpost_deadline_passed(deadline))
+	if (kpost_deadline_passed(deadline))
 		err = -ETIMEDOUT;
 	else
 		err = kpost_message_commit(op->endpoint, request, NULL, false, &sequence);
 	if (unlikely(err < 0)) {
 		kpost_message_discard(op->endpoint->mailbox, request);
+		kpost_outcome_describe(outcome, call);
 		return err;
 	}
 	/* Lets its receiver run, if that is to run here: it may reply before there is a sleep. */
@@ -461,7 +516,6 @@ static long call_and_store(const struct kpost_operand *op, struct kpost_call *ar
 	struct kpost_call_state *call;
 	long ret;
 
-	kpost_outcome_init(outcome);
 	if (unlikely(arg->id)) {
 		ret = call_resume(op, arg, room->size, &call, outcome);
 		if (!call) {
@@ -471,9 +525,11 @@ static long call_and_store(const struct kpost_operand *op, struct kpost_call *ar
 		}
 	} else {
 		call = kpost_call_build(op->endpoint, request, room->size, arg->priority, arg->tag,
-					arg->deadline, &message);
-		if (IS_ERR(call))
+					arg->deadline, &to->id, &message);
+		if (IS_ERR(call)) {
+			(void)put_user(0, &to->id);
 			return PTR_ERR(call);
+		}
 		ret = call_send(op, call, message, arg->deadline, outcome);
 	}
 	if (unlikely(ret > 0))

@@ -5,7 +5,7 @@
  * A call is held by its caller's side, see caller.h, and by what leads a replier to it: first
  * the message, then, once that was received, the tree of the endpoint that received it.  Room
  * for the reply is allocated and charged before the request is sent, so that a reply needs
- * nothing that could run out.
+ * nothing that could run out.  A small one is in the call's own block.
  *
  * A replier claims the call, copies its reply into the room with no lock held,
  * and commits.  It takes no page fault meanwhile: if it needs one it gives up the
@@ -21,12 +21,12 @@
 #include <linux/types.h>
 
 #include "account.h"
+#include "message.h"
 #include "origin.h"
 
 struct kpost_caller;
 struct kpost_endpoint;
 struct kpost_mailbox;
-struct kpost_message;
 struct kpost_operand;
 struct kpost_payload;
 struct kpost_process;
@@ -40,7 +40,7 @@ struct kpost_call_state {
 	u64 deadline; /* the caller's, by the kernel's clock, or 0; fixed */
 	u64 user_data; /* fixed, if it was submitted */
 	bool submitted; /* fixed: it is to be collected */
-	struct kpost_charge charge; /* its own, the reply's is apart */
+	struct kpost_charge charge; /* for all that there is of it */
 
 	/* fixed, once received */
 	struct kpost_endpoint *endpoint; /* through which; not to be followed when it is closed */
@@ -70,7 +70,12 @@ struct kpost_call_state {
 	const void *filler;
 	struct kpost_message *reply; /* the room, then the reply; NULL if given up */
 	struct kpost_who replier; /* whom that is from, once there is one */
+	struct kpost_message here; /* the room, if it is not apart; this ends the block */
 };
+
+#define KPOST_CALL_BLOCK 512
+#define KPOST_CALL_ROOM_HERE (KPOST_CALL_BLOCK - sizeof(struct kpost_call_state))
+static_assert(sizeof(struct kpost_call_state) <= KPOST_CALL_BLOCK - 64);
 
 /* How struct kpost_call and struct kpost_call_collect end. */
 struct kpost_outcome {
@@ -95,15 +100,15 @@ long kpost_reply_recv(struct kpost_operand *op);
 
 struct kpost_call_state *kpost_call_build(struct kpost_endpoint *endpoint,
 					  const struct kpost_payload *request, size_t room,
-					  u32 priority, u64 tag, u64 deadline,
+					  u32 priority, u64 tag, u64 deadline, u64 __user *id,
 					  struct kpost_message **built);
-void kpost_outcome_init(struct kpost_outcome *outcome);
 void kpost_outcome_describe(struct kpost_outcome *outcome, const struct kpost_call_state *call);
 void kpost_call_closed(struct kpost_call_state *call);
 void kpost_call_put(struct kpost_call_state *call);
 
 /* With the mailbox's lock held. */
 void kpost_call_over(struct kpost_call_state *call, int result, struct kpost_wakes *wakes);
+struct kpost_message *kpost_call_shed_room(struct kpost_call_state *call);
 void kpost_call_dropped(struct kpost_call_state *call, struct kpost_message *request,
 			struct kpost_wakes *wakes);
 struct kpost_message *kpost_call_leave(struct kpost_mailbox *mailbox, struct kpost_call_state *call,

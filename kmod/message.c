@@ -140,9 +140,7 @@ struct kpost_message *kpost_message_alloc(size_t size)
 /* Free a message none of whose blocks are a mailbox's, and which is in none. */
 void kpost_message_free(struct kpost_message *message)
 {
-	WARN_ON_ONCE(message->first_kept);
-	if (message->call)
-		kpost_call_put(message->call);
+	WARN_ON_ONCE(message->first_kept || message->call);
 	if (message->account)
 		kpost_account_uncharge(message->account, kpost_message_cost(message->room));
 	kpost_blocks_free(kpost_message_shed(message));

@@ -63,7 +63,7 @@ static void call_unclaim(struct kpost_endpoint *endpoint, struct kpost_call_stat
 	spin_lock(&mailbox->lock);
 	call->claimed = false;
 	if (call->left)
-		swap(trash, call->reply);
+		trash = kpost_call_shed_room(call);
 	orphaned = call->orphaned;
 	if (orphaned)
 		kpost_call_reset(call, &wakes);

@@ -55,7 +55,7 @@ static long submit(const struct kpost_operand *op, const struct kpost_call_submi
 	int err;
 
 	call = kpost_call_build(endpoint, request, min_t(u64, arg->reply_max, SIZE_MAX),
-				arg->priority, arg->tag, arg->deadline, &message);
+				arg->priority, arg->tag, arg->deadline, NULL, &message);
 	if (IS_ERR(call))
 		return PTR_ERR(call);
 	caller = kpost_caller_get(endpoint);
@@ -211,7 +211,6 @@ static int collect_store(const struct kpost_operand *op, struct kpost_call_colle
 	struct kpost_call_collect __user *to = op->arg;
 	struct kpost_place place __uninitialized;
 
-	kpost_outcome_init(outcome);
 	kpost_outcome_describe(outcome, call);
 	arg->id = call->token;
 	arg->user_data = call->user_data;

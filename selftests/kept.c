@@ -2,6 +2,7 @@
 /*
  * Memory that a mailbox keeps: nothing of an earlier message is seen, it is the receivers' own,
  * it goes when it is not used, and a sender whose memory has to be brought in loses nothing.
+ * What a call takes is its caller's.
  */
 #include "child_test.h"
 
@@ -20,8 +21,8 @@
 #define STRANGER	12346
 #define BLOCK_POISON	0x9d		/* what kept memory is filled with on kernels with KASAN */
 
-static const size_t sizes[] = { 0, 1, 63, 64, 65, 500, 1000, 2000, 3968, 3969, 4096, 8000, 16384,
-				32768, 65536, 100000 };
+static const size_t sizes[] = { 0, 1, 63, 64, 65, 112, 113, 300, 500, 1000, 2000, 3968, 3969, 4096,
+				8000, 16384, 32768, 65536, 100000 };
 
 FIXTURE(kept) {
 	int fd;
@@ -210,6 +211,39 @@ TEST_F(kept, memory_that_is_brought_in_gives_whole_messages)
 	close(file);
 }
 
+
+/* ---- what a call takes ---------------------------------------------------------------- */
+
+/* a call with so much room, which gets as much */
+static long ask(int fd, size_t room)
+{
+	static char in[BIGGEST], out[BIGGEST];
+	struct kpost_call call = kt_call_args("ask", 3, in, room, kt_soon());
+	struct kpost_recv recv;
+	struct kt_job job;
+	char buf[8];
+
+	memset(out, (int)(room % 250), room);
+	memset(in, 255, room);
+	kt_start(&job, fd, KPOST_IOC_CALL, &call);
+	if (kt_recv(fd, &recv, buf, sizeof(buf), 0, kt_soon()) != 3)
+		return -1;
+	if (kt_reply(fd, recv.token, out, room) || !kt_join(&job))
+		return -1;
+	return memcmp(in, out, room) ? -2 : job.ret;
+}
+
+TEST_F(kept, calls_with_room_of_all_sizes_in_turns)
+{
+	unsigned int seed = 1;
+
+	for (int i = 0; i < 200; i++) {
+		size_t room = sizes[(unsigned int)rand_r(&seed) % ARRAY_SIZE(sizes)];
+
+		ASSERT_EQ(room, ask(self->fd, room));
+	}
+}
+
 /* ---- who pays -------------------------------------------------------------------- */
 
 /*
@@ -319,6 +353,79 @@ TEST_F(kept_groups, memory_is_the_receivers_own_and_goes_when_it_lies_unused)
 	EXPECT_TRUE(kt_until(charged_to(SENDERS) < 2 * SLACK))
 		TH_LOG("now: %ld", charged_to(SENDERS));
 	EXPECT_LE(0, kt_kill(sender));
+	EXPECT_LE(0, kt_kill(receiver));
+	close(fd);
+}
+
+static void call_on(int fd, bool *stop)
+{
+	char room[3000];
+
+	if (child_write(SENDERS "/cgroup.procs", "0"))
+		_exit(126);
+	while (!__atomic_load_n(stop, __ATOMIC_ACQUIRE)) {
+		long ret = kt_call(fd, "ask", 3, room, sizeof(room), kt_soon());
+
+		if (ret != 6)
+			_exit(-ret);
+	}
+	pause();
+	_exit(0);
+}
+
+static void reply_on(int fd)
+{
+	struct kpost_recv recv;
+	char buf[8];
+
+	if (child_write(RECEIVERS "/cgroup.procs", "0"))
+		_exit(126);
+	while (kt_recv(fd, &recv, buf, sizeof(buf), 0, 0) == 3) {
+		if (kt_reply(fd, recv.token, "answer", 6))
+			_exit(1);
+	}
+	_exit(2);
+}
+
+/* what calls take is their callers', and goes with the call */
+TEST_F(kept_groups, memory_of_calls_is_the_callers_own_and_goes_with_them)
+{
+	enum { CALLERS = 20, CALLS = 1000 };
+	int fd = kt_mailbox(0, 0, 0);
+	pid_t receiver, caller[CALLERS];
+	long before, most = 0;
+	uint64_t end;
+
+	ASSERT_LE(0, fd);
+	receiver = kt_fork();
+	if (receiver == 0)
+		reply_on(fd);
+	ASSERT_TRUE(kt_until(kt_stat(fd).waiting_receivers == 1));
+	before = charged_to(RECEIVERS);
+	for (int i = 0; i < CALLERS; i++) {
+		caller[i] = kt_fork();
+		if (caller[i] == 0)
+			call_on(fd, self->stop);
+	}
+	end = kt_soon();
+	while (kt_stat(fd).received < CALLS && kt_now() < end) {
+		long now = charged_to(RECEIVERS);
+
+		if (most < now)
+			most = now;
+		kt_pause();
+	}
+	EXPECT_LT(0, kt_stat(fd).received);
+	/* of theirs there are requests at the most, of a hundredth of that each */
+	EXPECT_GE(before + 3 * SLACK, most);
+	__atomic_store_n(self->stop, true, __ATOMIC_RELEASE);
+	EXPECT_TRUE(kt_until(kt_stat(fd).open_calls == 0 && kt_stat(fd).waiting_receivers == 1));
+	for (int i = 0; i < CALLERS; i++)
+		EXPECT_LE(0, kt_kill(caller[i]));
+	EXPECT_TRUE(kt_until(charged_to(SENDERS) < 2 * SLACK))
+		TH_LOG("now: %ld", charged_to(SENDERS));
+	EXPECT_TRUE(kt_until(charged_to(RECEIVERS) < before + SLACK))
+		TH_LOG("before: %ld, now: %ld", before, charged_to(RECEIVERS));
 	EXPECT_LE(0, kt_kill(receiver));
 	close(fd);
 }
