@@ -833,7 +833,7 @@ typedef void (*kpost_sent_fn)(void *arg, void *cookie, int result);
 /**
  * struct kpost_sender_options - of a sender; zero in any field for its default
  * @depth: most messages under way or not collected, 0 for 256, at most 1048576
- * @batch: most messages submitted together, 0 for 32, at most 4096; a full batch
+ * @batch: most messages submitted together, 0 for 32, at most KPOST_BATCH_MAX; a full batch
  *	is started without being asked for
  * @sent: called for each message; NULL to collect with kpost_sender_reap()
  * @arg: first argument of @sent

@@ -10,7 +10,6 @@
 #define DEFAULT_DEPTH 256
 #define DEFAULT_BATCH 32
 #define DEPTH_MAX (1u << 20)
-#define BATCH_MAX 4096u
 
 /* A timeout and its removal, and what they leave. */
 #define CLOCK_ENTRIES 4
@@ -225,6 +224,7 @@ static void dispose(struct kpost_sender *sender)
 	kpost_close(sender->event);
 	for (i = 0; i < sender->depth; i++)
 		free(sender->slots[i].buf);
+	free(sender->entries);
 	free(sender);
 }
 
@@ -239,7 +239,7 @@ static int options_get(struct kpost_sender_options *options,
 		return ret;
 	if (!options->depth)
 		options->depth = DEFAULT_DEPTH;
-	if (options->depth > DEPTH_MAX || options->batch > BATCH_MAX ||
+	if (options->depth > DEPTH_MAX || options->batch > KPOST_BATCH_MAX ||
 	    options->flags & ~KPOST_SENDER_STOP || options->reserved)
 		return -EINVAL;
 	if (!options->batch)
@@ -257,6 +257,11 @@ static int make(struct kpost_sender **out, int fd, const struct kpost_sender_opt
 	sender = calloc(1, sizeof(*sender) + options->depth * sizeof(sender->slots[0]));
 	if (!sender)
 		return -ENOMEM;
+	sender->entries = calloc(options->batch, sizeof(sender->entries[0]));
+	if (!sender->entries) {
+		ret = -ENOMEM;
+		goto err_sender;
+	}
 	sender->depth = options->depth;
 	sender->batch = options->batch;
 	sender->callback = options->sent;
@@ -278,6 +283,7 @@ static int make(struct kpost_sender **out, int fd, const struct kpost_sender_opt
 err_event:
 	kpost_close(sender->event);
 err_sender:
+	free(sender->entries);
 	free(sender);
 	return ret;
 }
@@ -301,7 +307,7 @@ KPOST_EXPORT int kpost_sender_new_sized(struct kpost_sender **sender, int fd,
 	return ret;
 }
 
-/* Cancel the chain in flight; the rest of it falls with the request that waits. */
+/* Cancel the chain in flight, if one is; the rest of it falls with the request that waits. */
 static void cancel(struct kpost_sender *sender)
 {
 	/*

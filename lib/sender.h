@@ -11,7 +11,7 @@
  *	taken <= done <= sent <= queued		(counts, slot = count % depth)
  *
  *	[taken, done)	finished, to be collected or reported to the callback
- *	[done, sent)	the chain in flight
+ *	[done, sent)	the batch in flight
  *	[sent, queued)	waiting to be started
  *
  * The lock protects all of it, and is not held while the callback runs: one thread
@@ -56,8 +56,11 @@ struct kpost_sender {
 	uint64_t taken, done, sent, queued;
 	uint64_t told; /* done, and if there is a callback, it has returned */
 	uint64_t wanted; /* start batches that are not full up to here */
-	unsigned int in_flight; /* completions to come */
-	uint64_t submitter; /* the thread that started the chain in flight */
+	unsigned int in_flight; /* messages whose completion is to come */
+	bool full; /* the mailbox was: the next ones wait */
+	struct kpost_batch arg; /* the batch, if it does not wait; the kernel's until it is over */
+	struct kpost_send *entries; /* likewise: of its messages */
+	uint64_t submitter; /* the thread that started what is in flight */
 	bool reporting;
 	pthread_t reporter; /* if reporting */
 	bool stop_on_error; /* KPOST_SENDER_STOP */

@@ -2,12 +2,17 @@
 /*
  * A sender's messages on their way through the ring.
  *
- * Requests that have to wait are done by workers of io_uring's, and requests
- * that wait at the same time may pass each other.  So that messages keep their
- * order, a batch is one chain of linked requests, of which the kernel starts each
- * when the one before it has succeeded, and there is one chain at a time.  When a
- * request fails, the kernel cancels the rest of its chain: none of it was sent, and
- * it is started again once the chain is over.
+ * As long as there is room in the mailbox a batch is one request, which sends what
+ * finds some and does not wait.
+ *
+ * Where there is none, requests have to wait.  That is done by workers of io_uring's,
+ * and requests that wait at the same time may pass each other.  So that messages keep
+ * their order, a batch is one chain of linked requests then, of which the kernel starts
+ * each when the one before it has succeeded: each is told of as soon as it got in.
+ * When a request fails, the kernel cancels the rest of its chain: none of it was sent,
+ * and it is started again once the chain is over.
+ *
+ * There is one batch in flight at a time, be it the one or the other.
  */
 #include <stdlib.h>
 
@@ -49,6 +54,40 @@ static void slot_release(struct kpost_slot *slot)
 	free(buf);
 }
 
+static void slot_return(struct kpost_slot *slot, int result)
+{
+	/* Interrupted is cancelled: nothing was sent, and nobody meant it. */
+	slot->result = result == -EINTR ? -ECANCELED : result;
+	slot->returned = true;
+}
+
+/* What is behind the first @count was started and not sent: it goes on, a full batch or not. */
+static void go_back(struct kpost_sender *sender, uint64_t count)
+{
+	if (sender->wanted < sender->sent)
+		sender->wanted = sender->sent;
+	sender->sent = count;
+}
+
+/* A batch that does not wait is over: @result is how many were sent, or why none was. */
+static void batch_return(struct kpost_sender *sender, int result)
+{
+	unsigned int sent = result > 0 ? (unsigned int)result : 0, i;
+	int error = result > 0 ? sender->arg.error : result;
+
+	/* What is told of it may be lost: who waits learns it anew. */
+	if (!error)
+		error = -EAGAIN;
+	go_back(sender, sender->sent - sender->in_flight);
+	for (i = 0; i < sent; i++)
+		slot_return(kpost_slot_of(sender, sender->sent++), 0);
+	if (sent < sender->in_flight && error == -EAGAIN)
+		sender->full = true;
+	else if (sent < sender->in_flight)
+		slot_return(kpost_slot_of(sender, sender->sent++), error);
+	sender->in_flight = 0;
+}
+
 void kpost_sender_drain(struct kpost_sender *sender)
 {
 	struct io_uring_cqe *cqe;
@@ -56,12 +95,12 @@ void kpost_sender_drain(struct kpost_sender *sender)
 
 	while (!io_uring_peek_cqe(&sender->ring, &cqe)) {
 		slot = io_uring_cqe_get_data(cqe);
-		slot->result = cqe->res < 0 ? cqe->res : 0;
-		/* Interrupted is cancelled: nothing was sent, and nobody meant it. */
-		if (slot->result == -EINTR)
-			slot->result = -ECANCELED;
-		slot->returned = true;
-		sender->in_flight--;
+		if (slot) {
+			slot_return(slot, cqe->res < 0 ? cqe->res : 0);
+			sender->in_flight--;
+		} else {
+			batch_return(sender, cqe->res);
+		}
 		io_uring_cqe_seen(&sender->ring, cqe);
 	}
 }
@@ -104,7 +143,7 @@ static bool finished(struct kpost_sender *sender, struct kpost_slot *slot)
 		slot->result = -EAGAIN;
 		return true;
 	}
-	sender->sent = sender->done;
+	go_back(sender, sender->done);
 	return false;
 }
 
@@ -175,13 +214,57 @@ void kpost_ring_rewind(struct io_uring *ring)
 	sq->sqe_tail = head;
 }
 
-/* Start the next batch as one chain, unless one is in flight. */
-static int start(struct kpost_sender *sender)
+/* Entries for the next @count messages, as one chain.  Returns how many entries. */
+static unsigned int prepare_chain(struct kpost_sender *sender, unsigned int count)
 {
-	unsigned int count = sender->batch, i;
-	uint64_t waiting = sender->queued - sender->sent;
 	struct io_uring_sqe *sqe;
 	struct kpost_slot *slot;
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		slot = kpost_slot_of(sender, sender->sent + i);
+		slot->returned = false;
+		sqe = io_uring_get_sqe(&sender->ring);
+		kpost_prep_send(sqe, 0, &slot->arg);
+		io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE | (i + 1 < count ? IOSQE_IO_LINK : 0));
+		io_uring_sqe_set_data(sqe, slot);
+	}
+	return count;
+}
+
+/* The same as one request, which does not wait, so that deadlines that are some mean nothing. */
+static unsigned int prepare_batch(struct kpost_sender *sender, unsigned int count)
+{
+	struct io_uring_sqe *sqe;
+	struct kpost_slot *slot;
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		slot = kpost_slot_of(sender, sender->sent + i);
+		slot->returned = false;
+		sender->entries[i] = slot->arg;
+		if (slot->arg.deadline <= INT64_MAX)
+			sender->entries[i].deadline = 0;
+	}
+	sender->arg = (struct kpost_batch){
+		.flags = KPOST_DONTWAIT,
+		.count = count,
+		.entries = kpost_address(sender->entries),
+		.entry_size = sizeof(sender->entries[0]),
+	};
+	sqe = io_uring_get_sqe(&sender->ring);
+	kpost_prep_send_batch(sqe, 0, &sender->arg);
+	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
+	io_uring_sqe_set_data(sqe, NULL);
+	return 1;
+}
+
+/* Start the next batch, unless one is in flight. */
+static int start(struct kpost_sender *sender)
+{
+	unsigned int count = sender->batch, entries;
+	uint64_t waiting = sender->queued - sender->sent;
+	bool chain = sender->full;
 	int taken;
 
 	if (sender->sent != sender->done || !waiting || sender->stopping)
@@ -191,22 +274,19 @@ static int start(struct kpost_sender *sender)
 			return 0;
 		count = (unsigned int)waiting;
 	}
-	for (i = 0; i < count; i++) {
-		slot = kpost_slot_of(sender, sender->sent + i);
-		slot->returned = false;
-		sqe = io_uring_get_sqe(&sender->ring);
-		kpost_prep_send(sqe, 0, &slot->arg);
-		io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE | (i + 1 < count ? IOSQE_IO_LINK : 0));
-		io_uring_sqe_set_data(sqe, slot);
-	}
+	entries = chain ? prepare_chain(sender, count) : prepare_batch(sender, count);
 	taken = io_uring_submit(&sender->ring);
-	if (taken < (int)count)
+	if (taken < (int)entries)
 		kpost_ring_rewind(&sender->ring);
-	if (taken < 0)
+	if (taken <= 0)
 		return taken;
+	if (chain)
+		count = (unsigned int)taken;
 	sender->submitter = thread_number();
-	sender->sent += (unsigned int)taken;
-	sender->in_flight = (unsigned int)taken;
+	sender->sent += count;
+	sender->in_flight = count;
+	/* Once the chain is over there is room, or it is found out anew that there is none. */
+	sender->full = false;
 	return 0;
 }
 

@@ -12,7 +12,7 @@ static void note_nothing(void *arg, void *cookie, int result)
 static void options_are_checked(void **state)
 {
 	const struct kpost_sender_options deep = { .depth = (1u << 20) + 1 };
-	const struct kpost_sender_options wide = { .batch = 4097 };
+	const struct kpost_sender_options wide = { .batch = KPOST_BATCH_MAX + 1 };
 	const struct kpost_sender_options strange = { .flags = 1u << 31 };
 	struct kpost_sender *sender;
 
