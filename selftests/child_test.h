@@ -82,7 +82,7 @@ static inline int child_finish(pid_t pid, unsigned int seconds)
 /* what @fn returned in a child of its own */
 static inline int child_run(int (*fn)(void *arg), void *arg)
 {
-	return child_finish(child_start(fn, arg), 120);
+	return child_finish(child_start(fn, arg), 300);
 }
 
 /* for good, all three ids, with no further groups; 0 or -errno */
