@@ -214,6 +214,15 @@ void kpost_ring_rewind(struct io_uring *ring)
 	sq->sqe_tail = head;
 }
 
+/* The @i-th of the messages to be started. */
+static struct kpost_slot *slot_start(struct kpost_sender *sender, unsigned int i)
+{
+	struct kpost_slot *slot = kpost_slot_of(sender, sender->sent + i);
+
+	slot->returned = false;
+	return slot;
+}
+
 /* Entries for the next @count messages, as one chain.  Returns how many entries. */
 static unsigned int prepare_chain(struct kpost_sender *sender, unsigned int count)
 {
@@ -222,8 +231,7 @@ static unsigned int prepare_chain(struct kpost_sender *sender, unsigned int coun
 	unsigned int i;
 
 	for (i = 0; i < count; i++) {
-		slot = kpost_slot_of(sender, sender->sent + i);
-		slot->returned = false;
+		slot = slot_start(sender, i);
 		sqe = io_uring_get_sqe(&sender->ring);
 		kpost_prep_send(sqe, 0, &slot->arg);
 		io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE | (i + 1 < count ? IOSQE_IO_LINK : 0));
@@ -232,19 +240,18 @@ static unsigned int prepare_chain(struct kpost_sender *sender, unsigned int coun
 	return count;
 }
 
-/* The same as one request, which does not wait, so that deadlines that are some mean nothing. */
+/* The same as one request.  It does not wait, so deadlines mean nothing; a wrong one stays so. */
 static unsigned int prepare_batch(struct kpost_sender *sender, unsigned int count)
 {
 	struct io_uring_sqe *sqe;
-	struct kpost_slot *slot;
+	struct kpost_send *entry;
 	unsigned int i;
 
 	for (i = 0; i < count; i++) {
-		slot = kpost_slot_of(sender, sender->sent + i);
-		slot->returned = false;
-		sender->entries[i] = slot->arg;
-		if (slot->arg.deadline <= INT64_MAX)
-			sender->entries[i].deadline = 0;
+		entry = &sender->entries[i];
+		*entry = slot_start(sender, i)->arg;
+		if (entry->deadline <= INT64_MAX)
+			entry->deadline = 0;
 	}
 	sender->arg = (struct kpost_batch){
 		.flags = KPOST_DONTWAIT,

@@ -211,7 +211,6 @@ TEST_F(kept, memory_that_is_brought_in_gives_whole_messages)
 	close(file);
 }
 
-
 /* ---- what a call takes ---------------------------------------------------------------- */
 
 /* a call with so much room, which gets as much */
