@@ -235,7 +235,7 @@ static const struct argp_option choices[] = {
 	{ "list", 'l', NULL, 0, "Say which workloads, transports and sets there are", 0 },
 	{ "clock", KEY_CLOCK, "CLOCK", 0,
 	  "time (the default), or instructions, where the time stamp counter counts those", 0 },
-	{ "cpus", KEY_CPUS, "N,M", 0, "The processors of the process that measures, and of others",
+	{ "cpus", KEY_CPUS, "N,M,...", 0, "The processor of the process that measures, and others'",
 	  0 },
 	{ NULL, 0, NULL, 0, "A load of your own; one of these may be a list:", 1 },
 	{ "size", KEY_FIELD, "N,...", 0, "Bytes of a message", 1 },

@@ -73,36 +73,38 @@ pid_t process_start(void)
 	return pid;
 }
 
-/* Two processors, the first two that we may use: the case's, and that of all others. */
+/* The first processor is the case's, and the next, or all that are named, are for the others. */
+static void pin_next(unsigned int *count, long cpu)
+{
+	CPU_SET((size_t)cpu, &where[*count ? 1 : 0]);
+	++*count;
+}
+
+/* To those that @cpus names, or the first two that we may use. */
 void processes_pin(const char *cpus)
 {
+	unsigned int count = 0;
+	const char *next;
 	cpu_set_t allowed;
-	long first = -1, second = -1;
 	char *end;
-	int cpu;
+	long cpu;
 
 	if (sched_getaffinity(0, sizeof(allowed), &allowed))
 		return;
-	if (cpus) {
-		first = second = strtol(cpus, &end, 10);
-		if (*end == ',')
-			second = strtol(end + 1, &end, 10);
-		if (*end || first < 0 || second < 0 || first >= CPU_SETSIZE ||
-		    second >= CPU_SETSIZE)
-			die("--cpus takes one number or two, as in 0,1");
-	}
-	for (cpu = 0; cpu < CPU_SETSIZE && second < 0; cpu++) {
-		if (!CPU_ISSET(cpu, &allowed))
-			continue;
-		if (first < 0)
-			first = cpu;
-		else
-			second = cpu;
-	}
 	CPU_ZERO(&where[0]);
 	CPU_ZERO(&where[1]);
-	CPU_SET((size_t)first, &where[0]);
-	CPU_SET((size_t)(second < 0 ? first : second), &where[1]);
+	for (next = cpus; next; next = *end ? end + 1 : NULL) {
+		cpu = strtol(next, &end, 10);
+		if (end == next || (*end && *end != ',') || cpu < 0 || cpu >= CPU_SETSIZE)
+			die("--cpus takes numbers, as in 0,1");
+		pin_next(&count, cpu);
+	}
+	for (cpu = 0; !cpus && cpu < CPU_SETSIZE && count < 2; cpu++) {
+		if (CPU_ISSET((size_t)cpu, &allowed))
+			pin_next(&count, cpu);
+	}
+	if (count == 1)
+		where[1] = where[0];
 	pinned = true;
 }
 
