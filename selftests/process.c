@@ -520,9 +520,11 @@ TEST(process_that_received_100000_calls_holds_up_nobody_at_its_end)
 	qsort(during, count, sizeof(*during), compare_times);
 	middle = crowd->took[crowd->before / 2];
 	slowest = crowd->took[crowd->before - 1];
-	TH_LOG("%llu calls were reset in %llu us; fork and exit, median and slowest: %llu and %llu us before, %llu and %llu us meanwhile (%u)",
-	       (unsigned long long)crowd->calls, (unsigned long long)reset / 1000,
-	       (unsigned long long)middle / 1000, (unsigned long long)slowest / 1000,
+	TH_LOG("%llu calls were reset in %llu us", (unsigned long long)crowd->calls,
+	       (unsigned long long)reset / 1000);
+	TH_LOG("fork and exit before: median %llu us, slowest %llu us",
+	       (unsigned long long)middle / 1000, (unsigned long long)slowest / 1000);
+	TH_LOG("meanwhile: median %llu us, slowest %llu us, of %u",
 	       (unsigned long long)during[count / 2] / 1000,
 	       (unsigned long long)during[count - 1] / 1000, count);
 	ASSERT_LT(0, count);
