@@ -528,12 +528,12 @@ TEST(process_that_received_100000_calls_holds_up_nobody_at_its_end)
 	       (unsigned long long)during[count / 2] / 1000,
 	       (unsigned long long)during[count - 1] / 1000, count);
 	ASSERT_LT(0, count);
-	EXPECT_GE(2 * slowest, during[count / 2]);
-	if (count >= 50) {
-		EXPECT_GE(2 * middle, during[count / 2]);
-	}
-	/* as many as the calls, at some microseconds each, would be much more */
-	EXPECT_GT(4 * slowest + 200 * KT_MS, during[count - 1]);
+	/*
+	 * Twice as long at most; one that all calls held up would take as long as their end.  What
+	 * else the machine does grows with that, and is allowed for.
+	 */
+	EXPECT_GT(2 * middle + reset / 10, during[count / 2]);
+	EXPECT_GT(4 * slowest + 200 * KT_MS + reset / 4, during[count - 1]);
 
 	for (unsigned int i = 0; i < crowd->calls; i++)
 		ASSERT_EQ(-ECONNRESET, kt_collect(client, NULL, NULL, 0, 0));
