@@ -477,7 +477,7 @@ static int compare_times(const void *a, const void *b)
  */
 TEST(process_that_received_100000_calls_holds_up_nobody_at_its_end)
 {
-	enum { BEFORE = 200 };
+	enum { BEFORE = 200, BEFORE_MIN = 20 };
 	struct rlimit many = { .rlim_cur = CALLS_MAX + 100, .rlim_max = CALLS_MAX + 100 };
 	struct crowd *crowd = kt_shared(sizeof(*crowd));
 	uint64_t until, *during, middle, slowest, reset;
@@ -504,7 +504,11 @@ TEST(process_that_received_100000_calls_holds_up_nobody_at_its_end)
 		ASSERT_EQ(0, kt_submit(client, "ask", 3, 0, crowd->calls, NULL));
 	}
 	pid = child_start(receives_through_all_of_crowd, crowd);
-	ASSERT_TRUE(kt_until(shown(&crowd->forks) >= BEFORE));
+	ASSERT_TRUE(kt_until(shown(&crowd->received)));
+	/* As many as there are in some seconds; with detectors, beside others, that is not many. */
+	until = kt_in(5000);
+	ASSERT_TRUE(kt_until(shown(&crowd->forks) >= BEFORE ||
+			     (kt_now() > until && shown(&crowd->forks) >= BEFORE_MIN)));
 	crowd->before = shown(&crowd->forks);
 	reset = kt_now();
 	ASSERT_EQ(0, kill(pid, SIGKILL));
