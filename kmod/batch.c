@@ -46,7 +46,7 @@ static long batch_do(struct kpost_operand *op, size_t entry_size_1,
 		return err;
 	if (arg.flags & ~KPOST_DONTWAIT || !arg.count || arg.count > KPOST_BATCH_MAX ||
 	    arg.entry_size < entry_size_1 || arg.entry_size > KPOST_STRUCT_MAX ||
-	    arg.deadline > S64_MAX || arg.cookie)
+	    arg.deadline > S64_MAX)
 		return -EINVAL;
 	if (!kpost_range_ok(arg.entries, (u64)arg.count * arg.entry_size))
 		return -EFAULT;
@@ -58,6 +58,7 @@ static long batch_do(struct kpost_operand *op, size_t entry_size_1,
 	batch.entry.size = arg.entry_size;
 	batch.entry.nowait = op->nowait || op->dontwait;
 	batch.entry.deadline = arg.deadline;
+	batch.entry.cookie = arg.cookie;
 	batch.left = arg.count;
 	batch.most = KPOST_ROUND;
 	batch.first = true;

@@ -403,10 +403,10 @@ void kpost_outcome_describe(struct kpost_outcome *outcome, const struct kpost_ca
 
 /*
  * Wait until @call is over.  Returns 0 then; 1 if a signal came and it goes on, and is no longer
- * the task's; or -ETIMEDOUT, -EINTR, -ERESTARTSYS if nobody wants it any more.  What was not sent
+ * the task's; or -ETIMEDOUT, -EINTR, -ERESTARTSYS, -ECANCELED, -ENOMEM if nobody wants it any more.  What was not sent
  * yet, for want of room, does not go on without its sender.
  */
-static int call_wait(const struct kpost_operand *op, struct kpost_call_state *call,
+static int call_wait(struct kpost_operand *op, struct kpost_call_state *call,
 		     struct kpost_waiter *waiter, u64 deadline, struct kpost_outcome *outcome)
 {
 	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
@@ -416,7 +416,7 @@ static int call_wait(const struct kpost_operand *op, struct kpost_call_state *ca
 	bool sent;
 	int err;
 
-	err = kpost_waiter_wait(waiter, deadline);
+	err = kpost_waiter_wait(waiter, deadline, op);
 	if (likely(!err))
 		return 0;
 	if (err == -ERESTARTSYS && !fatal_signal_pending(current) &&
@@ -448,7 +448,7 @@ static int call_wait(const struct kpost_operand *op, struct kpost_call_state *ca
 }
 
 /* Send the request.  Returns as call_wait() does, or what a commit may fail with. */
-static int call_send(const struct kpost_operand *op, struct kpost_call_state *call,
+static int call_send(struct kpost_operand *op, struct kpost_call_state *call,
 		     struct kpost_message *request, u64 deadline, struct kpost_outcome *outcome)
 {
 	struct kpost_waiter waiter __uninitialized;
@@ -475,7 +475,7 @@ static int call_send(const struct kpost_operand *op, struct kpost_call_state *ca
  * Wait for the reply of the call that goes on, which is the task's then.  Returns as call_wait()
  * does, or -ENOENT, -EAGAIN, -EMSGSIZE with *@resumed NULL.
  */
-static int call_resume(const struct kpost_operand *op, const struct kpost_call *arg, size_t room,
+static int call_resume(struct kpost_operand *op, const struct kpost_call *arg, size_t room,
 		       struct kpost_call_state **resumed, struct kpost_outcome *outcome)
 {
 	struct kpost_endpoint *endpoint = op->endpoint;
@@ -506,7 +506,7 @@ static int call_resume(const struct kpost_operand *op, const struct kpost_call *
 	return err || over ? err : call_wait(op, call, &waiter, arg->deadline, outcome);
 }
 
-static long call_and_store(const struct kpost_operand *op, struct kpost_call *arg,
+static long call_and_store(struct kpost_operand *op, struct kpost_call *arg,
 			   const struct kpost_payload *request, struct kpost_payload *room)
 {
 	struct kpost_outcome *outcome = (struct kpost_outcome *)&arg->sequence;
@@ -563,8 +563,9 @@ long kpost_call(struct kpost_operand *op)
 	if (ret)
 		return ret;
 	if (arg.flags & ~(KPOST_IOVEC | KPOST_REPLY_IOVEC) || arg.priority > KPOST_PRIORITY_MAX ||
-	    arg.deadline > S64_MAX || arg.cookie)
+	    arg.deadline > S64_MAX)
 		return -EINVAL;
+	op->cookie = arg.cookie;
 	if (op->nowait && !arg.id)
 		return -EAGAIN;
 

@@ -34,7 +34,7 @@ static int name_check(const char name[KPOST_NAME_MAX + 1])
 	return len ? 0 : -EINVAL;
 }
 
-static long device_info(struct kpost_office *office, const struct kpost_operand *op)
+static long device_info(struct kpost_office *office, struct kpost_operand *op)
 {
 	struct kpost_info info = {
 		.abi_version = KPOST_ABI_VERSION,
@@ -42,7 +42,7 @@ static long device_info(struct kpost_office *office, const struct kpost_operand 
 		.features = KPOST_FEATURE_URING | KPOST_FEATURE_URING_FIXED | KPOST_FEATURE_TAG |
 			    KPOST_FEATURE_TIME | KPOST_FEATURE_GRANT | KPOST_FEATURE_CALL_DEADLINE |
 			    KPOST_FEATURE_IDENTITY | KPOST_FEATURE_BATCH |
-			    KPOST_FEATURE_CALL_SUBMIT,
+			    KPOST_FEATURE_CALL_SUBMIT | KPOST_FEATURE_CANCEL,
 		.payload_max = KPOST_PAYLOAD_MAX,
 		.priority_max = KPOST_PRIORITY_MAX,
 		.iovec_max = KPOST_IOVEC_MAX,
@@ -93,7 +93,7 @@ static int open_check(const struct kpost_open *arg)
 	if (flags & KPOST_OPEN_ANONYMOUS && !(arg->rights & KPOST_RIGHT_RECV))
 		return -EINVAL;
 	if (arg->mode & ~0777 || arg->send_fd || arg->deadline > S64_MAX ||
-	    (arg->deadline && !(flags & KPOST_OPEN_WAIT)) || arg->cookie)
+	    ((arg->deadline || arg->cookie) && !(flags & KPOST_OPEN_WAIT)))
 		return -EINVAL;
 	if (!makes && (arg->mode || arg->messages || arg->bytes || arg->message_max))
 		return -EINVAL;
@@ -119,7 +119,8 @@ static int open_anonymous(struct kpost_office *office, struct opening *opening)
 }
 
 /* Attach to the mailbox of that name, made or waited for as the flags say. */
-static int open_named(struct kpost_office *office, struct opening *opening, bool nowait)
+static int open_named(struct kpost_office *office, struct opening *opening,
+		      struct kpost_operand *op)
 {
 	const struct kpost_open *arg = &opening->arg;
 	struct kpost_mailbox *mailbox, *fresh = NULL;
@@ -142,12 +143,12 @@ static int open_named(struct kpost_office *office, struct opening *opening, bool
 			kpost_office_add(office, fresh);
 			break;
 		}
-		if (arg->flags & KPOST_OPEN_WAIT && nowait) {
+		if (arg->flags & KPOST_OPEN_WAIT && op->nowait) {
 			err = -EAGAIN;
 			break;
 		}
 		if (arg->flags & KPOST_OPEN_WAIT) {
-			err = kpost_office_await(office, arg->name, arg->deadline);
+			err = kpost_office_await(office, arg->name, arg->deadline, op);
 			if (err)
 				return err;
 			continue;
@@ -173,7 +174,7 @@ static int open_named(struct kpost_office *office, struct opening *opening, bool
 	return err;
 }
 
-static long device_open_mailbox(struct kpost_office *office, const struct kpost_operand *op)
+static long device_open_mailbox(struct kpost_office *office, struct kpost_operand *op)
 {
 	struct kpost_open __user *to = op->arg;
 	struct opening opening = { .send_fd = -1 };
@@ -186,6 +187,7 @@ static long device_open_mailbox(struct kpost_office *office, const struct kpost_
 	err = open_check(&opening.arg);
 	if (err)
 		return err;
+	op->cookie = opening.arg.cookie;
 	nonblock = opening.arg.flags & KPOST_OPEN_NONBLOCK;
 
 	opening.fd =
@@ -207,7 +209,7 @@ static long device_open_mailbox(struct kpost_office *office, const struct kpost_
 	if (opening.arg.flags & KPOST_OPEN_ANONYMOUS)
 		err = open_anonymous(office, &opening);
 	else
-		err = open_named(office, &opening, op->nowait);
+		err = open_named(office, &opening, op);
 	if (err) {
 		if (opening.send_file && put_user(0, &to->send_fd))
 			err = -EFAULT;
@@ -230,7 +232,7 @@ err_file:
 	return err;
 }
 
-static long device_unlink(struct kpost_office *office, const struct kpost_operand *op)
+static long device_unlink(struct kpost_office *office, struct kpost_operand *op)
 {
 	struct kpost_mailbox *mailbox;
 	struct kpost_unlink arg;
@@ -257,7 +259,7 @@ static long device_unlink(struct kpost_office *office, const struct kpost_operan
 }
 
 /* One entry at a time, since nothing is locked while user memory is written. */
-static long device_list(struct kpost_office *office, const struct kpost_operand *op)
+static long device_list(struct kpost_office *office, struct kpost_operand *op)
 {
 	struct kpost_mailbox *mailbox;
 	struct kpost_list arg;
@@ -298,15 +300,21 @@ static long device_list(struct kpost_office *office, const struct kpost_operand 
 	return done;
 }
 
+static long device_cancel(struct kpost_office *office, struct kpost_operand *op)
+{
+	return kpost_cancel(op);
+}
+
 static const struct {
 	unsigned int cmd;
 	size_t size_1; /* of its struct in the first version */
-	long (*operate)(struct kpost_office *office, const struct kpost_operand *op);
+	long (*operate)(struct kpost_office *office, struct kpost_operand *op);
 } operations[] = {
 	{ KPOST_IOC_INFO, 104, device_info },
 	{ KPOST_IOC_OPEN, 304, device_open_mailbox },
 	{ KPOST_IOC_UNLINK, 264, device_unlink },
 	{ KPOST_IOC_LIST, 272, device_list },
+	{ KPOST_IOC_CANCEL, KPOST_CANCEL_SIZE_1, device_cancel },
 };
 
 /* Grown structs keep their places and their first sizes; these change with them. */

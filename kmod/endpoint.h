@@ -21,6 +21,7 @@
 #include "../uapi/linux/kpost.h"
 #include "call.h"
 #include "caller.h"
+#include "cancel.h"
 #include "mailbox.h"
 #include "payload.h"
 #include "shortage.h"
@@ -79,6 +80,8 @@ struct kpost_operand {
 	bool trial; /* io_uring's: what would wait is to do nothing, and is done anew by a worker */
 	bool dontwait; /* out: the struct said so too, so that -EAGAIN is final */
 	u64 deadline; /* of the batch whose entry it is, which has none of its own; else 0 */
+	u64 cookie; /* by which its wait can be cancelled, if it is not 0 */
+	bool cancelled; /* it was */
 	const struct kpost_fixed *fixed; /* the payload is in a registered buffer, if given */
 };
 
@@ -90,6 +93,7 @@ struct kpost_operand {
 #define KPOST_REPLY_SIZE_1 40
 #define KPOST_RECV_SIZE_1 128
 #define KPOST_STAT_SIZE_1 376
+#define KPOST_CANCEL_SIZE_1 16
 
 #define KPOST_STRUCT_MAX ((1U << _IOC_SIZEBITS) - 1)
 
@@ -241,6 +245,8 @@ static __always_inline long kpost_operate(struct kpost_operand *op, unsigned int
 		return op->size < 120 ? -EINVAL : kpost_call_collect(op);
 	case KPOST_IOC_CALL_CANCEL & ~IOCSIZE_MASK:
 		return op->size < 24 ? -EINVAL : kpost_call_cancel(op);
+	case KPOST_IOC_CANCEL & ~IOCSIZE_MASK:
+		return op->size < KPOST_CANCEL_SIZE_1 ? -EINVAL : kpost_cancel(op);
 	}
 	return -ENOTTY;
 }

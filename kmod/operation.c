@@ -45,6 +45,7 @@ static_assert(sizeof(struct kpost_call) == 128);
 static_assert(sizeof(struct kpost_call_submit) == 80);
 static_assert(sizeof(struct kpost_call_collect) == 120);
 static_assert(sizeof(struct kpost_call_cancel) == 24);
+static_assert(sizeof(struct kpost_cancel) == KPOST_CANCEL_SIZE_1);
 static_assert(sizeof(struct kpost_reply) == 40);
 static_assert(sizeof(struct kpost_reply_recv) == 24);
 static_assert(sizeof(struct kpost_stat) == 376);

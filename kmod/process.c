@@ -25,9 +25,10 @@ static int process_compare_nodes(struct rb_node *node, const struct rb_node *oth
 	return process_compare(rb_entry(node, struct kpost_process, link)->pid, other);
 }
 
-/* That of the task, if there is one, with a reference. */
-static struct kpost_process *process_find(struct pid *pid)
+/* The entry of the process that the task is in, with a reference, or NULL if it has none. */
+struct kpost_process *kpost_process_find(void)
 {
+	struct pid *pid = task_tgid(current);
 	struct kpost_process *process = NULL;
 	struct rb_node *node;
 
@@ -105,11 +106,11 @@ static int process_told(struct wait_queue_entry *wait, unsigned int mode, int sy
 	return 0;
 }
 
-/* The entry of the process that the task is in, with a reference; NULL if it cannot be had. */
+/* The same, or a fresh one; NULL if there is no memory. */
 struct kpost_process *kpost_process_of_task(gfp_t gfp)
 {
 	struct pid *pid = task_tgid(current);
-	struct kpost_process *process = process_find(pid), *fresh;
+	struct kpost_process *process = kpost_process_find(), *fresh;
 	struct rb_node *node;
 
 	if (process)
@@ -124,6 +125,7 @@ struct kpost_process *kpost_process_of_task(gfp_t gfp)
 	spin_lock_init(&fresh->lock);
 	INIT_LIST_HEAD(&fresh->calls);
 	INIT_LIST_HEAD(&fresh->callers);
+	fresh->waits = RB_ROOT;
 	spin_lock(&processes_lock);
 	node = rb_find_add(&fresh->link, &processes, process_compare_nodes);
 	if (node) {

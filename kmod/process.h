@@ -27,7 +27,7 @@
 struct kpost_endpoint;
 
 struct kpost_process {
-	/* Its calls', its callers', its endpoints' that received last, its work's, and a task's. */
+	/* Its calls', callers' and waits', its endpoints' that received last, and its work's. */
 	refcount_t refs;
 	struct rb_node link; /* in processes (protected by processes_lock) */
 	struct pid *pid; /* fixed, held: of the thread group */
@@ -37,8 +37,11 @@ struct kpost_process {
 	spinlock_t lock; /* a leaf, below mailbox->lock */
 	struct list_head calls; /* received, of struct kpost_call_state (protected by lock) */
 	struct list_head callers; /* likewise: who made calls, of struct kpost_caller */
+	struct rb_root waits; /* likewise: that can be cancelled, see cancel.h */
+	u64 last_wait; /* likewise: the number of the last that began */
 };
 
+struct kpost_process *kpost_process_find(void);
 struct kpost_process *kpost_process_of_task(gfp_t gfp);
 struct kpost_process *kpost_process_get(struct kpost_endpoint *endpoint, gfp_t gfp);
 void kpost_process_put(struct kpost_process *process);

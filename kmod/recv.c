@@ -33,7 +33,7 @@
 
 /* What a receiver wants and gets, and how far it is. */
 struct reception {
-	const struct kpost_operand *op; /* of the struct to fill, if @arg is given */
+	struct kpost_operand *op; /* of the struct to fill, if @arg is given */
 	struct kpost_recv *arg;
 	bool truncate;
 	bool nowait;
@@ -49,7 +49,7 @@ struct reception {
 	struct kpost_place place;
 };
 
-static void reception_init(struct reception *recv, const struct kpost_operand *op,
+static void reception_init(struct reception *recv, struct kpost_operand *op,
 			   struct kpost_recv *arg, const struct kpost_payload *to, bool nowait)
 {
 	recv->op = op;
@@ -91,7 +91,7 @@ static noinline struct kpost_message *wait_for_message(struct kpost_mailbox *mai
 	mailbox->waiting_receivers++;
 	spin_unlock(&mailbox->lock);
 
-	err = kpost_waiter_wait(&receiver, recv->deadline);
+	err = kpost_waiter_wait(&receiver, recv->deadline, recv->op);
 	if (err) {
 		spin_lock(&mailbox->lock);
 		if (receiver.done) {
@@ -333,9 +333,10 @@ long kpost_recv(struct kpost_operand *op)
 	if (err)
 		return err;
 	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE) ||
-	    arg.deadline > S64_MAX || arg.cookie)
+	    arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
+	op->cookie = arg.cookie ?: op->cookie;
 
 	err = kpost_payload_import(&payload, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_DEST,
 				   op->fixed);

@@ -239,17 +239,18 @@ int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *
 }
 
 /*
- * Wait for what @message, which was committed, waits for; @sequence is its number then.  Returns
+ * Wait for what @message, which was committed, waits for, in @op, if given; @sequence is its number then.  Returns
  * 0 or -errno.
  */
 static noinline int await_message(struct kpost_mailbox *mailbox, struct kpost_message *message,
-				  struct kpost_waiter *sender, u64 deadline, u64 *sequence)
+				  struct kpost_waiter *sender, u64 deadline,
+				  struct kpost_operand *op, u64 *sequence)
 {
 	struct kpost_wakes wakes;
 	bool mine = false;
 	int err;
 
-	err = kpost_waiter_wait(sender, deadline);
+	err = kpost_waiter_wait(sender, deadline, op);
 	if (err) {
 		kpost_wakes_init(&wakes);
 		spin_lock(&mailbox->lock);
@@ -284,9 +285,10 @@ long kpost_send(struct kpost_operand *op)
 	if (err)
 		return err;
 	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_SYNC | KPOST_WANT_SEQUENCE) ||
-	    arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX || arg.cookie)
+	    arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
+	op->cookie = arg.cookie ?: op->cookie;
 	if (arg.flags & KPOST_SYNC && op->dontwait)
 		return -EINVAL;
 	if (arg.flags & KPOST_SYNC && op->nowait)
@@ -316,7 +318,7 @@ long kpost_send(struct kpost_operand *op)
 		kpost_message_discard(endpoint->mailbox, message);
 	else if (unlikely(err > 0))
 		err = await_message(endpoint->mailbox, message, &sender,
-				    arg.deadline ?: op->deadline, &sequence);
+				    arg.deadline ?: op->deadline, op, &sequence);
 	if (!err && arg.flags & KPOST_WANT_SEQUENCE && put_user(sequence, &to->sequence))
 		return 0; /* It was sent, and only the number is lost. */
 	return err;
@@ -344,6 +346,6 @@ ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	if (err < 0)
 		kpost_message_discard(endpoint->mailbox, message);
 	else if (err > 0)
-		err = await_message(endpoint->mailbox, message, &sender, 0, &sequence);
+		err = await_message(endpoint->mailbox, message, &sender, 0, NULL, &sequence);
 	return err ?: payload.size;
 }

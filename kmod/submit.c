@@ -22,10 +22,11 @@ static void submit_undo(struct kpost_mailbox *mailbox, struct kpost_call_state *
 }
 
 /* Wait until the request of @call is let in, *@sequence is its number then; or until -errno. */
-static int submit_wait(struct kpost_mailbox *mailbox, struct kpost_call_state *call,
+static int submit_wait(struct kpost_operand *op, struct kpost_call_state *call,
 		       struct kpost_waiter *waiter, u64 deadline, u64 *sequence)
 {
-	int err = kpost_waiter_wait(waiter, deadline);
+	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
+	int err = kpost_waiter_wait(waiter, deadline, op);
 
 	if (err) {
 		spin_lock(&mailbox->lock);
@@ -41,7 +42,7 @@ static int submit_wait(struct kpost_mailbox *mailbox, struct kpost_call_state *c
 	return waiter->result;
 }
 
-static long submit(const struct kpost_operand *op, const struct kpost_call_submit *arg,
+static long submit(struct kpost_operand *op, const struct kpost_call_submit *arg,
 		   const struct kpost_payload *request)
 {
 	struct kpost_endpoint *endpoint = op->endpoint;
@@ -80,7 +81,7 @@ static long submit(const struct kpost_operand *op, const struct kpost_call_submi
 		submit_undo(mailbox, call);
 		kpost_message_discard(mailbox, message);
 	} else if (err > 0) {
-		err = submit_wait(mailbox, call, &waiter, arg->deadline, &sequence);
+		err = submit_wait(op, call, &waiter, arg->deadline, &sequence);
 	}
 	/* It was submitted, and only its numbers may be lost. */
 	if (!err && !put_user(call->token, &to->id))
@@ -102,9 +103,10 @@ long kpost_call_submit(struct kpost_operand *op)
 	if (ret)
 		return ret;
 	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC) || arg.priority > KPOST_PRIORITY_MAX ||
-	    arg.deadline > S64_MAX || arg.cookie)
+	    arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
+	op->cookie = arg.cookie;
 	/* Before the request has its effect. */
 	if (kpost_memory_touch(&to->id, 2 * sizeof(u64)) != 2 * sizeof(u64))
 		return -EFAULT;
@@ -131,7 +133,7 @@ static struct kpost_call_state *first_ready(struct kpost_caller *caller)
  * The call with @id, or any if that is 0, that is over, or will be; it is taken then.  Else
  * -ENOENT, -EBUSY, -EAGAIN, -EPIPE, -ETIMEDOUT, -ERESTARTSYS, -ECANCELED, -ENOMEM.
  */
-static struct kpost_call_state *collect(const struct kpost_operand *op, u64 id, u64 deadline)
+static struct kpost_call_state *collect(struct kpost_operand *op, u64 id, u64 deadline)
 {
 	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
 	struct kpost_caller *caller, *held = NULL;
@@ -170,7 +172,7 @@ static struct kpost_call_state *collect(const struct kpost_operand *op, u64 id, 
 	collector.call = call;
 	spin_unlock(&mailbox->lock);
 
-	err = kpost_waiter_wait(&collector.waiter, deadline);
+	err = kpost_waiter_wait(&collector.waiter, deadline, op);
 	spin_lock(&mailbox->lock);
 	if (collector.waiter.done)
 		err = collector.waiter.result == -ECANCELED ? -ECANCELED : 0;
@@ -237,10 +239,10 @@ long kpost_call_collect(struct kpost_operand *op)
 	ret = kpost_struct_get_back(op, &arg, id);
 	if (ret)
 		return ret;
-	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC) || arg.reserved || arg.deadline > S64_MAX ||
-	    arg.cookie)
+	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC) || arg.reserved || arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
+	op->cookie = arg.cookie;
 	ret = kpost_payload_import(&room, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_DEST,
 				   op->fixed);
 	if (ret)

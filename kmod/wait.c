@@ -4,6 +4,8 @@
 #include <linux/sched/task.h>
 #include <linux/time_namespace.h>
 
+#include "cancel.h"
+#include "endpoint.h"
 #include "trace.h"
 #include "wait.h"
 
@@ -63,11 +65,8 @@ bool kpost_deadline_passed(u64 deadline)
 	return deadline && ktime_get() >= kpost_deadline_on_host(deadline);
 }
 
-/*
- * Wait until @waiter is done.  Returns 0 then, else -ETIMEDOUT or -ERESTARTSYS,
- * after which the caller takes the lock and looks at waiter->done again.
- */
-int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline)
+/* As kpost_waiter_wait(), until *@cancelled, if given. */
+static int waiter_sleep(struct kpost_waiter *waiter, u64 deadline, const bool *cancelled)
 {
 	ktime_t expires = deadline ? kpost_deadline_on_host(deadline) : 0;
 	int err = 0;
@@ -82,6 +81,10 @@ int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline)
 		/* Pairs with the release in kpost_waiter_done(). */
 		if (smp_load_acquire(&waiter->done))
 			break;
+		if (unlikely(cancelled && READ_ONCE(*cancelled))) {
+			err = -ECANCELED;
+			break;
+		}
 		if (signal_pending(current)) {
 			err = -ERESTARTSYS;
 			break;
@@ -97,6 +100,29 @@ int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline)
 	__set_current_state(TASK_RUNNING);
 	trace_kpost_wake(err);
 	return err;
+}
+
+/*
+ * Wait until @waiter is done, in @op, if given.  Returns 0 then, else -ETIMEDOUT, -ERESTARTSYS,
+ * -ECANCELED or -ENOMEM, after which the caller takes the lock and looks at waiter->done again.
+ */
+int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline, struct kpost_operand *op)
+{
+	struct kpost_cancellable wait __uninitialized;
+	int err;
+
+	if (likely(!op || !(op->cookie || op->ring)))
+		return waiter_sleep(waiter, deadline, NULL);
+	/* It was, while it was given what it waited for then. */
+	if (op->cancelled)
+		return -ECANCELED;
+	err = kpost_cancellable_begin(&wait, op);
+	if (err)
+		return err;
+	err = waiter_sleep(waiter, deadline, &wait.cancelled);
+	op->cancelled = kpost_cancellable_end(&wait);
+	/* Whoever cancelled it counts on that, whatever else came at the same time. */
+	return err && op->cancelled ? -ECANCELED : err;
 }
 
 /* Wake the tasks that were collected, and are still to be let go of. */

@@ -6,7 +6,7 @@
  * list.  Whoever has what it waits for takes it off that list, under the lock
  * of the list, and calls kpost_waiter_done(); from then on the waiter must not
  * be touched, since its task may return at once.  A task that gives up (signal,
- * deadline) takes the lock and looks once more: if the waiter is done by then,
+ * deadline, cancelled, see cancel.h) takes the lock and looks once more: if the waiter is done by then,
  * that counts, else it takes itself off the list.  So there is exactly one
  * outcome, and nothing that was handed over is lost.
  *
@@ -26,6 +26,7 @@
 
 struct kpost_endpoint;
 struct kpost_message;
+struct kpost_operand;
 
 struct kpost_waiter {
 	struct list_head link; /* in the list it waits in (protected by its lock) */
@@ -81,7 +82,7 @@ static inline void kpost_waiter_init(struct kpost_waiter *waiter)
 }
 
 void kpost_waiter_done(struct kpost_waiter *waiter, int result, struct kpost_wakes *wakes);
-int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline);
+int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline, struct kpost_operand *op);
 bool kpost_deadline_passed(u64 deadline);
 ktime_t kpost_deadline_on_host(u64 deadline);
 u64 kpost_time_shifted(u64 time);

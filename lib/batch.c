@@ -11,6 +11,7 @@ static struct kpost_batch batch_args(const void *entries, size_t size, size_t co
 		.entries = kpost_address(entries),
 		.entry_size = (uint32_t)size,
 		.deadline = deadline,
+		.cookie = kpost_cookie,
 	};
 }
 

@@ -53,6 +53,7 @@ KPOST_EXPORT ssize_t kpost_call(int fd, const void *request, size_t len, void *r
 		.len = len,
 		.reply_buf = kpost_address(reply),
 		.reply_len = reply_len,
+		.cookie = kpost_cookie,
 	};
 	calling.out.heap = NULL;
 	calling.in.heap = NULL;
@@ -114,6 +115,7 @@ KPOST_EXPORT ssize_t kpost_callv_sized(int fd, const struct iovec *request, int 
 	calling.arg.priority = options.priority;
 	calling.arg.deadline = options.deadline;
 	calling.arg.tag = options.tag;
+	calling.arg.cookie = kpost_cookie;
 	calling.arg.buf = calling.out.address;
 	calling.arg.len = calling.out.count;
 	calling.arg.reply_buf = calling.in.address;
@@ -165,6 +167,7 @@ KPOST_EXPORT ssize_t kpost_call_submit_sized(int fd, const struct iovec *request
 		.len = submission.pieces.count,
 		.reply_max = reply_max,
 		.tag = options.tag,
+		.cookie = kpost_cookie,
 		.user_data = user_data,
 	};
 	ret = kpost_wait(fd, KPOST_IOC_CALL_SUBMIT, &submission.arg, options.flags, submission_undo,
@@ -184,6 +187,7 @@ KPOST_EXPORT ssize_t kpost_call_collect_sized(int fd, uint64_t id, void *reply, 
 		.deadline = deadline,
 		.buf = kpost_address(reply),
 		.len = len,
+		.cookie = kpost_cookie,
 		.id = id,
 		.uid = KPOST_OVERFLOW_ID,
 		.gid = KPOST_OVERFLOW_ID,
@@ -296,6 +300,7 @@ KPOST_EXPORT ssize_t kpost_reply_recv_sized(int fd, struct kpost_response *given
 			.arg = {
 				.flags = flags,
 				.deadline = deadline,
+				.cookie = kpost_cookie,
 				.buf = kpost_address(buf),
 				.len = len,
 			},

@@ -61,6 +61,9 @@ int kpost_wait(int fd, unsigned long number, void *arg, unsigned int flags, void
 	       void *data);
 void kpost_undo_nothing(void *data);
 
+/* What kpost_cancel() finds the thread's waits by, 0 for nothing. */
+extern __thread uint64_t kpost_cookie;
+
 /*
  * Copy in a struct of the caller's, which may be older or newer than the library; given may
  * be NULL, which is all zero.  Most programs are as old as the library, and this is done for

@@ -261,6 +261,32 @@ static inline int kpost_list_at(int device, int (*each)(const struct kpost_stat 
 	return kpost_list_at_sized(device, each, arg, sizeof(struct kpost_stat));
 }
 
+/* ---- operation.c: ending waits -------------------------------------------- */
+
+/**
+ * kpost_thread_cookie - say what the waits of the calling thread are to be found by
+ * @cookie: any number, for kpost_cancel(); 0, as to begin with: nothing
+ *
+ * All functions that wait have it from then on, but those of a struct kpost_sender.  Where it is
+ * not 0 they can fail with -ECANCELED, and with -ENOMEM.
+ *
+ * Returns the one before.
+ */
+uint64_t kpost_thread_cookie(uint64_t cookie);
+
+/**
+ * kpost_cancel - end waits of this process; never waits
+ * @fd: the endpoint that they are through, or one of kpost_device() for kpost_open()
+ * @cookie: theirs; or 0: all that have one, and all of io_uring
+ *
+ * What waits fails with -ECANCELED, and leaves what it leaves at its deadline.  Only what waits
+ * is found, and a thread may be about to: to stop a thread, tell it first, then cancel until it
+ * has ended.
+ *
+ * Returns how many it has ended; or -ENOENT (nothing with @cookie waits), -EBADF, -ENOTTY.
+ */
+int kpost_cancel(int fd, uint64_t cookie);
+
 /* ---- message.c: sending and receiving --------------------------------- */
 
 /**

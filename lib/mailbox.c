@@ -60,6 +60,7 @@ KPOST_EXPORT int kpost_open_at_sized(int device, const char *name, unsigned int 
 		.flags = flags,
 		.rights = rights,
 		.deadline = deadline,
+		.cookie = flags & KPOST_OPEN_WAIT ? kpost_cookie : 0,
 	};
 	int ret;
 

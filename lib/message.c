@@ -18,6 +18,7 @@ KPOST_EXPORT int kpost_send(int fd, const void *buf, size_t len, unsigned int pr
 		.deadline = deadline,
 		.buf = kpost_address(buf),
 		.len = len,
+		.cookie = kpost_cookie,
 	};
 
 	if (flags & KPOST_SHAPE_FLAGS)
@@ -49,6 +50,7 @@ KPOST_EXPORT int kpost_sendv_sized(int fd, const struct iovec *iov, int iovcnt,
 		.buf = pieces.address,
 		.len = pieces.count,
 		.tag = options.tag,
+		.cookie = kpost_cookie,
 	};
 	ret = kpost_wait(fd, KPOST_IOC_SEND, &arg, options.flags, undo_pieces, &pieces);
 	kpost_pieces_put(&pieces);
@@ -107,6 +109,7 @@ KPOST_EXPORT ssize_t kpost_recv_sized(int fd, void *buf, size_t len, struct kpos
 		.arg = {
 			.flags = flags,
 			.deadline = deadline,
+			.cookie = kpost_cookie,
 			.buf = kpost_address(buf),
 			.len = len,
 		},
@@ -130,6 +133,7 @@ KPOST_EXPORT ssize_t kpost_recvv_sized(int fd, const struct iovec *iov, int iovc
 		.arg = {
 			.flags = flags | KPOST_IOVEC,
 			.deadline = deadline,
+			.cookie = kpost_cookie,
 		},
 		.pieces = &pieces,
 	};

@@ -17,6 +17,23 @@ int kpost_operation(int fd, unsigned long number, void *arg)
 	return ret;
 }
 
+__thread uint64_t kpost_cookie;
+
+KPOST_EXPORT uint64_t kpost_thread_cookie(uint64_t cookie)
+{
+	uint64_t before = kpost_cookie;
+
+	kpost_cookie = cookie;
+	return before;
+}
+
+KPOST_EXPORT int kpost_cancel(int fd, uint64_t cookie)
+{
+	struct kpost_cancel arg = { .cookie = cookie };
+
+	return kpost_operation(fd, KPOST_IOC_CANCEL, &arg);
+}
+
 void kpost_undo_nothing(void *data)
 {
 	(void)data;

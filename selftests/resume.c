@@ -338,7 +338,7 @@ TEST_F(resume, call_resumed_wrongly_stays)
 		if (i == 0)
 			wrong.flags = 1u << 31;
 		else if (i == 1)
-			wrong.cookie = 1;
+			wrong.deadline = 1ull << 63;
 		else
 			wrong.reply_buf = (uintptr_t)kt_edge(PROT_NONE);
 		EXPECT_EQ(i < 2 ? -EINVAL : -EFAULT,

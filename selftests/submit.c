@@ -769,7 +769,6 @@ TEST_F(submit, submit_refuses_what_it_cannot_do)
 	refused(EINVAL, flags, 1u << 31);
 	refused(EINVAL, priority, KPOST_PRIORITY_MAX + 1);
 	refused(EINVAL, deadline, UINT64_MAX);
-	refused(EINVAL, cookie, 1);
 	refused(EMSGSIZE, reply_max, KPOST_PAYLOAD_MAX + 1ull);
 	refused(EMSGSIZE, reply_max, UINT64_MAX);
 	refused(EMSGSIZE, len, 16 * LONGEST + 1);
@@ -803,7 +802,6 @@ TEST_F(submit, collect_and_cancel_refuse_what_they_cannot_do)
 	refused(EINVAL, flags, 1u << 31);
 	refused(EINVAL, reserved, 1);
 	refused(EINVAL, deadline, UINT64_MAX);
-	refused(EINVAL, cookie, 1);
 	refused(ENOENT, id, self->id + 1);
 	refused(ENOENT, id, UINT64_MAX);
 #undef refused

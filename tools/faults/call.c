@@ -296,12 +296,12 @@ static void prepare_cancel(struct stage *stage)
 	uint64_t id;
 
 	must(stage, kt_submit(stage->fds[1], stage->payload, REQUEST, REPLY, 6, &id) == 0);
-	stage->args.cancel.id = id;
+	stage->args.call_cancel.id = id;
 }
 
 static long call_cancel(struct stage *stage)
 {
-	return stage_do(stage, stage->fds[1], KPOST_IOC_CALL_CANCEL, &stage->args.cancel);
+	return stage_do(stage, stage->fds[1], KPOST_IOC_CALL_CANCEL, &stage->args.call_cancel);
 }
 
 static void check_cancelled(struct stage *stage)

@@ -127,7 +127,8 @@ struct stage {
 		struct kpost_reply_recv reply_recv;
 		struct kpost_call_submit submit;
 		struct kpost_call_collect collect;
-		struct kpost_call_cancel cancel;
+		struct kpost_call_cancel call_cancel;
+		struct kpost_cancel cancel;
 		struct kpost_stat st;
 		struct kpost_setattr set;
 		struct kpost_grant grant;

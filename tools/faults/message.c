@@ -104,6 +104,19 @@ static void prepare_recv_short(struct stage *stage)
 	prepare_recv(stage, SHORT, PAYLOAD_MAX, 0);
 }
 
+/* Nothing comes. */
+static void prepare_recv_with_cookie(struct stage *stage)
+{
+	stage->args.recv = kt_recv_args(kt_poison(stage->buffer, PAYLOAD_MAX), PAYLOAD_MAX, 0,
+					kt_in(20));
+	stage->args.recv.cookie = 7;
+}
+
+static void check_timed_out(struct stage *stage)
+{
+	must(stage, kt_stat(stage->fds[0]).waiting_receivers == 0);
+}
+
 static void prepare_recv_long(struct stage *stage)
 {
 	prepare_recv(stage, LONG, PAYLOAD_MAX, 0);
@@ -308,6 +321,29 @@ static void check_grant(struct stage *stage)
 	must(stage, kt_stat(stage->fds[0]).receivers == stage->before.st.receivers);
 }
 
+/* ---- CANCEL ---- */
+
+static void prepare_cancel(struct stage *stage)
+{
+	stage->job_recv = kt_recv_args(stage->job_buffer, PAYLOAD_MAX, 0, kt_soon());
+	stage->job_recv.cookie = 9;
+	kt_start(&stage->job, stage->fds[0], KPOST_IOC_RECV, &stage->job_recv);
+	must(stage, kt_until(kt_stat(stage->fds[0]).waiting_receivers == 1));
+	stage->args.cancel.cookie = 9;
+}
+
+static long call_cancel(struct stage *stage)
+{
+	return stage_do(stage, stage->fds[0], KPOST_IOC_CANCEL, &stage->args.cancel);
+}
+
+static void check_cancelled(struct stage *stage)
+{
+	must(stage, stage->ret == 1);
+	must(stage, kt_join(&stage->job));
+	must(stage, stage->job.ret == -ECANCELED);
+}
+
 const struct trial message_trials[] = {
 	{
 		.name = "SEND",
@@ -364,6 +400,23 @@ const struct trial message_trials[] = {
 		.prepare = prepare_recv_short,
 		.call = call_recv,
 		.check = check_received,
+	},
+	{
+		.name = "RECV, waiting with a cookie",
+		COMMAND("RECV", ALL_ROUTES),
+		.errnos = { EFAULT, ENOMEM },
+		.expect = -ETIMEDOUT,
+		.prepare = prepare_recv_with_cookie,
+		.call = call_recv,
+		.check = check_timed_out,
+	},
+	{
+		.name = "CANCEL",
+		COMMAND(NULL, NO_FIXED),
+		.errnos = { EFAULT },
+		.prepare = prepare_cancel,
+		.call = call_cancel,
+		.check = check_cancelled,
 	},
 	{
 		.name = "RECV multi-page",

@@ -88,7 +88,8 @@ struct work {
 		struct kpost_batch batch;
 		struct kpost_call_submit submit;
 		struct kpost_call_collect collect;
-		struct kpost_call_cancel cancel;
+		struct kpost_call_cancel call_cancel;
+		struct kpost_cancel cancel;
 	} arg;
 	struct kpost_recv recv;
 	struct kpost_reply reply;

@@ -34,12 +34,21 @@ static const struct {
 	[OP_CALL_SUBMIT] = { KPOST_IOC_CALL_SUBMIT, true },
 	[OP_CALL_COLLECT] = { KPOST_IOC_CALL_COLLECT, true },
 	[OP_CALL_CANCEL] = { KPOST_IOC_CALL_CANCEL, true },
+	[OP_CANCEL] = { KPOST_IOC_CANCEL, false },
 	[OP_IOCTL] = { _IO(KPOST_IOC_TYPE, 0x3f), false },
 };
 
 bool operation_is_kpost(enum kind kind)
 {
 	return kind >= OP_INFO && kind <= OP_IOCTL;
+}
+
+/* One for all, so that others' waits are found. */
+#define COOKIE (1ull << 40)
+
+static uint64_t cookie(const struct operation *op)
+{
+	return op->rights & 8 ? COOKIE : 0;
 }
 
 static void compose_name(char to[KPOST_NAME_MAX + 1], enum name name)
@@ -96,8 +105,7 @@ static void compose_open(struct kpost_open *arg, const struct operation *op)
 	}
 	if (op->flags & KPOST_OPEN_WAIT || op->value & 64)
 		arg->deadline = memory_deadline(op->deadline);
-	if (op->value == 63)
-		arg->cookie = 1;
+	arg->cookie = cookie(op);
 	if (op->value & 128)
 		arg->send_fd = 1;
 	if (!(op->flags & KPOST_OPEN_ANONYMOUS) || op->name)
@@ -157,15 +165,10 @@ static uint32_t priority(const struct operation *op)
 				  op->value % 4;
 }
 
-/* Nothing of kpost's looks at what it is, but for a cookie, which has to be 0. */
+/* Nothing of kpost's looks at what it is. */
 static uint64_t tag(const struct operation *op)
 {
 	return op->value * 0x0101010101010101;
-}
-
-static uint64_t cookie(const struct operation *op)
-{
-	return op->rights & 8 ? 1ull << 40 : 0;
 }
 
 static void compose_recv(struct kpost_recv *arg, const struct operation *op, struct work *work)
@@ -274,7 +277,7 @@ static void compose_batch(struct kpost_batch *arg, const struct operation *op, s
 	arg->count = op->reply_len ? memory_length(op->reply_len) : BATCH_ENTRIES;
 	arg->entry_size = op->name ? sizes[op->name % 9] : now;
 	arg->deadline = memory_deadline(op->deadline);
-	arg->cookie = op->rights & 0x80;
+	arg->cookie = op->rights & 0x80 ? COOKIE : 0;
 	last = arg->count && arg->count <= BATCH_ENTRIES ? arg->count - 1 : BATCH_ENTRIES - 1;
 	for (i = 0; i < BATCH_ENTRIES; i++) {
 		enum memory memory = i == last ? op->buf : i % 3 ? MEM_PRIVATE : op->buf;
@@ -423,7 +426,12 @@ void operation_compose(struct work *work)
 		compose_collect(&work->arg.collect, op, work);
 		break;
 	case OP_CALL_CANCEL:
-		work->arg.cancel.id = id(op);
+		work->arg.call_cancel.id = id(op);
+		work->arg.call_cancel.flags = op->flags;
+		work->most = INT32_MAX;
+		break;
+	case OP_CANCEL:
+		work->arg.cancel.cookie = cookie(op);
 		work->arg.cancel.flags = op->flags;
 		work->most = INT32_MAX;
 		break;

@@ -48,6 +48,7 @@
 	X(OP_CALL_SUBMIT) /* reply_len: how long the reply may be */ \
 	X(OP_CALL_COLLECT) /* rights: 1: one of the ids seen, which value says, as of OP_CALL */ \
 	X(OP_CALL_CANCEL) /* likewise */ \
+	X(OP_CANCEL) /* rights: 8: by the cookie of operations with that */ \
 	X(OP_IOCTL) /* value: an odd number */ \
 	/* files */ \
 	X(OP_READ) \

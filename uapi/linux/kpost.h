@@ -31,7 +31,10 @@
  *  - KPOST_DONTWAIT, and O_NONBLOCK on the file, never wait: EAGAIN instead.
  *  - A wait ends early with EINTR, or is restarted where the signal's handler was
  *    installed with SA_RESTART, its deadline being absolute.
- *  - Where an operation can wait, its struct has a @cookie, which must be 0.
+ *  - Where an operation can wait, its struct has a @cookie: any number, by which another
+ *    thread of the process can end the wait, see KPOST_IOC_CANCEL.  The wait is then
+ *    ECANCELED, and leaves what one leaves whose deadline has passed; if it has one, or is of
+ *    io_uring, it can fail with ENOMEM.
  *  - Structs and buffers are the kernel's from the beginning of an operation to its
  *    end; what another thread writes to a buffer meanwhile may be lost.
  *
@@ -75,6 +78,7 @@
 #define KPOST_FEATURE_BATCH	(1ull << 7)	/* KPOST_IOC_SENDV, KPOST_IOC_RECVV */
 /* KPOST_IOC_CALL_SUBMIT, _COLLECT, _CANCEL, and calls that go on after a signal */
 #define KPOST_FEATURE_CALL_SUBMIT (1ull << 8)
+#define KPOST_FEATURE_CANCEL	(1ull << 9)	/* KPOST_IOC_CANCEL */
 
 /**
  * struct kpost_info - answer to KPOST_IOC_INFO
@@ -144,7 +148,7 @@ struct kpost_info {
  * @send_fd: out, with KPOST_OPEN_PAIR: the endpoint with KPOST_RIGHT_SEND;
  *	must be 0 on entry
  * @deadline: with KPOST_OPEN_WAIT: how long to wait
- * @cookie: 0
+ * @cookie: with KPOST_OPEN_WAIT: for KPOST_IOC_CANCEL; else 0
  * @name: the name, NUL-terminated, at most KPOST_NAME_MAX bytes; any bytes but
  *	'/' and control characters, and not "." or "..".  All zero with
  *	KPOST_OPEN_ANONYMOUS.
@@ -163,8 +167,8 @@ struct kpost_info {
  *
  * Returns the endpoint, a file descriptor with close-on-exec set.
  *
- * Errors: EACCES (mode, or not the owner), EAGAIN, EEXIST, EINVAL (flags, rights, mode,
- * capacities, name, deadline), ENAMETOOLONG (no NUL in @name), ENOENT,
+ * Errors: EACCES (mode, or not the owner), EAGAIN, ECANCELED, EEXIST, EINVAL (flags, rights, mode,
+ * capacities, name, deadline, cookie), ENAMETOOLONG (no NUL in @name), ENOENT,
  * ETIMEDOUT, EINTR, EDQUOT (more than kpost_info.user_bytes), ENOSPC (more than
  * kpost_info.office_bytes), EMFILE, ENFILE, ENOMEM, EFAULT.
  */
@@ -229,7 +233,7 @@ struct kpost_iovec {
  * @buf: the payload, or with KPOST_IOVEC its pieces
  * @len: bytes of @buf, or with KPOST_IOVEC the number of pieces
  * @tag: any number, for the receiver: what kind of message it is, or which key it is of
- * @cookie: 0
+ * @cookie: for KPOST_IOC_CANCEL
  * @sequence: out, with KPOST_WANT_SEQUENCE and success: the message's number in this
  *	mailbox, from 1 up.  That the struct can be written to is looked at before the
  *	message is sent; if that memory is taken away meanwhile, the number is lost,
@@ -247,7 +251,7 @@ struct kpost_iovec {
  *
  * Returns 0.
  *
- * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), EDQUOT (more than
+ * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), ECANCELED, EDQUOT (more than
  * kpost_info.user_sending_bytes), EFAULT, EINTR, EINVAL, EMSGSIZE (longer than the
  * mailbox's message_max), ENOBUFS (more than kpost_info.office_sending_bytes), ENOMEM,
  * EPIPE (the mailbox is closed), ETIMEDOUT.
@@ -277,7 +281,7 @@ struct kpost_send {
  * @deadline: when to give up waiting for a message
  * @buf: where the payload goes, or with KPOST_IOVEC the pieces
  * @len: bytes of @buf, or with KPOST_IOVEC the number of pieces
- * @cookie: 0
+ * @cookie: for KPOST_IOC_CANCEL
  * @tag: out, what the sender set, or for write(2) what the endpoint was granted with
  * @size: out, bytes of the message's payload, however many were stored
  * @sequence: out, the message's number in this mailbox, from 1 up
@@ -310,7 +314,7 @@ struct kpost_send {
  * stored, the rest is lost, and KPOST_MESSAGE_TRUNCATED says so.  A buffer that
  * faults loses nothing: the message is in the mailbox until all of it was copied.
  *
- * Errors: EAGAIN, EBADF (no KPOST_RIGHT_RECV), EFAULT, EINTR, EINVAL, EMSGSIZE,
+ * Errors: EAGAIN, EBADF (no KPOST_RIGHT_RECV), ECANCELED, EFAULT, EINTR, EINVAL, EMSGSIZE,
  * ENOMEM, EPIPE (a mailbox without a name, because it never had one or was unlinked,
  * is empty and its last sender has gone), ETIMEDOUT.
  */
@@ -345,11 +349,11 @@ struct kpost_recv {
  * @entry_size: size of one of them, as the caller knows it
  * @error: out, if something was done: 0, or the -errno of the first entry that was not
  * @deadline: when to give up waiting
- * @cookie: 0
+ * @cookie: for KPOST_IOC_CANCEL
  *
  * Sends or receives many messages, in the order of their entries, as if one were done after
  * the other.  Each entry is what KPOST_IOC_SEND or KPOST_IOC_RECV would take, and is filled in
- * as there, but that @deadline must be 0 in it, and of the flags only KPOST_IOVEC,
+ * as there, but that @deadline and @cookie must be 0 in it, and of the flags only KPOST_IOVEC,
  * KPOST_WANT_SEQUENCE and KPOST_TRUNCATE are known.  What others do may come in between.
  *
  * SENDV waits until all are in the mailbox.  RECVV waits for the first, and takes what else is
@@ -365,7 +369,7 @@ struct kpost_recv {
  * is sent at once, up to 32), it is left to a worker as a whole.
  *
  * Errors: those of KPOST_IOC_SEND and KPOST_IOC_RECV, and EINVAL (flags, @count, @entry_size
- * below the first version's, @deadline, @cookie).
+ * below the first version's, @deadline).
  */
 struct kpost_batch {
 	__u32 flags;
@@ -390,7 +394,7 @@ struct kpost_batch {
  *	longer, and that much memory is reserved before the request is sent, and counts as
  *	kpost_info.user_sending_bytes says
  * @tag: the request's, as in struct kpost_send
- * @cookie: 0
+ * @cookie: for KPOST_IOC_CANCEL
  * @id: in and out: 0, or the call that goes on
  * @sequence: out, the request's number in this mailbox, or 0 if it never got in
  * @reply_tag: out, what the replier set; 0 if nobody replied
@@ -434,8 +438,8 @@ struct kpost_batch {
  * before the request is sent; if it is taken away while the call is under way, the reply is lost
  * with EFAULT.
  *
- * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), ECONNRESET (after the request was received, the
- * endpoint was closed, the process that had received it ended, or the call was given up),
+ * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), ECANCELED, ECONNRESET (after the request was
+ * received, the endpoint was closed, the process that had received it ended, or the call was given up),
  * EDQUOT and ENOBUFS (as in struct kpost_send), EFAULT, EINTR, EINVAL, EMSGSIZE (request or
  * reply room too long; or @reply_len is less than it was when the call that goes on was made),
  * ENOENT (no such call of this process and endpoint that goes on),
@@ -476,7 +480,7 @@ struct kpost_call {
  *	for struct kpost_call
  * @tag: the request's, as in struct kpost_send
  * @user_data: any number, for who collects the reply
- * @cookie: 0
+ * @cookie: for KPOST_IOC_CANCEL
  * @id: out, the call's number, never another's
  * @sequence: out, the request's number in this mailbox
  *
@@ -512,7 +516,7 @@ struct kpost_call_submit {
  * @deadline: when to give up waiting
  * @buf: where the reply goes, or with KPOST_IOVEC the pieces
  * @len: bytes of @buf, or the number of pieces
- * @cookie: 0
+ * @cookie: for KPOST_IOC_CANCEL
  * @id: in, a call that was submitted, or 0: any; out, which it was
  * @user_data: out, as submitted
  * @size: out, bytes of the reply
@@ -642,6 +646,31 @@ struct kpost_reply_recv {
 	__u64 recv;
 	__u32 reply_size;
 	__u32 recv_size;
+};
+
+/**
+ * struct kpost_cancel - argument of KPOST_IOC_CANCEL
+ * @cookie: of the operations that are to end; or 0: all
+ * @flags: 0
+ * @reserved: 0
+ *
+ * Ends operations of this process (thread group) that wait, through this endpoint, or on the
+ * device: those that were given this @cookie, or with 0 those that have one and all of io_uring.
+ * They fail with ECANCELED; one that was given at that moment what it waits for succeeds.  What
+ * a batch has done by then counts, and it ends.  A call that was received is given up: its
+ * replier gets ECANCELED.
+ *
+ * Only what waits is found, not what is about to: who wants an operation to end, whenever it
+ * begins, cancels until it has ended.  Never waits.
+ *
+ * Returns how many waits it has ended; 0 can be the answer to a @cookie of 0 only.
+ *
+ * Errors: EFAULT, EINVAL, ENOENT (nothing with that @cookie waits here).
+ */
+struct kpost_cancel {
+	__u64 cookie;
+	__u32 flags;
+	__u32 reserved;
 };
 
 /* kpost_stat.maker */
@@ -856,5 +885,8 @@ struct kpost_uring {
 #define KPOST_IOC_CALL_SUBMIT	_IOWR(KPOST_IOC_TYPE, 0x1a, struct kpost_call_submit)
 #define KPOST_IOC_CALL_COLLECT	_IOWR(KPOST_IOC_TYPE, 0x1b, struct kpost_call_collect)
 #define KPOST_IOC_CALL_CANCEL	_IOWR(KPOST_IOC_TYPE, 0x1c, struct kpost_call_cancel)
+
+/* On both. */
+#define KPOST_IOC_CANCEL	_IOW(KPOST_IOC_TYPE, 0x20, struct kpost_cancel)
 
 #endif /* _UAPI_LINUX_KPOST_H */
