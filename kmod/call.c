@@ -403,8 +403,8 @@ void kpost_outcome_describe(struct kpost_outcome *outcome, const struct kpost_ca
 
 /*
  * Wait until @call is over.  Returns 0 then; 1 if a signal came and it goes on, and is no longer
- * the task's; or -ETIMEDOUT, -EINTR, -ERESTARTSYS, -ECANCELED, -ENOMEM if nobody wants it any more.  What was not sent
- * yet, for want of room, does not go on without its sender.
+ * the task's; or -ETIMEDOUT, -EINTR, -ERESTARTSYS, -ECANCELED, -ENOMEM if nobody wants it any
+ * more.  What was not sent yet, for want of room, does not go on without its sender.
  */
 static int call_wait(struct kpost_operand *op, struct kpost_call_state *call,
 		     struct kpost_waiter *waiter, u64 deadline, struct kpost_outcome *outcome)

@@ -19,7 +19,8 @@
  *	message.c	messages; memory.c what they are made of, and what a mailbox keeps
  *			of that; origin.c whom they are from; payload.c what is in them;
  *			usercopy.h how a user's memory is read and written
- *	process.c	processes that received or made calls, which end with them
+ *	process.c	processes that received or made calls, which end with them; cancel.c waits
+ *			that can be ended by their process
  *	queue.c		order by priority; wait.c sleeping and waking
  *	pollers.c	telling those who poll
  *	account.c	who pays; shortage.c who waits until that is possible
@@ -33,7 +34,7 @@
  *	    account->lock	who is to be told that a share has room
  *	      teller->lock	whom of those who poll its work has still to tell
  *	    accounts->lock	finding and freeing accounts
- *	    process->lock	the calls that a process has received, and its callers
+ *	    process->lock	the calls that a process has received, its callers, and its waits
  *	    processes_lock	finding and freeing those processes
  *
  * All are spinlocks.  No lock is held while user memory is touched or a task that waits
@@ -59,7 +60,8 @@
  *	goes.  But an account's holds it where it tells of a share, and frees
  *	it when nobody else does; and a process's holds that.  A process is held
  *	by the calls that it received, by the endpoint that it received through last,
- *	and by its callers.  A caller holds the calls in its trees, and goes with the last.
+ *	by its callers, and by its waits that can be cancelled, which are on the stacks of
+ *	their tasks.  A caller holds the calls in its trees, and goes with the last.
  */
 #include <linux/module.h>
 

@@ -170,8 +170,7 @@ void kpost_office_announce(struct kpost_office *office, const char *name)
  * -ETIMEDOUT, -ERESTARTSYS.
  */
 int kpost_office_await(struct kpost_office *office, const char *name, u64 deadline,
-		       struct kpost_operand *op)
-	__releases(&office->lock)
+		       struct kpost_operand *op) __releases(&office->lock)
 {
 	struct office_opener opener = { .name = name };
 	int err;

@@ -49,8 +49,8 @@ struct reception {
 	struct kpost_place place;
 };
 
-static void reception_init(struct reception *recv, struct kpost_operand *op,
-			   struct kpost_recv *arg, const struct kpost_payload *to, bool nowait)
+static void reception_init(struct reception *recv, struct kpost_operand *op, struct kpost_recv *arg,
+			   const struct kpost_payload *to, bool nowait)
 {
 	recv->op = op;
 	recv->arg = arg;
@@ -332,8 +332,7 @@ long kpost_recv(struct kpost_operand *op)
 	err = kpost_struct_get_back(op, &arg, cookie);
 	if (err)
 		return err;
-	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE) ||
-	    arg.deadline > S64_MAX)
+	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE) || arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
 	op->cookie = arg.cookie ?: op->cookie;

@@ -239,8 +239,8 @@ int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *
 }
 
 /*
- * Wait for what @message, which was committed, waits for, in @op, if given; @sequence is its number then.  Returns
- * 0 or -errno.
+ * Wait for what @message, which was committed, waits for, in @op, if given; @sequence is its
+ * number then.  Returns 0 or -errno.
  */
 static noinline int await_message(struct kpost_mailbox *mailbox, struct kpost_message *message,
 				  struct kpost_waiter *sender, u64 deadline,

@@ -6,9 +6,9 @@
  * list.  Whoever has what it waits for takes it off that list, under the lock
  * of the list, and calls kpost_waiter_done(); from then on the waiter must not
  * be touched, since its task may return at once.  A task that gives up (signal,
- * deadline, cancelled, see cancel.h) takes the lock and looks once more: if the waiter is done by then,
- * that counts, else it takes itself off the list.  So there is exactly one
- * outcome, and nothing that was handed over is lost.
+ * deadline, cancelled, see cancel.h) takes the lock and looks once more: if the
+ * waiter is done by then, that counts, else it takes itself off the list.  So there
+ * is exactly one outcome, and nothing that was handed over is lost.
  *
  * Tasks to wake are collected in a struct kpost_wakes and woken after the lock
  * was dropped, so that they do not run into it.  It holds a few, which also

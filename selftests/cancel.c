@@ -11,8 +11,8 @@
 #define COOKIE 0xfeedf00d12345678ull
 
 enum kind {
-	RECV, RECVV, REPLY_RECV, SEND, SYNC, SENDV, CALL, CALL_RECEIVED, SUBMIT, COLLECT, COLLECT_ANY,
-	OPEN,
+	RECV, RECVV, REPLY_RECV, SEND, SYNC, SENDV, CALL, CALL_RECEIVED, SUBMIT, COLLECT,
+	COLLECT_ANY, OPEN,
 };
 
 FIXTURE(cancel) {
@@ -42,21 +42,28 @@ FIXTURE_VARIANT(cancel) {
 	bool by_ring;
 };
 
-#define VARIANT(name, kind_)							\
-	FIXTURE_VARIANT_ADD(cancel, name) { .kind = kind_ };			\
-	FIXTURE_VARIANT_ADD(cancel, name##_in_a_ring) { .kind = kind_, .by_ring = true }
-
-VARIANT(recv, RECV);
-VARIANT(recvv, RECVV);
-VARIANT(reply_recv, REPLY_RECV);
-VARIANT(send, SEND);
-VARIANT(sync, SYNC);
-VARIANT(sendv, SENDV);
-VARIANT(call, CALL);
-VARIANT(call_that_was_received, CALL_RECEIVED);
-VARIANT(submit, SUBMIT);
-VARIANT(collect, COLLECT);
-VARIANT(collect_any, COLLECT_ANY);
+FIXTURE_VARIANT_ADD(cancel, recv) { .kind = RECV };
+FIXTURE_VARIANT_ADD(cancel, recv_in_a_ring) { .kind = RECV, .by_ring = true };
+FIXTURE_VARIANT_ADD(cancel, recvv) { .kind = RECVV };
+FIXTURE_VARIANT_ADD(cancel, recvv_in_a_ring) { .kind = RECVV, .by_ring = true };
+FIXTURE_VARIANT_ADD(cancel, reply_recv) { .kind = REPLY_RECV };
+FIXTURE_VARIANT_ADD(cancel, reply_recv_in_a_ring) { .kind = REPLY_RECV, .by_ring = true };
+FIXTURE_VARIANT_ADD(cancel, send) { .kind = SEND };
+FIXTURE_VARIANT_ADD(cancel, send_in_a_ring) { .kind = SEND, .by_ring = true };
+FIXTURE_VARIANT_ADD(cancel, sync) { .kind = SYNC };
+FIXTURE_VARIANT_ADD(cancel, sync_in_a_ring) { .kind = SYNC, .by_ring = true };
+FIXTURE_VARIANT_ADD(cancel, sendv) { .kind = SENDV };
+FIXTURE_VARIANT_ADD(cancel, sendv_in_a_ring) { .kind = SENDV, .by_ring = true };
+FIXTURE_VARIANT_ADD(cancel, call) { .kind = CALL };
+FIXTURE_VARIANT_ADD(cancel, call_in_a_ring) { .kind = CALL, .by_ring = true };
+FIXTURE_VARIANT_ADD(cancel, received_call) { .kind = CALL_RECEIVED };
+FIXTURE_VARIANT_ADD(cancel, received_call_in_a_ring) { .kind = CALL_RECEIVED, .by_ring = true };
+FIXTURE_VARIANT_ADD(cancel, submit) { .kind = SUBMIT };
+FIXTURE_VARIANT_ADD(cancel, submit_in_a_ring) { .kind = SUBMIT, .by_ring = true };
+FIXTURE_VARIANT_ADD(cancel, collect) { .kind = COLLECT };
+FIXTURE_VARIANT_ADD(cancel, collect_in_a_ring) { .kind = COLLECT, .by_ring = true };
+FIXTURE_VARIANT_ADD(cancel, collect_any) { .kind = COLLECT_ANY };
+FIXTURE_VARIANT_ADD(cancel, collect_any_in_a_ring) { .kind = COLLECT_ANY, .by_ring = true };
 FIXTURE_VARIANT_ADD(cancel, open) { .kind = OPEN };
 
 FIXTURE_SETUP(cancel)

@@ -37,11 +37,11 @@ static void expect_cookies(uint64_t cookie)
 	struct kpost_recv recvs[1] = { { 0 } };
 	char buf[8];
 
-#define expect(type, call)							\
-	do {									\
-		standin_reset(0);						\
-		call;								\
-		assert_int_equal(((struct type *)standin.arg)->cookie, cookie);	\
+#define expect(type, call) \
+	do { \
+		standin_reset(0); \
+		call; \
+		assert_int_equal(((struct type *)standin.arg)->cookie, cookie); \
 	} while (0)
 	expect(kpost_send, kpost_send(ENDPOINT_FD, buf, 4, 0, 0, 0));
 	expect(kpost_send, kpost_sendv(ENDPOINT_FD, &iov, 1, NULL, NULL));

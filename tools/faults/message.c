@@ -107,8 +107,8 @@ static void prepare_recv_short(struct stage *stage)
 /* Nothing comes. */
 static void prepare_recv_with_cookie(struct stage *stage)
 {
-	stage->args.recv = kt_recv_args(kt_poison(stage->buffer, PAYLOAD_MAX), PAYLOAD_MAX, 0,
-					kt_in(20));
+	stage->args.recv =
+		kt_recv_args(kt_poison(stage->buffer, PAYLOAD_MAX), PAYLOAD_MAX, 0, kt_in(20));
 	stage->args.recv.cookie = 7;
 }
 

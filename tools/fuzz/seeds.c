@@ -523,6 +523,23 @@ const struct seed seeds[] = {
 		{ .kind = OP_CALL, .fd = 2, .deadline = AT_NEVER, .reply_len = LEN_100 },
 		{ .kind = OP_CALL, .fd = 2, .rights = 1, .reply_len = LEN_1 },
 	} } },
+	/* rights 8 is a cookie */
+	{ "cancelled", { SETUP_PAIR, 0, {
+		{ .kind = OP_RECV, .fd = 1, .rights = 8, .deadline = AT_NEVER },
+		{ .kind = OP_CALL, .fd = 2, .rights = 8, .deadline = AT_NEVER },
+		{ .kind = OP_CALL_COLLECT, .fd = 2, .rights = 8, .deadline = AT_NEVER },
+		{ .kind = OP_RECVV, .fd = 1, .rights = 0x80, .via = VIA_RING },
+		{ .lane = 1, .kind = OP_SETTLE },
+		{ .lane = 1, .kind = OP_CANCEL, .fd = 1, .rights = 8 },
+		{ .lane = 1, .kind = OP_SETTLE },
+		{ .lane = 1, .kind = OP_CANCEL, .fd = 2, .rights = 8 },
+		{ .lane = 1, .kind = OP_SETTLE },
+		{ .lane = 1, .kind = OP_CANCEL, .fd = 2 },
+		{ .lane = 1, .kind = OP_SETTLE },
+		{ .lane = 1, .kind = OP_CANCEL, .fd = 1, .via = VIA_WAIT },
+		{ .lane = 2, .kind = OP_CANCEL, .fd = 1, .rights = 8 },
+		{ .lane = 2, .kind = OP_CANCEL },
+	} } },
 	/* What a user may have under way is used up, and somebody polls until it is not. */
 	{ "short", { SETUP_NOTHING, 0, {
 		{ .kind = OP_SYSCTL, .value = 2, .len = LEN_128K },

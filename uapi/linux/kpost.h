@@ -439,9 +439,9 @@ struct kpost_batch {
  * with EFAULT.
  *
  * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), ECANCELED, ECONNRESET (after the request was
- * received, the endpoint was closed, the process that had received it ended, or the call was given up),
- * EDQUOT and ENOBUFS (as in struct kpost_send), EFAULT, EINTR, EINVAL, EMSGSIZE (request or
- * reply room too long; or @reply_len is less than it was when the call that goes on was made),
+ * received, the endpoint was closed, the process that had received it ended, or the call was
+ * given up), EDQUOT and ENOBUFS (as in struct kpost_send), EFAULT, EINTR, EINVAL, EMSGSIZE (request
+ * or reply room too long; or @reply_len is less than it was when the call that goes on was made),
  * ENOENT (no such call of this process and endpoint that goes on),
  * ENOMEM, EPIPE (the mailbox is closed, or closed before the request was received), ETIMEDOUT.
  */
