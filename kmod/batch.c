@@ -51,14 +51,14 @@ static long batch_do(struct kpost_operand *op, size_t entry_size_1,
 	if (!kpost_range_ok(arg.entries, (u64)arg.count * arg.entry_size))
 		return -EFAULT;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
+	op->deadline = arg.deadline;
+	op->cookie = arg.cookie;
 
 	batch.op = op;
 	batch.entry = *op;
 	batch.entry.arg = u64_to_user_ptr(arg.entries);
 	batch.entry.size = arg.entry_size;
 	batch.entry.nowait = op->nowait || op->dontwait;
-	batch.entry.deadline = arg.deadline;
-	batch.entry.cookie = arg.cookie;
 	batch.left = arg.count;
 	batch.most = KPOST_ROUND;
 	batch.first = true;
@@ -73,6 +73,7 @@ static long batch_do(struct kpost_operand *op, size_t entry_size_1,
 		if (!err && fatal_signal_pending(current))
 			err = -EINTR;
 	} while (!err && batch.left);
+	op->parks = batch.entry.parks;
 	if (!ret)
 		return err;
 	/* What was done is done, whether it can be told or not. */

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "cancel.h"
 #include "endpoint.h"
+#include "park.h"
 #include "process.h"
 #include "wait.h"
+
+/* How many are cancelled in one go. */
+#define CANCEL_MAX ARRAY_SIZE(((struct kpost_wakes *)NULL)->tasks)
 
 static int compare(const struct kpost_cancellable *a, const struct kpost_cancellable *b)
 {
@@ -40,8 +44,12 @@ static struct kpost_cancellable *first_after(const struct kpost_process *process
 	return found;
 }
 
-/* The task is about to wait in @op, and can be told not to.  Returns 0 or -ENOMEM. */
-int kpost_cancellable_begin(struct kpost_cancellable *wait, const struct kpost_operand *op)
+/*
+ * @task, or what is parked if that is NULL, is about to wait in the current task's @op, and can be
+ * told not to.  Returns 0 or -ENOMEM.
+ */
+int kpost_cancellable_begin(struct kpost_cancellable *wait, const struct kpost_operand *op,
+			    struct task_struct *task)
 {
 	struct kpost_process *process = kpost_process_of_task(GFP_KERNEL_ACCOUNT);
 
@@ -50,7 +58,7 @@ int kpost_cancellable_begin(struct kpost_cancellable *wait, const struct kpost_o
 	wait->process = process;
 	wait->through = op->endpoint;
 	wait->cookie = op->cookie;
-	wait->task = current;
+	wait->task = task;
 	wait->cancelled = false;
 	spin_lock(&process->lock);
 	wait->serial = ++process->last_wait;
@@ -80,14 +88,15 @@ bool kpost_cancellable_end(struct kpost_cancellable *wait)
 static unsigned int cancel_some(struct kpost_process *process, struct kpost_cancellable *at,
 				bool all, u64 last, bool *more)
 {
+	struct kpost_parked *parked[CANCEL_MAX];
 	struct kpost_cancellable *wait;
+	unsigned int i, count, n = 0;
 	struct kpost_wakes wakes;
-	unsigned int looks, count;
 
 	kpost_wakes_init(&wakes);
 	*more = true;
 	spin_lock(&process->lock);
-	for (looks = 0; looks < ARRAY_SIZE(wakes.tasks); looks++) {
+	for (i = 0; i < CANCEL_MAX; i++) {
 		wait = first_after(process, at);
 		if (!wait || wait->through != at->through || (!all && wait->cookie != at->cookie)) {
 			*more = false;
@@ -99,10 +108,15 @@ static unsigned int cancel_some(struct kpost_process *process, struct kpost_canc
 			continue;
 		/* Pairs with the look in kpost_waiter_wait(), by way of the barriers of waking. */
 		WRITE_ONCE(wait->cancelled, true);
-		wakes.tasks[wakes.count++] = get_task_struct(wait->task);
+		if (wait->task)
+			wakes.tasks[wakes.count++] = get_task_struct(wait->task);
+		else
+			parked[n++] = kpost_parked_get(wait);
 	}
 	spin_unlock(&process->lock);
-	count = wakes.count;
+	count = n + wakes.count;
+	while (n)
+		kpost_parked_cancel(parked[--n]);
 	kpost_wakes_wake(&wakes);
 	kpost_wakes_put(&wakes);
 	return count;

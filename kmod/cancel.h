@@ -24,14 +24,15 @@ struct kpost_cancellable {
 	const struct kpost_endpoint *through; /* fixed; NULL is the device */
 	u64 cookie; /* fixed */
 	u64 serial; /* fixed: in the order in which they began to wait */
-	struct task_struct *task; /* fixed: that waits */
+	struct task_struct *task; /* fixed: that waits; NULL if it is parked, see park.h */
 
 	/* protected by process->lock */
 	struct rb_node link; /* in process->waits, by the three above */
 	bool cancelled; /* read without the lock by who waits */
 };
 
-int kpost_cancellable_begin(struct kpost_cancellable *wait, const struct kpost_operand *op);
+int kpost_cancellable_begin(struct kpost_cancellable *wait, const struct kpost_operand *op,
+			    struct task_struct *task);
 bool kpost_cancellable_end(struct kpost_cancellable *wait);
 long kpost_cancel(struct kpost_operand *op);
 

@@ -13,6 +13,7 @@
 
 #include "compat/compat.h"
 #include "endpoint.h"
+#include "park.h"
 #include "trace.h"
 
 /* Returns 0, -ENAMETOOLONG (no end) or -EINVAL (empty, or no name of a file). */
@@ -42,7 +43,7 @@ static long device_info(struct kpost_office *office, struct kpost_operand *op)
 		.features = KPOST_FEATURE_URING | KPOST_FEATURE_URING_FIXED | KPOST_FEATURE_TAG |
 			    KPOST_FEATURE_TIME | KPOST_FEATURE_GRANT | KPOST_FEATURE_CALL_DEADLINE |
 			    KPOST_FEATURE_IDENTITY | KPOST_FEATURE_BATCH |
-			    KPOST_FEATURE_CALL_SUBMIT | KPOST_FEATURE_CANCEL,
+			    KPOST_FEATURE_CALL_SUBMIT | KPOST_FEATURE_CANCEL | KPOST_PARKS,
 		.payload_max = KPOST_PAYLOAD_MAX,
 		.priority_max = KPOST_PRIORITY_MAX,
 		.iovec_max = KPOST_IOVEC_MAX,

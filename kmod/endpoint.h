@@ -79,8 +79,9 @@ struct kpost_operand {
 	bool ring; /* by io_uring: an interruption that is no signal is a cancellation */
 	bool trial; /* io_uring's: what would wait is to do nothing, and is done anew by a worker */
 	bool dontwait; /* out: the struct said so too, so that -EAGAIN is final */
-	u64 deadline; /* of the batch whose entry it is, which has none of its own; else 0 */
-	u64 cookie; /* by which its wait can be cancelled, if it is not 0 */
+	bool parks; /* out: what it would wait for can be waited for without a task */
+	u64 deadline; /* when it gives up waiting, or 0; of a batch for its entries */
+	u64 cookie; /* likewise: by which its wait can be cancelled, or 0 */
 	bool cancelled; /* it was */
 	const struct kpost_fixed *fixed; /* the payload is in a registered buffer, if given */
 };
@@ -210,6 +211,7 @@ ssize_t kpost_read_iter(struct kiocb *iocb, struct iov_iter *to);
 int kpost_device_init(void);
 void kpost_device_exit(void);
 int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
+long kpost_uring_operate(struct kpost_operand *op, unsigned int operation);
 
 /*
  * Do what @cmd says with @op->arg, whose size is part of @cmd: the one list of operations, for

@@ -335,6 +335,8 @@ long kpost_recv(struct kpost_operand *op)
 	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE) || arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
+	op->parks = true;
+	op->deadline = arg.deadline ?: op->deadline;
 	op->cookie = arg.cookie ?: op->cookie;
 
 	err = kpost_payload_import(&payload, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_DEST,
@@ -343,7 +345,7 @@ long kpost_recv(struct kpost_operand *op)
 		return err;
 	reception_init(&recv, op, &arg, &payload, op->nowait || op->dontwait);
 	recv.truncate = arg.flags & KPOST_TRUNCATE;
-	recv.deadline = arg.deadline ?: op->deadline;
+	recv.deadline = op->deadline;
 	ret = receive(op->endpoint, &recv);
 	kpost_payload_release(&payload);
 

@@ -180,6 +180,7 @@ void kpost_mailbox_finish(struct kpost_mailbox *mailbox, struct kpost_wakes *wak
 		mailbox->waiting_receivers--;
 		kpost_waiter_done(receiver, -EPIPE, wakes);
 	}
+	kpost_parked_finish(mailbox, wakes);
 }
 
 /* Go on where the last holder of the lock stopped. */
@@ -193,6 +194,8 @@ static void mailbox_settle(struct kpost_mailbox *mailbox, struct kpost_wakes *wa
 		if (!kpost_mailbox_hand_over(mailbox, message, wakes))
 			kpost_queue_return(&mailbox->queue, &message->node);
 	}
+	if (message)
+		kpost_parked_tell(mailbox, wakes);
 	kpost_mailbox_let_in(mailbox, wakes);
 	if (kpost_mailbox_finished(mailbox))
 		kpost_mailbox_finish(mailbox, wakes);
@@ -245,6 +248,8 @@ static void mailbox_tell_sender(struct kpost_mailbox *mailbox, struct kpost_endp
 
 static void mailbox_tell_all(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 {
+	if (wakes->parked)
+		kpost_parked_told(wakes);
 	if (wakes->events)
 		kpost_mailbox_tell(mailbox, wakes->events, wakes->arrivals);
 	if (unlikely(wakes->room))

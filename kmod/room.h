@@ -12,6 +12,7 @@
 #include "../uapi/linux/kpost.h"
 #include "account.h"
 #include "mailbox.h"
+#include "park.h"
 #include "trace.h"
 
 /* The message of @queue to be served next, or NULL. */
@@ -52,6 +53,8 @@ static inline void kpost_mailbox_tell_of(struct kpost_mailbox *mailbox,
 {
 	lockdep_assert_held(&mailbox->lock);
 	message->state = KPOST_QUEUED;
+	if (unlikely(!list_empty(&mailbox->parked)))
+		kpost_parked_tell(mailbox, wakes);
 	/*
 	 * No barrier: who begins to poll is in that queue before it takes the lock and looks
 	 * for messages, so it is seen here or sees this one.
@@ -89,7 +92,7 @@ static __always_inline void kpost_mailbox_admit_at(struct kpost_mailbox *mailbox
 	struct kpost_waiter *sender = message->sender;
 
 	lockdep_assert_held(&mailbox->lock);
-	if (!mailbox->messages && list_empty(&mailbox->waiting))
+	if (!mailbox->messages && list_empty(&mailbox->waiting) && list_empty(&mailbox->parked))
 		mailbox->unattended++;
 	mailbox->messages++;
 	mailbox->bytes += message->size;

@@ -116,7 +116,7 @@ int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline, struct kpost_op
 	/* It was, while it was given what it waited for then. */
 	if (op->cancelled)
 		return -ECANCELED;
-	err = kpost_cancellable_begin(&wait, op);
+	err = kpost_cancellable_begin(&wait, op, current);
 	if (err)
 		return err;
 	err = waiter_sleep(waiter, deadline, &wait.cancelled);

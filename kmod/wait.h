@@ -27,6 +27,7 @@
 struct kpost_endpoint;
 struct kpost_message;
 struct kpost_operand;
+struct kpost_parked;
 
 struct kpost_waiter {
 	struct list_head link; /* in the list it waits in (protected by its lock) */
@@ -48,10 +49,12 @@ struct kpost_wakes {
 			u8 more : 1;
 			u8 room : 1; /* those who poll @refused are told of it */
 			u8 reply : 1; /* those who poll @caller are told of one */
+			u8 parked : 1; /* there are some in @told */
 		};
 		u64 any; /* all of the above */
 	};
 	struct kpost_endpoint *refused, *caller; /* held */
+	struct kpost_parked *told; /* of a message, or of the end */
 	struct task_struct *tasks[8];
 };
 

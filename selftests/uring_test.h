@@ -52,6 +52,15 @@ static inline struct io_uring_sqe *uring_op(struct io_uring *ring, int fd, unsig
 	return sqe;
 }
 
+/* Does what waits wait without a worker, if it is of the kind that can? */
+static inline bool uring_parks(void)
+{
+	struct kpost_info info;
+
+	return kt_ioctl(kt_device(), KPOST_IOC_INFO, &info) == 0 &&
+	       info.features & KPOST_FEATURE_URING_PARK;
+}
+
 /* The next completion; URING_NONE, and a zero @result, if none comes in @seconds. */
 static inline int uring_wait_for(struct io_uring *ring, struct uring_result *result,
 				 double seconds)

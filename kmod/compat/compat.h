@@ -92,6 +92,44 @@ static inline void kpost_compat_uring_done(struct io_uring_cmd *cmd, long ret,
 #endif
 }
 
+#ifdef KPOST_HAVE_IO_URING_CMD_MARK_CANCELABLE
+/* Is a command asked back, since its ring or its task ends? */
+#define kpost_compat_uring_returns(issue_flags) ((issue_flags)&IO_URING_F_CANCEL)
+
+/* Has @cmd a link timeout, which reaches what a worker does only? */
+static inline bool kpost_compat_uring_timed(struct io_uring_cmd *cmd)
+{
+	const struct io_kiocb *link = cmd_to_io_kiocb(cmd)->link;
+
+	return link && link->opcode == IORING_OP_LINK_TIMEOUT;
+}
+
+/* In the work of @cmd: does its ring or its task end, or go on as another program? */
+static inline bool kpost_compat_uring_ends(struct io_uring_cmd *cmd)
+{
+	return current->flags & (PF_EXITING | PF_KTHREAD) || !current->io_uring ||
+	       atomic_read(&current->io_uring->in_cancel) ||
+	       percpu_ref_is_dying(&cmd_to_io_kiocb(cmd)->ctx->refs);
+}
+
+/* A function for io_uring_cmd_complete_in_task(), which does what @run does. */
+#ifdef KPOST_HAVE_IO_URING_CMD_FROM_TW
+#define kpost_compat_uring_task_work(name, run) \
+	static void name(struct io_tw_req work, io_tw_token_t token) \
+	{ \
+		run(io_uring_cmd_from_tw(work), IO_URING_CMD_TASK_WORK_ISSUE_FLAGS); \
+	}
+#else
+#define kpost_compat_uring_task_work(name, run) \
+	static void name(struct io_uring_cmd *cmd, unsigned int issue_flags) \
+	{ \
+		run(cmd, issue_flags); \
+	}
+#endif
+#else
+#define kpost_compat_uring_returns(issue_flags) false
+#endif
+
 /* A user's address that cannot be one of the kernel's even where the processor guesses. */
 #ifndef can_do_masked_user_access
 #define can_do_masked_user_access() 0

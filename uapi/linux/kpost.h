@@ -79,6 +79,7 @@
 /* KPOST_IOC_CALL_SUBMIT, _COLLECT, _CANCEL, and calls that go on after a signal */
 #define KPOST_FEATURE_CALL_SUBMIT (1ull << 8)
 #define KPOST_FEATURE_CANCEL	(1ull << 9)	/* KPOST_IOC_CANCEL */
+#define KPOST_FEATURE_URING_PARK (1ull << 10)	/* receives of io_uring need no worker to wait */
 
 /**
  * struct kpost_info - answer to KPOST_IOC_INFO

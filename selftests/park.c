@@ -1,0 +1,594 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Receives of io_uring that wait without a worker: many of them, in rings of each kind, in rings
+ * that never look, in rings and tasks that end; no message is lost, given twice, or left alone.
+ */
+#include <sys/resource.h>
+#include "child_test.h"
+#include "submit_test.h"
+#include "uring_test.h"
+
+enum { MANY = 10000, SLEEPERS = 1000 };
+
+/* Where workers do it, only as many as they are. */
+static unsigned int many(void)
+{
+	return uring_parks() ? MANY : 64;
+}
+
+static unsigned int threads(void)
+{
+	unsigned int count = 0;
+	char line[256];
+	FILE *file = fopen("/proc/self/status", "re");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "Threads: %u", &count) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return count;
+}
+
+/* a ring for @count commands, or for as many workers */
+static int init_many(struct io_uring *ring, unsigned int count, unsigned int flags)
+{
+	struct io_uring_params params = {
+		.flags = flags | IORING_SETUP_CQSIZE, .cq_entries = 2 * count + 128,
+	};
+	unsigned int workers[2] = { count, count };
+	int ret = io_uring_queue_init_params(64, ring, &params);
+
+	if (!ret && !uring_parks())
+		ret = io_uring_register_iowq_max_workers(ring, workers);
+	return ret;
+}
+
+/* submit @count receives, whose user data are their numbers */
+static bool receive_many(struct io_uring *ring, int fd, struct kpost_recv *recv, uint64_t *buf,
+			 unsigned int count)
+{
+	unsigned int prepared = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		recv[i] = kt_recv_args(&buf[i], sizeof(buf[i]), 0, 0);
+		recv[i].cookie = i % 100;
+		if (!uring_op(ring, fd, KPOST_IOC_RECV, &recv[i], i))
+			return false;
+		if (++prepared == 64 || i + 1 == count) {
+			if (io_uring_submit(ring) != (int)prepared)
+				return false;
+			prepared = 0;
+		}
+	}
+	return kt_until(kt_stat(fd).waiting_receivers == count);
+}
+
+static long cancel(int fd, uint64_t cookie)
+{
+	struct kpost_cancel args = { .cookie = cookie };
+
+	return kt_ioctl(fd, KPOST_IOC_CANCEL, &args);
+}
+
+FIXTURE(park) {
+	int fd;
+	struct io_uring ring;
+	struct kpost_recv *recv;
+	uint64_t *buf;
+};
+
+FIXTURE_SETUP(park)
+{
+	self->fd = kt_mailbox(MANY, 8 * MANY, 8);
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, init_many(&self->ring, many(), 0));
+	self->recv = calloc(MANY, sizeof(*self->recv));
+	self->buf = calloc(MANY, sizeof(*self->buf));
+	ASSERT_NE(NULL, self->recv);
+	ASSERT_NE(NULL, self->buf);
+}
+
+FIXTURE_TEARDOWN(park)
+{
+	io_uring_queue_exit(&self->ring);
+	close(self->fd);
+	free(self->recv);
+	free(self->buf);
+}
+
+TEST_F(park, park_takes_no_thread_and_each_gets_one_message)
+{
+	unsigned int count = many(), before = threads();
+	static bool got[MANY], ended[MANY];
+	struct uring_result result;
+
+	ASSERT_TRUE(receive_many(&self->ring, self->fd, self->recv, self->buf, count));
+	if (uring_parks())
+		EXPECT_EQ(before, threads());
+	for (uint64_t i = 0; i < count; i++)
+		ASSERT_EQ(0, kt_post(self->fd, &i, sizeof(i), 0));
+	for (unsigned int i = 0; i < count; i++) {
+		ASSERT_EQ(0, uring_wait(&self->ring, &result)) TH_LOG("%u came", i);
+		ASSERT_EQ(8, result.res);
+		ASSERT_GT(count, result.data);
+		ASSERT_FALSE(ended[result.data]);
+		ended[result.data] = true;
+		ASSERT_GT(count, self->buf[result.data]);
+		ASSERT_FALSE(got[self->buf[result.data]]);
+		got[self->buf[result.data]] = true;
+	}
+	EXPECT_FALSE(uring_done(&self->ring));
+	EXPECT_EQ(0, kt_stat(self->fd).queued_messages);
+	EXPECT_EQ(0, kt_stat(self->fd).waiting_receivers);
+}
+
+TEST_F(park, park_of_many_is_cancelled_as_a_whole_and_in_parts)
+{
+	unsigned int count = many(), left = count;
+	struct uring_result result;
+	long ended = 0;
+
+	ASSERT_TRUE(receive_many(&self->ring, self->fd, self->recv, self->buf, count));
+	EXPECT_EQ((count + 92) / 100, cancel(self->fd, 7));
+	for (long i = (count + 92) / 100; i; i--, left--) {
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+		EXPECT_EQ(-ECANCELED, result.res);
+		EXPECT_EQ(7, result.data % 100);
+	}
+	EXPECT_EQ(-ENOENT, cancel(self->fd, 7));
+	ASSERT_TRUE(kt_until((ended += cancel(self->fd, 0)) == left));
+	for (unsigned int i = 0; i < left; i++) {
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+		EXPECT_EQ(-ECANCELED, result.res);
+	}
+	EXPECT_FALSE(uring_done(&self->ring));
+	EXPECT_EQ(0, kt_stat(self->fd).waiting_receivers);
+	EXPECT_EQ(0, kt_post(self->fd, self->buf, 8, 0));
+	EXPECT_EQ(8, kt_take(self->fd, NULL, self->buf, 8));
+}
+
+TEST_F(park, park_of_many_ends_with_the_ring)
+{
+	ASSERT_TRUE(receive_many(&self->ring, self->fd, self->recv, self->buf, many()));
+	io_uring_queue_exit(&self->ring);
+	EXPECT_TRUE(kt_until(!kt_stat(self->fd).waiting_receivers));
+	EXPECT_EQ(0, kt_post(self->fd, self->buf, 8, 0));
+	EXPECT_EQ(8, kt_take(self->fd, NULL, self->buf, 8));
+	ASSERT_EQ(0, init_many(&self->ring, 64, 0));
+}
+
+/* they are served in the order in which they began to wait, behind tasks */
+TEST_F(park, park_keeps_the_order_of_those_who_wait)
+{
+	struct uring_result result;
+	struct kpost_recv recv;
+	struct kt_job job;
+	uint64_t number;
+
+	if (!uring_parks())
+		SKIP(return, "workers begin in any order");
+	ASSERT_TRUE(receive_many(&self->ring, self->fd, self->recv, self->buf, 100));
+	recv = kt_recv_args(&number, sizeof(number), 0, kt_soon());
+	kt_start(&job, self->fd, KPOST_IOC_RECV, &recv);
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_receivers == 101));
+	for (uint64_t i = 0; i < 101; i++)
+		ASSERT_EQ(0, kt_post(self->fd, &i, sizeof(i), 0));
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(8, job.ret);
+	EXPECT_EQ(0, number);
+	for (unsigned int i = 0; i < 100; i++) {
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+		EXPECT_EQ(i, result.data);
+		EXPECT_EQ(i + 1, self->buf[i]);
+	}
+}
+
+/* what they are told of may be gone, or not for them */
+TEST_F(park, park_that_cannot_take_it_leaves_it_to_the_next)
+{
+	struct uring_result result;
+	struct kpost_recv recv[2];
+	char small, large[16];
+	int fd = kt_mailbox(4, 64, 16);
+
+	ASSERT_LE(0, fd);
+	recv[0] = kt_recv_args(&small, 1, 0, 0);
+	recv[1] = kt_recv_args(large, sizeof(large), 0, 0);
+	for (uint64_t i = 0; i < 2; i++) {
+		ASSERT_NE(NULL, uring_op(&self->ring, fd, KPOST_IOC_RECV, &recv[i], i));
+		ASSERT_EQ(1, io_uring_submit(&self->ring));
+		ASSERT_TRUE(kt_until(kt_stat(fd).waiting_receivers == i + 1));
+	}
+	ASSERT_EQ(0, kt_post(fd, "long", 4, 0));
+	for (int i = 0; i < 2; i++) {
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+		EXPECT_EQ(result.data ? 4 : -EMSGSIZE, result.res);
+	}
+	EXPECT_EQ(4, recv[0].size);
+	EXPECT_EQ(0, memcmp(large, "long", 4));
+	/* one whose memory was taken away since */
+	recv[0] = kt_recv_args(kt_edge(PROT_NONE), 1, 0, 0);
+	recv[1] = kt_recv_args(large, sizeof(large), 0, 0);
+	for (uint64_t i = 0; i < 2; i++) {
+		ASSERT_NE(NULL, uring_op(&self->ring, fd, KPOST_IOC_RECV, &recv[i], i));
+		ASSERT_EQ(1, io_uring_submit(&self->ring));
+		ASSERT_TRUE(kt_until(kt_stat(fd).waiting_receivers == i + 1));
+	}
+	ASSERT_EQ(0, kt_post(fd, "x", 1, 0));
+	for (int i = 0; i < 2; i++) {
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+		EXPECT_EQ(result.data ? 1 : -EFAULT, result.res);
+	}
+	close(fd);
+}
+
+TEST_F(park, park_of_many_ends_with_the_last_sender)
+{
+	struct kpost_open open = kt_open_args(NULL, KPOST_RIGHT_RECV,
+					      KPOST_OPEN_ANONYMOUS | KPOST_OPEN_PAIR);
+	unsigned int count = many();
+	struct uring_result result;
+	int fd = kt_do_open(&open);
+
+	ASSERT_LE(0, fd);
+	ASSERT_TRUE(receive_many(&self->ring, fd, self->recv, self->buf, count));
+	ASSERT_EQ(0, close(open.send_fd));
+	for (unsigned int i = 0; i < count; i++) {
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+		ASSERT_EQ(-EPIPE, result.res);
+	}
+	EXPECT_EQ(0, kt_stat(fd).waiting_receivers);
+	close(fd);
+}
+
+TEST_F(park, park_ends_at_the_deadline_and_not_before)
+{
+	static const unsigned int ms[] = { 1, 10, 30, 100, 400 };
+	struct uring_result result;
+	uint64_t now;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ms); i++) {
+		self->recv[i] = kt_recv_args(&self->buf[i], 8, 0, kt_in(ms[i]));
+		ASSERT_NE(NULL, uring_op(&self->ring, self->fd, KPOST_IOC_RECV, &self->recv[i], i));
+		ASSERT_EQ(1, io_uring_submit(&self->ring));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(ms); i++) {
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+		now = kt_now();
+		EXPECT_EQ(-ETIMEDOUT, result.res);
+		EXPECT_LE(self->recv[result.data].deadline, now);
+		EXPECT_LT(now - self->recv[result.data].deadline, 1000 * KT_MS);
+	}
+	/* one that has passed, and one that is never */
+	self->recv[0].deadline = 1;
+	EXPECT_EQ(-ETIMEDOUT, uring_do(&self->ring, self->fd, KPOST_IOC_RECV, &self->recv[0]));
+	self->recv[0].deadline = INT64_MAX;
+	ASSERT_NE(NULL, uring_op(&self->ring, self->fd, KPOST_IOC_RECV, &self->recv[0], 0));
+	ASSERT_EQ(1, io_uring_submit(&self->ring));
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_receivers == 1));
+	ASSERT_EQ(0, kt_post(self->fd, self->buf, 8, 0));
+	ASSERT_EQ(0, uring_wait(&self->ring, &result));
+	EXPECT_EQ(8, result.res);
+}
+
+TEST_F(park, park_of_batches_and_of_replies_with_receipt)
+{
+	struct kpost_reply reply = {};
+	struct kpost_reply_recv both = {
+		.reply = (uintptr_t)&reply, .reply_size = sizeof(reply),
+		.recv = (uintptr_t)&self->recv[10], .recv_size = sizeof(*self->recv),
+	};
+	struct kpost_batch batch = {
+		.count = 10, .entries = (uintptr_t)self->recv, .entry_size = sizeof(*self->recv),
+	};
+	struct uring_result result;
+
+	for (int i = 0; i < 11; i++)
+		self->recv[i] = kt_recv_args(&self->buf[i], 8, 0, 0);
+	ASSERT_NE(NULL, uring_op(&self->ring, self->fd, KPOST_IOC_RECVV, &batch, 1));
+	ASSERT_EQ(1, io_uring_submit(&self->ring));
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_receivers == 1));
+	for (uint64_t i = 1; i <= 3; i++)
+		ASSERT_EQ(0, kt_post(self->fd, &i, sizeof(i), 0));
+	ASSERT_EQ(0, uring_wait(&self->ring, &result));
+	EXPECT_LE(1, result.res);
+	for (int i = 0; i < result.res; i++)
+		EXPECT_EQ(i + 1, self->buf[i]);
+	while (kt_take(self->fd, NULL, &self->buf[0], 8) == 8)
+		;
+
+	ASSERT_NE(NULL, uring_op(&self->ring, self->fd, KPOST_IOC_REPLY_RECV, &both, 1));
+	ASSERT_EQ(1, io_uring_submit(&self->ring));
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_receivers == 1));
+	ASSERT_EQ(0, kt_submit(self->fd, "request", 7, 8, 0, NULL));
+	ASSERT_EQ(0, uring_wait(&self->ring, &result));
+	EXPECT_EQ(7, result.res);
+	/* its reply, and the next */
+	reply = (struct kpost_reply){ .token = self->recv[10].token, .buf = (uintptr_t)"yes",
+				      .len = 3 };
+	both.reply = (uintptr_t)&reply;
+	ASSERT_NE(NULL, uring_op(&self->ring, self->fd, KPOST_IOC_REPLY_RECV, &both, 1));
+	ASSERT_EQ(1, io_uring_submit(&self->ring));
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_receivers == 1));
+	EXPECT_EQ(0, reply.token);
+	EXPECT_EQ(3, kt_collect(self->fd, NULL, self->buf, 8, 0));
+	ASSERT_EQ(0, kt_post(self->fd, "next", 4, 0));
+	ASSERT_EQ(0, uring_wait(&self->ring, &result));
+	EXPECT_EQ(4, result.res);
+}
+
+/* ---- rings of each kind --------------------------------------------------------------- */
+
+FIXTURE(park_in) {
+	int fd;
+	struct io_uring ring;
+	struct kpost_recv recv;
+	uint64_t buf;
+};
+
+FIXTURE_VARIANT(park_in) {
+	unsigned int flags;
+};
+
+FIXTURE_VARIANT_ADD(park_in, plain) { .flags = 0 };
+FIXTURE_VARIANT_ADD(park_in, sqpoll) { .flags = IORING_SETUP_SQPOLL };
+FIXTURE_VARIANT_ADD(park_in, coop) { .flags = IORING_SETUP_COOP_TASKRUN };
+FIXTURE_VARIANT_ADD(park_in, single) { .flags = IORING_SETUP_SINGLE_ISSUER };
+FIXTURE_VARIANT_ADD(park_in, defer) {
+	.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+};
+
+FIXTURE_SETUP(park_in)
+{
+	self->fd = kt_mailbox(4, 0, 8);
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, uring_init(&self->ring, 8, variant->flags));
+	self->recv = kt_recv_args(&self->buf, sizeof(self->buf), 0, 0);
+}
+
+FIXTURE_TEARDOWN(park_in)
+{
+	io_uring_queue_exit(&self->ring);
+	close(self->fd);
+}
+
+static bool park(FIXTURE_DATA(park_in) *self)
+{
+	return uring_op(&self->ring, self->fd, KPOST_IOC_RECV, &self->recv, 1) &&
+	       io_uring_submit(&self->ring) == 1 &&
+	       kt_until(kt_stat(self->fd).waiting_receivers == 1);
+}
+
+TEST_F(park_in, park_gets_what_comes_and_ends_when_cancelled)
+{
+	struct uring_result result;
+
+	for (int i = 0; i < 20; i++) {
+		ASSERT_TRUE(park(self));
+		ASSERT_EQ(0, kt_post(self->fd, "message", 7, 0));
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+		EXPECT_EQ(7, result.res);
+		ASSERT_TRUE(park(self));
+		EXPECT_EQ(1, cancel(self->fd, 0));
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+		EXPECT_EQ(-ECANCELED, result.res);
+	}
+	EXPECT_FALSE(uring_done(&self->ring));
+}
+
+/* in a process of its own, which was told of a message or not, and ends as @arg says */
+enum end { EXIT, KILL, EXEC, CLOSE };
+
+struct ending {
+	FIXTURE_DATA(park_in) *self;
+	unsigned int flags;
+	enum end end;
+};
+
+static int parks_and_ends(void *arg)
+{
+	struct ending *ending = arg;
+	FIXTURE_DATA(park_in) *self = ending->self;
+
+	CHECK_EQ(0, uring_init(&self->ring, 8, ending->flags));
+	CHECK(uring_op(&self->ring, self->fd, KPOST_IOC_RECV, &self->recv, 1));
+	CHECK_EQ(1, io_uring_submit(&self->ring));
+	CHECK(kt_until(kt_stat(self->fd).waiting_receivers == 1));
+	/* told of a message, and without a look at the ring */
+	CHECK_EQ(0, kt_post(self->fd, "for all", 7, 0));
+	switch (ending->end) {
+	case EXIT:
+		break;
+	case KILL:
+		kill(getpid(), SIGKILL);
+		break;
+	case EXEC:
+		execl("/bin/true", "true", NULL);
+		return CHILD_FAILED;
+	case CLOSE:
+		io_uring_queue_exit(&self->ring);
+		break;
+	}
+	return 0;
+}
+
+/* where it can be told and have no part of it, nobody else is robbed of the message */
+TEST_F(park_in, park_of_who_ends_takes_no_message_with_it)
+{
+	bool looks = !(variant->flags & IORING_SETUP_DEFER_TASKRUN);
+	struct ending ending = { self, variant->flags, EXIT };
+	struct kpost_stat before, after;
+	char buf[8];
+
+	for (ending.end = EXIT; ending.end <= CLOSE; ending.end++) {
+		before = kt_stat(self->fd);
+		child_finish(child_start(parks_and_ends, &ending), 10);
+		ASSERT_TRUE(kt_until(!kt_stat(self->fd).waiting_receivers));
+		after = kt_stat(self->fd);
+		EXPECT_EQ(before.sent + 1, after.sent);
+		EXPECT_EQ(1, after.received - before.received + after.queued_messages);
+		EXPECT_EQ(0, after.dropped);
+		/* a ring that has its work done at any time may have received it before */
+		if (!looks && uring_parks())
+			EXPECT_EQ(1, after.queued_messages) TH_LOG("end %d", ending.end);
+		if (after.queued_messages)
+			ASSERT_EQ(7, kt_take(self->fd, NULL, buf, sizeof(buf)));
+	}
+}
+
+/* ---- rings that never look ------------------------------------------------------------ */
+
+/*
+ * So many are parked and told first, and none of them ever looks: one that does, behind all of
+ * them, has each message in time.
+ */
+TEST(park_that_sleeps_keeps_no_message_from_who_is_awake)
+{
+	enum { RINGS = 10, EACH = SLEEPERS / RINGS, ROUNDS = 3 };
+	static struct kpost_recv recv[SLEEPERS + 1];
+	static uint64_t buf[SLEEPERS + 1];
+	struct io_uring rings[RINGS], awake;
+	uint64_t number, start, took, best = UINT64_MAX;
+	struct uring_result result;
+	int fd = kt_mailbox(SLEEPERS, 0, 8);
+
+	if (!uring_parks())
+		SKIP(return, "workers need no ring that looks");
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, uring_init(&awake, 8, 0));
+	for (int round = 0; round < ROUNDS; round++) {
+		for (int i = 0; i < RINGS; i++) {
+			ASSERT_EQ(0, init_many(&rings[i], EACH, IORING_SETUP_SINGLE_ISSUER |
+							      IORING_SETUP_DEFER_TASKRUN));
+			for (int j = 0; j < EACH; j++) {
+				struct kpost_recv *args = &recv[i * EACH + j];
+
+				*args = kt_recv_args(&buf[i * EACH + j], 8, 0, 0);
+				ASSERT_NE(NULL, uring_op(&rings[i], fd, KPOST_IOC_RECV, args, 1));
+				if (j % 50 == 49)
+					ASSERT_EQ(50, io_uring_submit(&rings[i]));
+			}
+		}
+		recv[SLEEPERS] = kt_recv_args(&buf[SLEEPERS], 8, 0, 0);
+		ASSERT_NE(NULL, uring_op(&awake, fd, KPOST_IOC_RECV, &recv[SLEEPERS], 2));
+		ASSERT_EQ(1, io_uring_submit(&awake));
+		ASSERT_EQ(SLEEPERS + 1, kt_stat(fd).waiting_receivers);
+		number = 77;
+		start = kt_now();
+		ASSERT_EQ(0, kt_post(fd, &number, sizeof(number), 0));
+		ASSERT_EQ(0, uring_wait(&awake, &result));
+		took = kt_now() - start;
+		EXPECT_EQ(8, result.res);
+		EXPECT_EQ(77, buf[SLEEPERS]);
+		TH_LOG("%llu us", (unsigned long long)took / 1000);
+		best = took < best ? took : best;
+		/* and a task at once, though all are told by now */
+		ASSERT_EQ(0, kt_post(fd, &number, sizeof(number), 0));
+		ASSERT_EQ(8, kt_take(fd, NULL, &number, sizeof(number)));
+		for (int i = 0; i < RINGS; i++)
+			io_uring_queue_exit(&rings[i]);
+		ASSERT_TRUE(kt_until(!kt_stat(fd).waiting_receivers));
+	}
+	EXPECT_GT(100 * KT_MS, best);
+	io_uring_queue_exit(&awake);
+	close(fd);
+}
+
+/* ---- all at once ---------------------------------------------------------------------- */
+
+struct crowd {
+	int fd;
+	bool stop;
+	uint64_t received, cancelled, timed_out;
+};
+
+static long receives_in_rings(void *arg)
+{
+	enum { EACH = 16 };
+	struct crowd *crowd = arg;
+	static const unsigned int kinds[] = {
+		0, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+		IORING_SETUP_COOP_TASKRUN,
+	};
+	struct kpost_recv recv[EACH];
+	struct uring_result result;
+	uint64_t buf[EACH];
+	struct io_uring ring;
+	unsigned int round = 0, left;
+
+	while (!__atomic_load_n(&crowd->stop, __ATOMIC_ACQUIRE)) {
+		if (init_many(&ring, EACH, kinds[round++ % ARRAY_SIZE(kinds)]))
+			return -1;
+		for (int i = 0; i < EACH; i++) {
+			recv[i] = kt_recv_args(&buf[i], 8, 0, i % 4 ? kt_in((unsigned int)i) : 0);
+			recv[i].cookie = (unsigned int)i % 3;
+			uring_op(&ring, crowd->fd, KPOST_IOC_RECV, &recv[i], 0);
+		}
+		if (io_uring_submit(&ring) != EACH)
+			return -2;
+		/* All are looked at, since a message that was received is to be counted. */
+		for (left = EACH; left; left--) {
+			while (uring_wait_for(&ring, &result, 0.02) == URING_NONE)
+				cancel(crowd->fd, 0);
+			if (result.res == 8)
+				__atomic_fetch_add(&crowd->received, 1, __ATOMIC_RELAXED);
+			else if (result.res == -ECANCELED)
+				__atomic_fetch_add(&crowd->cancelled, 1, __ATOMIC_RELAXED);
+			else if (result.res == -ETIMEDOUT)
+				__atomic_fetch_add(&crowd->timed_out, 1, __ATOMIC_RELAXED);
+			else
+				return result.res;
+		}
+		io_uring_queue_exit(&ring);
+	}
+	return 0;
+}
+
+static long cancels_all_the_time(void *arg)
+{
+	struct crowd *crowd = arg;
+
+	while (!__atomic_load_n(&crowd->stop, __ATOMIC_ACQUIRE)) {
+		cancel(crowd->fd, 1);
+		kt_pause();
+	}
+	return 0;
+}
+
+TEST(park_of_all_kinds_at_once_loses_no_message)
+{
+	struct crowd crowd = { .fd = kt_mailbox(64, 0, 8) };
+	struct kt_job receivers[2], canceller;
+	uint64_t sent = 0, until, number;
+	long ret;
+
+	ASSERT_LE(0, crowd.fd);
+	for (int i = 0; i < 2; i++)
+		kt_start_fn(&receivers[i], receives_in_rings, &crowd);
+	kt_start_fn(&canceller, cancels_all_the_time, &crowd);
+	for (until = kt_in(3000); kt_now() < until;) {
+		ret = kt_post(crowd.fd, &sent, sizeof(sent), 0);
+		ASSERT_TRUE(ret == 0 || ret == -EAGAIN);
+		sent += ret == 0;
+		if (sent % 7 == 0)
+			kt_pause();
+	}
+	__atomic_store_n(&crowd.stop, true, __ATOMIC_RELEASE);
+	for (int i = 0; i < 2; i++) {
+		ASSERT_TRUE(kt_join(&receivers[i]));
+		EXPECT_EQ(0, receivers[i].ret);
+	}
+	ASSERT_TRUE(kt_join(&canceller));
+	TH_LOG("%llu sent, %llu received, %llu cancelled, %llu timed out", (unsigned long long)sent,
+	       (unsigned long long)crowd.received, (unsigned long long)crowd.cancelled,
+	       (unsigned long long)crowd.timed_out);
+	EXPECT_LT(0, crowd.received);
+	while (kt_take(crowd.fd, NULL, &number, sizeof(number)) == 8)
+		crowd.received++;
+	EXPECT_EQ(sent, crowd.received);
+	EXPECT_EQ(0, kt_stat(crowd.fd).waiting_receivers);
+	close(crowd.fd);
+}
+
+TEST_HARNESS_MAIN
