@@ -59,6 +59,7 @@ static long batch_do(struct kpost_operand *op, size_t entry_size_1,
 	batch.entry.arg = u64_to_user_ptr(arg.entries);
 	batch.entry.size = arg.entry_size;
 	batch.entry.nowait = op->nowait || op->dontwait;
+	batch.entry.cmd = NULL;
 	batch.left = arg.count;
 	batch.most = KPOST_ROUND;
 	batch.first = true;
@@ -73,7 +74,7 @@ static long batch_do(struct kpost_operand *op, size_t entry_size_1,
 		if (!err && fatal_signal_pending(current))
 			err = -EINTR;
 	} while (!err && batch.left);
-	op->parks = batch.entry.parks;
+	op->receives = batch.entry.receives;
 	if (!ret)
 		return err;
 	/* What was done is done, whether it can be told or not. */

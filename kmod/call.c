@@ -8,6 +8,7 @@
 #include "call.h"
 #include "caller.h"
 #include "endpoint.h"
+#include "park.h"
 #include "payload.h"
 #include "process.h"
 #include "trace.h"
@@ -506,12 +507,55 @@ static int call_resume(struct kpost_operand *op, const struct kpost_call *arg, s
 	return err || over ? err : call_wait(op, call, &waiter, arg->deadline, outcome);
 }
 
+/*
+ * @call has ended with @ret: 0 if it is over, or why nobody wants it any more.  Tell of it, and store
+ * its reply in @room.  Returns bytes or -errno.
+ */
+static long call_store(const struct kpost_operand *op, struct kpost_call *arg,
+		       const struct kpost_call_state *call, const struct kpost_payload *room,
+		       long ret)
+{
+	struct kpost_place place __uninitialized;
+
+	if (likely(!ret)) {
+		kpost_outcome_describe((struct kpost_outcome *)&arg->sequence, call);
+		ret = call->result;
+		if (!ret) {
+			kpost_place_init(&place, room);
+			ret = kpost_message_copy_out(call->reply, room, &place, call->reply->size);
+			if (!ret)
+				ret = call->reply->size;
+		}
+	}
+	/* If that fails now, it is what is told that is lost, and nothing else. */
+	arg->id = 0;
+	(void)kpost_struct_put(op, arg, sizeof(*arg));
+	return ret;
+}
+
+/* Describe in *@room where the reply goes.  Returns 0; or -EFAULT, -EMSGSIZE, -EINVAL, -ENOMEM. */
+static long call_import_room(const struct kpost_call *arg, struct kpost_payload *room)
+{
+	long ret = kpost_payload_import(room, arg->reply_buf, arg->reply_len,
+					arg->flags & KPOST_REPLY_IOVEC, ITER_DEST, NULL);
+
+	if (ret)
+		return ret;
+	if (room->size > KPOST_PAYLOAD_MAX)
+		ret = -EMSGSIZE;
+	/* Better now than when the request has had its effect. */
+	else if (kpost_payload_touch(room, room->size) != room->size)
+		ret = -EFAULT;
+	if (ret)
+		kpost_payload_release(room);
+	return ret;
+}
+
 static long call_and_store(struct kpost_operand *op, struct kpost_call *arg,
 			   const struct kpost_payload *request, struct kpost_payload *room)
 {
 	struct kpost_outcome *outcome = (struct kpost_outcome *)&arg->sequence;
 	struct kpost_call __user *to = op->arg;
-	struct kpost_place place __uninitialized;
 	struct kpost_message *message;
 	struct kpost_call_state *call;
 	long ret;
@@ -534,20 +578,105 @@ static long call_and_store(struct kpost_operand *op, struct kpost_call *arg,
 	}
 	if (unlikely(ret > 0))
 		return -ERESTARTSYS;
-	if (likely(!ret)) {
-		kpost_outcome_describe(outcome, call);
-		ret = call->result;
-		if (!ret) {
-			kpost_place_init(&place, room);
-			ret = kpost_message_copy_out(call->reply, room, &place, call->reply->size);
-			if (!ret)
-				ret = call->reply->size;
-		}
-	}
-	/* If that fails now, it is what is told that is lost, and nothing else. */
-	arg->id = 0;
-	(void)kpost_struct_put(op, arg, sizeof(*arg));
+	ret = call_store(op, arg, call, room, ret);
 	kpost_call_put(call);
+	return ret;
+}
+
+/* ---- the same without a task ---------------------------------------------------------- */
+
+struct parked_call {
+	struct kpost_parked parked;
+	struct kpost_call_state *call;
+	struct kpost_call arg;
+	struct kpost_payload room;
+};
+
+static struct kpost_message *parked_call_withdraw(struct kpost_parked *parked,
+						  struct kpost_wakes *wakes)
+{
+	struct parked_call *waiting = container_of(parked, struct parked_call, parked);
+
+	return kpost_call_leave(parked->endpoint->mailbox, waiting->call, wakes);
+}
+
+static long parked_call_end(struct kpost_parked *parked, bool dead, unsigned int issue_flags)
+{
+	struct parked_call *waiting = container_of(parked, struct parked_call, parked);
+	struct kpost_operand op = {
+		.arg = parked->arg,
+		.size = _IOC_SIZE(parked->operation),
+	};
+	struct kpost_call_state *call = waiting->call;
+	/* As it is over, or as it was given up. */
+	long ret = call->left ? parked->waiter.result : 0;
+
+	if (dead) {
+		ret = -ECANCELED;
+	} else {
+		if (ret)
+			kpost_outcome_describe((struct kpost_outcome *)&waiting->arg.sequence,
+					       call);
+		ret = call_store(&op, &waiting->arg, call, &waiting->room, ret);
+	}
+	kpost_payload_release(&waiting->room);
+	kpost_call_put(call);
+	return ret;
+}
+
+static const struct kpost_parked_kind call_kind = {
+	.withdraw = parked_call_withdraw,
+	.end = parked_call_end,
+};
+
+/*
+ * Make the call, and have it wait without a task: -EIOCBQUEUED then.  Else as call_and_store()
+ * does, but -EAGAIN if it is to be left to a worker.
+ */
+static long call_park(struct kpost_operand *op, const struct kpost_call *arg,
+		      const struct kpost_payload *request)
+{
+	struct kpost_parked *parked = kpost_parked_new(op, sizeof(struct parked_call), &call_kind);
+	struct kpost_call __user *to = op->arg;
+	struct kpost_message *message;
+	struct parked_call *waiting;
+	u64 sequence;
+	long ret;
+
+	if (!parked)
+		return -EAGAIN;
+	waiting = container_of(parked, struct parked_call, parked);
+	waiting->arg = *arg;
+	ret = call_import_room(arg, &waiting->room);
+	if (ret)
+		goto err_parked;
+	waiting->call = kpost_call_build(op->endpoint, request, waiting->room.size, arg->priority,
+					 arg->tag, arg->deadline, &to->id, &message);
+	if (IS_ERR(waiting->call)) {
+		(void)put_user(0, &to->id);
+		ret = PTR_ERR(waiting->call);
+		goto err_room;
+	}
+	waiting->call->waiter = &parked->waiter;
+	if (kpost_deadline_passed(arg->deadline))
+		ret = -ETIMEDOUT;
+	else
+		ret = kpost_message_commit(op->endpoint, message, NULL, false, &sequence);
+	if (ret < 0) {
+		kpost_message_discard(op->endpoint->mailbox, message);
+		kpost_outcome_describe((struct kpost_outcome *)&waiting->arg.sequence,
+				       waiting->call);
+		ret = call_store(op, &waiting->arg, waiting->call, &waiting->room, ret);
+		kpost_call_put(waiting->call);
+		goto err_room;
+	}
+	kpost_parked_start(parked, op->issue_flags);
+	return -EIOCBQUEUED;
+
+err_room:
+	kpost_payload_release(&waiting->room);
+err_parked:
+	kpost_parked_free(parked);
 	return ret;
 }
 
@@ -565,8 +694,9 @@ long kpost_call(struct kpost_operand *op)
 	if (arg.flags & ~(KPOST_IOVEC | KPOST_REPLY_IOVEC) || arg.priority > KPOST_PRIORITY_MAX ||
 	    arg.deadline > S64_MAX)
 		return -EINVAL;
+	op->deadline = arg.deadline;
 	op->cookie = arg.cookie;
-	if (op->nowait && !arg.id)
+	if (op->nowait && !arg.id && !kpost_parks(op))
 		return -EAGAIN;
 
 	/* What goes on has sent it. */
@@ -577,20 +707,15 @@ long kpost_call(struct kpost_operand *op)
 					   ITER_SOURCE, op->fixed);
 	if (ret)
 		return ret;
-	ret = kpost_payload_import(&room, arg.reply_buf, arg.reply_len,
-				   arg.flags & KPOST_REPLY_IOVEC, ITER_DEST, NULL);
-	if (ret)
-		goto out_request;
-	ret = -EMSGSIZE;
-	if (room.size > KPOST_PAYLOAD_MAX)
-		goto out_room;
-	/* Better now than when the request has had its effect. */
-	ret = -EFAULT;
-	if (kpost_payload_touch(&room, room.size) == room.size)
-		ret = call_and_store(op, &arg, &request, &room);
-out_room:
-	kpost_payload_release(&room);
-out_request:
+	if (unlikely(kpost_parks(op) && !arg.id)) {
+		ret = call_park(op, &arg, &request);
+	} else {
+		ret = call_import_room(&arg, &room);
+		if (!ret) {
+			ret = call_and_store(op, &arg, &request, &room);
+			kpost_payload_release(&room);
+		}
+	}
 	kpost_payload_release(&request);
 	return ret;
 }

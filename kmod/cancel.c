@@ -48,8 +48,8 @@ static struct kpost_cancellable *first_after(const struct kpost_process *process
  * @task, or what is parked if that is NULL, is about to wait in the current task's @op, and can be
  * told not to.  Returns 0 or -ENOMEM.
  */
-int kpost_cancellable_begin(struct kpost_cancellable *wait, const struct kpost_operand *op,
-			    struct task_struct *task)
+int kpost_cancellable_prepare(struct kpost_cancellable *wait, const struct kpost_operand *op,
+			      struct task_struct *task)
 {
 	struct kpost_process *process = kpost_process_of_task(GFP_KERNEL_ACCOUNT);
 
@@ -60,11 +60,24 @@ int kpost_cancellable_begin(struct kpost_cancellable *wait, const struct kpost_o
 	wait->cookie = op->cookie;
 	wait->task = task;
 	wait->cancelled = false;
+	return 0;
+}
+
+/* It does not wait, after all. */
+void kpost_cancellable_abandon(struct kpost_cancellable *wait)
+{
+	kpost_process_put(wait->process);
+}
+
+/* From here on it can be told. */
+void kpost_cancellable_begin(struct kpost_cancellable *wait)
+{
+	struct kpost_process *process = wait->process;
+
 	spin_lock(&process->lock);
 	wait->serial = ++process->last_wait;
 	rb_add(&wait->link, &process->waits, node_is_less);
 	spin_unlock(&process->lock);
-	return 0;
 }
 
 /* It waits no more.  Returns whether it was cancelled. */

@@ -31,8 +31,10 @@ struct kpost_cancellable {
 	bool cancelled; /* read without the lock by who waits */
 };
 
-int kpost_cancellable_begin(struct kpost_cancellable *wait, const struct kpost_operand *op,
-			    struct task_struct *task);
+int kpost_cancellable_prepare(struct kpost_cancellable *wait, const struct kpost_operand *op,
+			      struct task_struct *task);
+void kpost_cancellable_abandon(struct kpost_cancellable *wait);
+void kpost_cancellable_begin(struct kpost_cancellable *wait);
 bool kpost_cancellable_end(struct kpost_cancellable *wait);
 long kpost_cancel(struct kpost_operand *op);
 

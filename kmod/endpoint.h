@@ -79,11 +79,13 @@ struct kpost_operand {
 	bool ring; /* by io_uring: an interruption that is no signal is a cancellation */
 	bool trial; /* io_uring's: what would wait is to do nothing, and is done anew by a worker */
 	bool dontwait; /* out: the struct said so too, so that -EAGAIN is final */
-	bool parks; /* out: what it would wait for can be waited for without a task */
+	bool receives; /* out: -EAGAIN is for want of a message */
 	u64 deadline; /* when it gives up waiting, or 0; of a batch for its entries */
 	u64 cookie; /* likewise: by which its wait can be cancelled, or 0 */
 	bool cancelled; /* it was */
 	const struct kpost_fixed *fixed; /* the payload is in a registered buffer, if given */
+	struct io_uring_cmd *cmd; /* if given: what waits can be parked, see park.h */
+	unsigned int issue_flags; /* of that */
 };
 
 /* What may be under way uncounted: no more than that for each task. */

@@ -15,7 +15,7 @@
  *	call.c		calls: what becomes of them, and the operation that waits; reply.c
  *			tokens and replies; submit.c calls that are collected or cancelled;
  *			caller.c who has those that nobody waits for
- *	uring.c		operations as io_uring commands
+ *	uring.c		operations as io_uring commands; park.c those that wait without a task
  *	message.c	messages; memory.c what they are made of, and what a mailbox keeps
  *			of that; origin.c whom they are from; payload.c what is in them;
  *			usercopy.h how a user's memory is read and written
@@ -53,15 +53,15 @@
  *	then by the receiver that has taken it.  A message uses its origin
  *	(which holds a struct pid), and holds what was charged for it, and its
  *	call.  A mailbox holds its maker's
- *	account, an endpoint its opener's.  A waiter is on the
- *	stack of its task and reached under the lock of the list it is in, see
- *	wait.h.  An operation under way, from a worker of io_uring's too, holds
- *	its file.  A work item holds nothing: what it works for waits for it before it
- *	goes.  But an account's holds it where it tells of a share, and frees
- *	it when nobody else does; and a process's holds that.  A process is held
- *	by the calls that it received, by the endpoint that it received through last,
- *	by its callers, and by its waits that can be cancelled, which are on the stacks of
- *	their tasks.  A caller holds the calls in its trees, and goes with the last.
+ *	account, an endpoint its opener's.  A waiter is on the stack of its task and reached under
+ *	the lock of the list it is in, see wait.h; that of a parked command is in what is parked,
+ *	see park.h.  An operation under way, parked or from a worker of io_uring's too, holds its
+ *	file.  A work item holds nothing: what it works for waits for it before it goes.  But an
+ *	account's holds it where it tells of a share, and frees it when nobody else does; and a
+ *	process's holds that.  A process is held by the calls that it received, by the endpoint
+ *	that it received through last, by its callers, and by its waits that can be cancelled,
+ *	which are on the stacks of their tasks or parked.  A caller holds the calls in its trees,
+ *	and goes with the last.
  */
 #include <linux/module.h>
 

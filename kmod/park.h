@@ -1,41 +1,92 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Receives of io_uring that wait without a task, on kernels that can have it.
+ * What io_uring has waiting without a task, on kernels that can have it.
  *
- * A receive that was tried and found nothing is parked in the mailbox's list.  It is told of a
- * message, not given it: until its ring's task runs the work that was added for it, and takes the
- * message as any receiver does, that stays queued, and anybody may take it.  Tasks that wait come
- * first.  As many are told as there are messages; one that was told, and finds none, is parked
- * again.  A ring may never run its work, so after a while the next two are told as well, then four,
- * and so on, as long as there is a message and somebody parked.
+ * A command was tried, and has to wait.  It is parked then.  What it waits for is had in two ways:
  *
- * A parked one is in the list or told, never both.  Whoever takes it off the list, under the
- * mailbox's lock, tells it, which is what adds the work; so there is one at most, and only that
- * completes the command and lets go of what is here.  But for one thing: a ring or task that ends
- * asks for the command back, with the ring's lock held, and gets it at once if it was not told.
+ *  - A receive is in the mailbox's list, and is *told* of a message, not given it: until its ring's
+ *    task runs the work that was added for it, and takes the message as any receiver does, that
+ *    stays queued, and anybody may take it.  Tasks that wait come first.  As many are told as
+ *    there are messages; one that was told, and finds none, is parked again.  A ring may never run
+ *    its work, so after a while the next two are told as well, then four, and so on, as long as
+ *    there is a message and somebody parked.
+ *  - A sender or caller is *given* what it waits for as a task is: it has a struct kpost_waiter,
+ *    without a task, and whoever ends its wait needs nothing of it.  So messages that wait for room
+ *    are in the order of all that do.
+ *
+ * Either way the work is added once, by whoever ends the wait under the mailbox's lock, and sets
+ * waiter.done.  Only that work completes the command and lets go of what is here.  But for one
+ * thing: a ring or task that ends asks for the command back, with the ring's lock held, and gets it
+ * at once if its wait has not ended.
+ *
+ * That lock is held from the time at which a command is tried until it is parked for good, and
+ * whenever its work runs, so neither of these comes to one that is half parked.
  */
 #ifndef KPOST_PARK_H
 #define KPOST_PARK_H
 
+#include <linux/ktime.h>
 #include <linux/list.h>
+#include <linux/refcount.h>
 #include <linux/types.h>
+#include <linux/workqueue.h>
+
+#include "cancel.h"
+#include "wait.h"
 
 struct io_uring_cmd;
-struct kpost_cancellable;
 struct kpost_mailbox;
+struct kpost_message;
 struct kpost_operand;
 struct kpost_parked;
-struct kpost_wakes;
-struct work_struct;
+
+struct kpost_parked_kind {
+	/*
+	 * With the mailbox's lock held, before the wait has ended: it is not to go on.  Returns
+	 * what is to be discarded once the lock is dropped, or NULL.
+	 */
+	struct kpost_message *(*withdraw)(struct kpost_parked *parked, struct kpost_wakes *wakes);
+	/*
+	 * The wait has ended: returns the result, or -EIOCBQUEUED if it was parked again.  If its
+	 * ring or task is @dead, no user memory is touched.
+	 */
+	long (*end)(struct kpost_parked *parked, bool dead, unsigned int issue_flags);
+};
+
+struct kpost_parked {
+	struct kpost_cancellable wait;
+	refcount_t refs; /* the command's, and of who cancels it */
+	const struct kpost_parked_kind *kind; /* fixed, as are the next six */
+	struct io_uring_cmd *cmd; /* holds the file */
+	struct kpost_endpoint *endpoint;
+	void __user *arg;
+	unsigned int operation;
+	bool fixed; /* the payload is in a registered buffer */
+	ktime_t deadline; /* by the kernel's clock, or 0 */
+	struct delayed_work timeout; /* looks at the clock, if there is a deadline */
+
+	/* protected by the mailbox's lock */
+	struct kpost_waiter waiter; /* of a receive: in mailbox->parked unless done */
+	int why; /* -ETIMEDOUT or -ECANCELED, if it is to end; read without the lock too */
+	struct kpost_parked *next; /* of those whose wait one holder of the lock has ended */
+};
+
+/* @op, if it waits: is that to be without a task? */
+#define kpost_parks(op) (KPOST_PARKS && (op)->cmd)
 
 #ifdef KPOST_HAVE_IO_URING_CMD_MARK_CANCELABLE
 
-#define KPOST_PARKS KPOST_FEATURE_URING_PARK
+#define KPOST_PARKS 1
 
-bool kpost_park(struct io_uring_cmd *cmd, const struct kpost_operand *op, unsigned int issue_flags);
+struct kpost_parked *kpost_parked_new(const struct kpost_operand *op, size_t size,
+				      const struct kpost_parked_kind *kind);
+void kpost_parked_start(struct kpost_parked *parked, unsigned int issue_flags);
+void kpost_parked_free(struct kpost_parked *parked);
+bool kpost_park_receive(const struct kpost_operand *op);
 void kpost_parked_return(struct io_uring_cmd *cmd, unsigned int issue_flags);
 
 /* With the mailbox's lock held. */
+void kpost_parked_given(struct kpost_waiter *waiter, struct kpost_wakes *wakes);
 void kpost_parked_tell(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes);
 void kpost_parked_finish(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes);
 
@@ -51,13 +102,30 @@ void kpost_parked_cancel(struct kpost_parked *parked);
 
 #define KPOST_PARKS 0
 
-static inline bool kpost_park(struct io_uring_cmd *cmd, const struct kpost_operand *op,
-			      unsigned int issue_flags)
+static inline struct kpost_parked *kpost_parked_new(const struct kpost_operand *op, size_t size,
+						    const struct kpost_parked_kind *kind)
+{
+	return NULL;
+}
+
+static inline void kpost_parked_start(struct kpost_parked *parked, unsigned int issue_flags)
+{
+}
+
+static inline void kpost_parked_free(struct kpost_parked *parked)
+{
+}
+
+static inline bool kpost_park_receive(const struct kpost_operand *op)
 {
 	return false;
 }
 
 static inline void kpost_parked_return(struct io_uring_cmd *cmd, unsigned int issue_flags)
+{
+}
+
+static inline void kpost_parked_given(struct kpost_waiter *waiter, struct kpost_wakes *wakes)
 {
 }
 

@@ -335,7 +335,7 @@ long kpost_recv(struct kpost_operand *op)
 	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE) || arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
-	op->parks = true;
+	op->receives = true;
 	op->deadline = arg.deadline ?: op->deadline;
 	op->cookie = arg.cookie ?: op->cookie;
 

@@ -234,7 +234,7 @@ long kpost_reply_recv(struct kpost_operand *op)
 	half.size = arg.recv_size;
 	err = kpost_recv(&half);
 	op->dontwait = half.dontwait;
-	op->parks = half.parks;
+	op->receives = half.receives;
 	op->deadline = half.deadline;
 	op->cookie = half.cookie;
 	return err;

@@ -194,8 +194,6 @@ static void mailbox_settle(struct kpost_mailbox *mailbox, struct kpost_wakes *wa
 		if (!kpost_mailbox_hand_over(mailbox, message, wakes))
 			kpost_queue_return(&mailbox->queue, &message->node);
 	}
-	if (message)
-		kpost_parked_tell(mailbox, wakes);
 	kpost_mailbox_let_in(mailbox, wakes);
 	if (kpost_mailbox_finished(mailbox))
 		kpost_mailbox_finish(mailbox, wakes);

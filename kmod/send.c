@@ -16,6 +16,7 @@
 
 #include "call.h"
 #include "endpoint.h"
+#include "park.h"
 #include "payload.h"
 #include "room.h"
 
@@ -157,9 +158,10 @@ void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message 
 	}
 }
 
-static void message_await(struct kpost_message *message, struct kpost_waiter *sender)
+static void message_await(struct kpost_message *message, struct kpost_waiter *sender, bool parked)
 {
-	kpost_waiter_init(sender);
+	if (!parked)
+		kpost_waiter_init(sender);
 	message->sender = sender;
 }
 
@@ -168,11 +170,12 @@ static void message_await(struct kpost_message *message, struct kpost_waiter *se
  * wait for, 1 if @sender, if given, has to wait, for room or for receipt, or -EPIPE,
  * -EAGAIN, -EDQUOT, -ENOBUFS, -ENOMEM, -ECANCELED if it was withdrawn before, after which
  * the message is still the caller's.  Once it is in, *@sequence is its number;
- * sender->sequence if it waits.
+ * sender->sequence if it waits.  @parked says whether that waits without a task.
  */
 static __always_inline int message_commit(struct kpost_endpoint *endpoint,
 					  struct kpost_message *message,
-					  struct kpost_waiter *sender, bool nowait, u64 *sequence)
+					  struct kpost_waiter *sender, bool parked, bool nowait,
+					  u64 *sequence)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_origin *origin, *fresh = NULL;
@@ -183,7 +186,7 @@ static __always_inline int message_commit(struct kpost_endpoint *endpoint,
 
 	kpost_wakes_init(&wakes);
 	if (awaits)
-		message_await(message, sender);
+		message_await(message, sender, parked);
 again:
 	spin_lock(&mailbox->lock);
 	origin = kpost_endpoint_origin(endpoint, &fresh);
@@ -219,7 +222,7 @@ again:
 		message->origin = origin;
 		origin->uses++;
 		if (sender)
-			message_await(message, sender);
+			message_await(message, sender, parked);
 		message->state = KPOST_PENDING;
 		kpost_queue_add(&mailbox->pending, &message->node);
 		mailbox->waiting_senders++;
@@ -235,7 +238,7 @@ again:
 int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *message,
 			 struct kpost_waiter *sender, bool nowait, u64 *sequence)
 {
-	return message_commit(endpoint, message, sender, nowait, sequence);
+	return message_commit(endpoint, message, sender, false, nowait, sequence);
 }
 
 /*
@@ -268,6 +271,65 @@ static noinline int await_message(struct kpost_mailbox *mailbox, struct kpost_me
 	return err ?: sender->result;
 }
 
+/* A message that waits for room or for receipt without a task. */
+struct parked_send {
+	struct kpost_parked parked;
+	struct kpost_message *message; /* until its wait has ended */
+	u64 __user *sequence; /* where its number goes, if given */
+};
+
+static struct kpost_message *send_withdraw(struct kpost_parked *parked, struct kpost_wakes *wakes)
+{
+	struct kpost_message *message = container_of(parked, struct parked_send, parked)->message;
+	bool mine = message->state != KPOST_TAKEN;
+
+	kpost_message_withdraw(parked->endpoint->mailbox, message, wakes);
+	return mine ? message : NULL;
+}
+
+static long send_end(struct kpost_parked *parked, bool dead, unsigned int issue_flags)
+{
+	struct parked_send *send = container_of(parked, struct parked_send, parked);
+
+	/* It was sent, and only the number may be lost. */
+	if (!parked->waiter.result && !dead && send->sequence)
+		(void)put_user(parked->waiter.sequence, send->sequence);
+	return parked->waiter.result;
+}
+
+static const struct kpost_parked_kind send_kind = {
+	.withdraw = send_withdraw,
+	.end = send_end,
+};
+
+/*
+ * Commit @message, which has to wait, so that it does so without a task: -EIOCBQUEUED then.
+ * Else as message_commit() does, but -EAGAIN if it is to be left to a worker, or -ETIMEDOUT.
+ */
+static noinline int send_park(struct kpost_operand *op, struct kpost_message *message,
+			      u64 __user *to, u64 *sequence)
+{
+	struct kpost_parked *parked;
+	struct parked_send *send;
+	int err;
+
+	if (kpost_deadline_passed(op->deadline))
+		return -ETIMEDOUT;
+	parked = kpost_parked_new(op, sizeof(*send), &send_kind);
+	if (!parked)
+		return -EAGAIN;
+	send = container_of(parked, struct parked_send, parked);
+	send->message = message;
+	send->sequence = to;
+	err = message_commit(op->endpoint, message, &parked->waiter, true, false, sequence);
+	if (err <= 0) {
+		kpost_parked_free(parked);
+		return err;
+	}
+	kpost_parked_start(parked, op->issue_flags);
+	return -EIOCBQUEUED;
+}
+
 long kpost_send(struct kpost_operand *op)
 {
 	struct kpost_endpoint *endpoint = op->endpoint;
@@ -291,7 +353,8 @@ long kpost_send(struct kpost_operand *op)
 	op->cookie = arg.cookie ?: op->cookie;
 	if (arg.flags & KPOST_SYNC && op->dontwait)
 		return -EINVAL;
-	if (arg.flags & KPOST_SYNC && op->nowait)
+	op->deadline = arg.deadline ?: op->deadline;
+	if (arg.flags & KPOST_SYNC && op->nowait && !kpost_parks(op))
 		return -EAGAIN;
 
 	/* Before the message has its effect. */
@@ -311,14 +374,21 @@ long kpost_send(struct kpost_operand *op)
 		message->flags = KPOST_MESSAGE_SYNC;
 	if (unlikely(message->flags && kpost_deadline_passed(arg.deadline)))
 		err = -ETIMEDOUT;
+	else if (unlikely(message->flags && kpost_parks(op)))
+		err = -EAGAIN;
 	else
-		err = message_commit(endpoint, message, &sender, op->nowait || op->dontwait,
+		err = message_commit(endpoint, message, &sender, false, op->nowait || op->dontwait,
 				     &sequence);
+	if (unlikely(err == -EAGAIN && kpost_parks(op) && !op->dontwait))
+		err = send_park(op, message, arg.flags & KPOST_WANT_SEQUENCE ? &to->sequence : NULL,
+				&sequence);
+	if (unlikely(err == -EIOCBQUEUED))
+		return err;
 	if (unlikely(err < 0))
 		kpost_message_discard(endpoint->mailbox, message);
 	else if (unlikely(err > 0))
-		err = await_message(endpoint->mailbox, message, &sender,
-				    arg.deadline ?: op->deadline, op, &sequence);
+		err = await_message(endpoint->mailbox, message, &sender, op->deadline, op,
+				    &sequence);
 	if (!err && arg.flags & KPOST_WANT_SEQUENCE && put_user(sequence, &to->sequence))
 		return 0; /* It was sent, and only the number is lost. */
 	return err;

@@ -2,9 +2,9 @@
 /*
  * Operations as io_uring commands.
  *
- * A command is tried at once.  A receive that would have to wait is parked, see park.h, where the
- * kernel can have that.  Any other, and one that was submitted with IOSQE_ASYNC, is left to a
- * worker of io_uring's (-EAGAIN tells it so), which waits in the mailbox's lists as any task does
+ * A command is tried at once.  A receive, a send or a call that has to wait is parked, see park.h,
+ * where the kernel can have that.  Any other, and one that was submitted with IOSQE_ASYNC, is left
+ * to a worker of io_uring's (-EAGAIN tells it so), which waits in the mailbox's lists as any task does
  * and so is served and withdrawn as any task is.  IORING_OP_ASYNC_CANCEL reaches what a worker
  * does, and not what is parked, since the kernel tells a driver of the exit of a ring or a task
  * only.  Nor does a link timeout, so what has one is not parked.
@@ -38,6 +38,7 @@ int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 		.ring = true,
 		.trial = issue_flags & IO_URING_F_NONBLOCK,
 		.fixed = cmd->flags & IORING_URING_CMD_FIXED ? &fixed : NULL,
+		.issue_flags = issue_flags,
 	};
 	long ret;
 
@@ -54,12 +55,16 @@ int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	if (uring.arg > ULONG_MAX)
 		return -EFAULT;
 	op.arg = u64_to_user_ptr(uring.arg);
+	if (kpost_compat_uring_parks(cmd, issue_flags) && !(cmd->file->f_flags & O_NONBLOCK))
+		op.cmd = cmd;
 	ret = kpost_uring_operate(&op, cmd->cmd_op);
 	if (ret == -EAGAIN && op.trial && !op.dontwait && !(cmd->file->f_flags & O_NONBLOCK)) {
-		if (op.parks && kpost_deadline_passed(op.deadline))
-			return -ETIMEDOUT;
-		if (op.parks && kpost_park(cmd, &op, issue_flags))
-			return -EIOCBQUEUED;
+		if (op.receives && kpost_parks(&op)) {
+			if (kpost_deadline_passed(op.deadline))
+				return -ETIMEDOUT;
+			if (kpost_park_receive(&op))
+				return -EIOCBQUEUED;
+		}
 		if (kpost_compat_uring_keep(cmd, &uring, sizeof(uring)))
 			return ret;
 	}

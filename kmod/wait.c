@@ -6,6 +6,7 @@
 
 #include "cancel.h"
 #include "endpoint.h"
+#include "park.h"
 #include "trace.h"
 #include "wait.h"
 
@@ -15,8 +16,12 @@
  */
 void kpost_waiter_done(struct kpost_waiter *waiter, int result, struct kpost_wakes *wakes)
 {
-	wakes->tasks[wakes->count++] = get_task_struct(waiter->task);
 	waiter->result = result;
+	if (unlikely(!waiter->task)) {
+		kpost_parked_given(waiter, wakes);
+		return;
+	}
+	wakes->tasks[wakes->count++] = get_task_struct(waiter->task);
 	/*
 	 * Pairs with the acquire in kpost_waiter_wait(): its task reads the
 	 * result, and a message handed over with it, without a lock.  After this
@@ -116,9 +121,10 @@ int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline, struct kpost_op
 	/* It was, while it was given what it waited for then. */
 	if (op->cancelled)
 		return -ECANCELED;
-	err = kpost_cancellable_begin(&wait, op, current);
+	err = kpost_cancellable_prepare(&wait, op, current);
 	if (err)
 		return err;
+	kpost_cancellable_begin(&wait);
 	err = waiter_sleep(waiter, deadline, &wait.cancelled);
 	op->cancelled = kpost_cancellable_end(&wait);
 	/* Whoever cancelled it counts on that, whatever else came at the same time. */

@@ -31,7 +31,7 @@ struct kpost_parked;
 
 struct kpost_waiter {
 	struct list_head link; /* in the list it waits in (protected by its lock) */
-	struct task_struct *task;
+	struct task_struct *task; /* NULL: it is parked, see park.h */
 	bool done; /* set last, see kpost_waiter_done() */
 	int result;
 	size_t room; /* a receiver's: how long a message may be */
@@ -49,12 +49,12 @@ struct kpost_wakes {
 			u8 more : 1;
 			u8 room : 1; /* those who poll @refused are told of it */
 			u8 reply : 1; /* those who poll @caller are told of one */
-			u8 parked : 1; /* there are some in @told */
+			u8 parked : 1; /* there is one in @told, or more */
 		};
 		u64 any; /* all of the above */
 	};
 	struct kpost_endpoint *refused, *caller; /* held */
-	struct kpost_parked *told; /* of a message, or of the end */
+	struct kpost_parked *told, *told_last; /* whose waits have ended */
 	struct task_struct *tasks[8];
 };
 

@@ -121,5 +121,6 @@ void kpost_event_set(struct kpost_sender *sender);
 void kpost_sender_announce(struct kpost_sender *sender);
 /* Wait until all other threads have left; the lock is let go of meanwhile. */
 void kpost_sender_await_visitors(struct kpost_sender *sender);
+void kpost_sender_end_waits(struct kpost_sender *sender);
 
 #endif /* KPOST_SENDER_H */

@@ -68,34 +68,31 @@ struct asking {
 	int fd;
 	bool ring;
 	void *call;
-	bool watched;
 };
-
-static struct io_uring asking_ring; /* of the one that start_asking() began */
 
 static long ask(void *arg)
 {
 	struct asking *asking = arg;
-	struct io_uring own, *ring = asking->watched ? &asking_ring : &own;
+	struct io_uring ring;
 	long ret;
 
 	if (!asking->ring)
 		return kt_ioctl(asking->fd, KPOST_IOC_CALL, asking->call);
-	ret = uring_init(ring, 4, 0);
+	ret = uring_init(&ring, 4, 0);
 	if (ret)
 		return ret;
-	ret = uring_do(ring, asking->fd, KPOST_IOC_CALL, asking->call);
-	io_uring_queue_exit(ring);
+	ret = uring_do(&ring, asking->fd, KPOST_IOC_CALL, asking->call);
+	io_uring_queue_exit(&ring);
 	return ret;
 }
 
 #define ask_now() \
-	ask(&(struct asking){ self->client, variant->ring, &self->call, false })
+	ask(&(struct asking){ self->client, variant->ring, &self->call })
 
 static struct asking asking;
 
 #define start_asking(args) do {							\
-	asking = (struct asking){ self->client, variant->ring, (args), true }; \
+	asking = (struct asking){ self->client, variant->ring, (args) };	\
 	kt_start_fn(&self->job, ask, &asking);					\
 } while (0)
 
@@ -349,12 +346,9 @@ TEST_F(outcome, outcome_of_a_call_whose_reply_is_lost)
 /* what a signal leaves is given up then, past its deadline, if it goes on */
 #define interrupt(goes_on) do {							\
 	if (variant->ring) {							\
-		struct io_uring_sync_cancel_reg cancel = {			\
-			.flags = IORING_ASYNC_CANCEL_ANY,			\
-			.timeout = { -1, -1 },					\
-		};								\
+		struct kpost_cancel cancel = {};				\
 										\
-		EXPECT_LE(0, io_uring_register_sync_cancel(&asking_ring, &cancel)); \
+		ASSERT_TRUE(kt_until(kt_ioctl(self->client, KPOST_IOC_CANCEL, &cancel) == 1)); \
 	} else {								\
 		ASSERT_EQ(0, kt_handle(SIGUSR1, 0));				\
 		ASSERT_EQ(0, kt_signal(&self->job, SIGUSR1));			\
@@ -409,7 +403,7 @@ static int ask_for_too_much(void *arg)
 /* all memory that a user has would go for the reply */
 TEST_F(outcome, outcome_of_a_call_that_nobody_pays_for)
 {
-	struct asking ask_for = { self->client, variant->ring, &self->call, false };
+	struct asking ask_for = { self->client, variant->ring, &self->call };
 	char before[32];
 
 	if (geteuid())
@@ -440,7 +434,7 @@ TEST_F(outcome, outcome_that_cannot_be_told_is_efault_and_nothing_is_sent)
 
 	for (size_t i = 0; i < ARRAY_SIZE(where); i++) {
 		char *page = kt_edge(PROT_READ | PROT_WRITE), *call = page - where[i];
-		struct asking bad = { self->client, variant->ring, call, false };
+		struct asking bad = { self->client, variant->ring, call };
 
 		memcpy(call, &self->call, sizeof(self->call));
 		ASSERT_EQ(0, mprotect(page, kt_page_size(), PROT_READ));
@@ -545,7 +539,7 @@ static long call_often(void *arg)
 	for (unsigned int i = 0; i < CALLS; i++) {
 		struct request request = { calls->first_id + i };
 		struct kpost_call *call = &calls->call[i];
-		struct asking one = { calls->fd, calls->ring, call, false };
+		struct asking one = { calls->fd, calls->ring, call };
 
 		/* enough for a slow machine: this is as if it had not got in */
 		calls->ret[i] = -ETIMEDOUT;

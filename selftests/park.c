@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Receives of io_uring that wait without a worker: many of them, in rings of each kind, in rings
+ * What io_uring has waiting without a worker: many of each kind, in rings of each kind, in rings
  * that never look, in rings and tasks that end; no message is lost, given twice, or left alone.
  */
 #include <sys/resource.h>
@@ -158,7 +158,7 @@ TEST_F(park, park_of_many_ends_with_the_ring)
 	ASSERT_EQ(0, init_many(&self->ring, 64, 0));
 }
 
-/* they are served in the order in which they began to wait, behind tasks */
+/* nobody else being told, they are served as they began to wait, behind tasks */
 TEST_F(park, park_keeps_the_order_of_those_who_wait)
 {
 	struct uring_result result;
@@ -172,15 +172,17 @@ TEST_F(park, park_keeps_the_order_of_those_who_wait)
 	recv = kt_recv_args(&number, sizeof(number), 0, kt_soon());
 	kt_start(&job, self->fd, KPOST_IOC_RECV, &recv);
 	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_receivers == 101));
-	for (uint64_t i = 0; i < 101; i++)
+	for (uint64_t i = 0; i < 101; i++) {
 		ASSERT_EQ(0, kt_post(self->fd, &i, sizeof(i), 0));
-	ASSERT_TRUE(kt_join(&job));
-	EXPECT_EQ(8, job.ret);
-	EXPECT_EQ(0, number);
-	for (unsigned int i = 0; i < 100; i++) {
+		if (i == 0) {
+			ASSERT_TRUE(kt_join(&job));
+			EXPECT_EQ(8, job.ret);
+			EXPECT_EQ(0, number);
+			continue;
+		}
 		ASSERT_EQ(0, uring_wait(&self->ring, &result));
-		EXPECT_EQ(i, result.data);
-		EXPECT_EQ(i + 1, self->buf[i]);
+		EXPECT_EQ(i - 1, result.data);
+		EXPECT_EQ(i, self->buf[i - 1]);
 	}
 }
 
@@ -316,6 +318,157 @@ TEST_F(park, park_of_batches_and_of_replies_with_receipt)
 	ASSERT_EQ(0, kt_post(self->fd, "next", 4, 0));
 	ASSERT_EQ(0, uring_wait(&self->ring, &result));
 	EXPECT_EQ(4, result.res);
+}
+
+/* ---- senders and callers ---------------------------------------------------------------- */
+
+TEST_F(park, park_of_sends_keeps_their_order)
+{
+	enum { COUNT = 200 };
+	static struct kpost_send send[COUNT];
+	static uint64_t numbers[COUNT];
+	struct uring_result result;
+	unsigned int before = threads();
+	int fd = kt_mailbox(1, 0, 8);
+	uint64_t number;
+
+	if (!uring_parks())
+		SKIP(return, "workers begin in any order");
+	ASSERT_LE(0, fd);
+	for (uint64_t i = 0; i < COUNT; i++) {
+		numbers[i] = i;
+		send[i] = kt_send_args(&numbers[i], 8, 0, KPOST_WANT_SEQUENCE, 0);
+		ASSERT_NE(NULL, uring_op(&self->ring, fd, KPOST_IOC_SEND, &send[i], i));
+		if (i % 50 == 49)
+			ASSERT_EQ(50, io_uring_submit(&self->ring));
+	}
+	EXPECT_EQ(COUNT - 1, kt_stat(fd).waiting_senders);
+	EXPECT_EQ(before, threads());
+	/* what is to be sent is the kernel's since */
+	memset(numbers, 0xff, sizeof(numbers));
+	for (uint64_t i = 0; i < COUNT; i++) {
+		ASSERT_EQ(8, kt_take(fd, NULL, &number, sizeof(number)));
+		EXPECT_EQ(i, number);
+	}
+	for (unsigned int i = 0; i < COUNT; i++) {
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+		EXPECT_EQ(0, result.res);
+		EXPECT_EQ(i, result.data);
+		EXPECT_EQ(i + 1, send[i].sequence);
+	}
+	close(fd);
+}
+
+TEST_F(park, park_of_many_calls_in_one_ring)
+{
+	unsigned int count = many(), before = threads(), left;
+	static struct kpost_call calls[MANY];
+	static char replies[MANY][8];
+	static bool ended[MANY];
+	struct uring_result result;
+	struct kpost_recv recv;
+	uint64_t number, used;
+	struct kpost_info info;
+	long ended_by_cancel = 0;
+
+	ASSERT_EQ(0, kt_ioctl(kt_device(), KPOST_IOC_INFO, &info));
+	used = info.office_sending_used;
+	for (unsigned int i = 0; i < count; i++) {
+		self->buf[i] = i;
+		calls[i] = kt_call_args(&self->buf[i], 8, replies[i], 8, 0);
+		ASSERT_NE(NULL, uring_op(&self->ring, self->fd, KPOST_IOC_CALL, &calls[i], i));
+		if (i % 50 == 49 || i + 1 == count)
+			ASSERT_LT(0, io_uring_submit(&self->ring));
+	}
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).queued_messages == count));
+	if (uring_parks())
+		EXPECT_EQ(before, threads());
+	/* the first half has its replies, the others are given up: received or not */
+	for (unsigned int i = 0; i < count * 3 / 4; i++) {
+		ASSERT_EQ(8, kt_take(self->fd, &recv, &number, 8));
+		ASSERT_GT(count, number);
+		if (i < count / 2)
+			ASSERT_EQ(0, kt_reply(self->fd, recv.token, &number, 8));
+	}
+	for (unsigned int i = 0; i < count / 2; i++) {
+		ASSERT_EQ(0, uring_wait(&self->ring, &result)) TH_LOG("%u came", i);
+		ASSERT_EQ(8, result.res);
+		ASSERT_FALSE(ended[result.data]);
+		ended[result.data] = true;
+		memcpy(&number, replies[result.data], 8);
+		ASSERT_EQ(result.data, number);
+		ASSERT_EQ(0, calls[result.data].id);
+		ASSERT_EQ(getpid(), calls[result.data].pid);
+	}
+	left = count - count / 2;
+	ASSERT_TRUE(kt_until((ended_by_cancel += cancel(self->fd, 0)) == left));
+	for (unsigned int i = 0; i < left; i++) {
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+		ASSERT_EQ(-ECANCELED, result.res);
+		ASSERT_FALSE(ended[result.data]);
+		ended[result.data] = true;
+	}
+	EXPECT_EQ(0, kt_stat(self->fd).queued_messages);
+	/* those that were received are to be dropped by their receiver */
+	EXPECT_EQ(count * 3 / 4 - count / 2, kt_stat(self->fd).open_calls);
+	close(self->fd);
+	ASSERT_EQ(0, kt_ioctl(kt_device(), KPOST_IOC_INFO, &info));
+	EXPECT_EQ(used, info.office_sending_used);
+	self->fd = kt_mailbox(4, 0, 8);
+}
+
+/* a reply into pieces, and an outcome of each kind */
+TEST_F(park, park_of_a_call_tells_what_became_of_it)
+{
+	char parts[6][2];
+	struct kpost_iovec iov[6];
+	struct kpost_call call = kt_call_args("ask", 3, iov, 6, 0);
+	struct uring_result result;
+	struct kpost_recv recv;
+	char buf[8];
+	int server = kt_grant(self->fd, KPOST_RIGHT_RECV);
+
+	for (int i = 0; i < 6; i++)
+		iov[i] = (struct kpost_iovec){ (uintptr_t)parts[i], 2 };
+	call.flags = KPOST_REPLY_IOVEC;
+	call.tag = 9;
+	ASSERT_NE(NULL, uring_op(&self->ring, self->fd, KPOST_IOC_CALL, &call, 1));
+	ASSERT_EQ(1, io_uring_submit(&self->ring));
+	ASSERT_EQ(3, kt_recv(server, &recv, buf, 8, 0, kt_soon()));
+	ASSERT_EQ(0, kt_reply(server, recv.token, "abcdefghijk", 11));
+	ASSERT_EQ(0, uring_wait(&self->ring, &result));
+	EXPECT_EQ(11, result.res);
+	EXPECT_EQ(0, memcmp(parts, "abcdefghijk", 11));
+	EXPECT_EQ(KPOST_MESSAGE_RECEIVED, call.message_flags);
+	EXPECT_EQ(1, call.sequence);
+	/* its memory is taken away meanwhile */
+	call = kt_call_args("ask", 3, kt_edge(PROT_READ | PROT_WRITE), 8, 0);
+	ASSERT_NE(NULL, uring_op(&self->ring, self->fd, KPOST_IOC_CALL, &call, 1));
+	ASSERT_EQ(1, io_uring_submit(&self->ring));
+	ASSERT_EQ(3, kt_recv(server, &recv, buf, 8, 0, kt_soon()));
+	ASSERT_EQ(0, mprotect((void *)(uintptr_t)call.reply_buf, kt_page_size(), PROT_NONE));
+	ASSERT_EQ(0, kt_reply(server, recv.token, "lost", 4));
+	ASSERT_EQ(0, uring_wait(&self->ring, &result));
+	EXPECT_EQ(-EFAULT, result.res);
+	EXPECT_EQ(2, call.sequence);
+	EXPECT_EQ(0, call.id);
+	/* its deadline passes, then its receiver goes */
+	call = kt_call_args("ask", 3, buf, 8, kt_in(50));
+	EXPECT_EQ(-ETIMEDOUT, uring_do(&self->ring, self->fd, KPOST_IOC_CALL, &call));
+	EXPECT_EQ(0, call.message_flags);
+	EXPECT_LE(call.deadline, kt_now());
+	EXPECT_EQ(0, kt_stat(self->fd).queued_messages);
+	call.deadline = 1;
+	EXPECT_EQ(-ETIMEDOUT, uring_do(&self->ring, self->fd, KPOST_IOC_CALL, &call));
+	EXPECT_EQ(0, call.sequence);
+	call.deadline = 0;
+	ASSERT_NE(NULL, uring_op(&self->ring, self->fd, KPOST_IOC_CALL, &call, 1));
+	ASSERT_EQ(1, io_uring_submit(&self->ring));
+	ASSERT_EQ(3, kt_recv(server, &recv, parts, 8, 0, kt_soon()));
+	close(server);
+	ASSERT_EQ(0, uring_wait(&self->ring, &result));
+	EXPECT_EQ(-ECONNRESET, result.res);
+	EXPECT_EQ(KPOST_MESSAGE_RECEIVED, call.message_flags);
 }
 
 /* ---- rings of each kind --------------------------------------------------------------- */

@@ -178,10 +178,10 @@ TEST_F(unload, parked_request_pins_the_module)
 {
 	struct uring_result result;
 	struct kpost_recv recv;
+	struct kpost_cancel cancel = {};
 	struct io_uring ring;
 	char buf[8];
 	int fd = anonymous();
-	struct io_uring_sqe *sqe;
 
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, uring_init(&ring, 4, 0));
@@ -189,17 +189,21 @@ TEST_F(unload, parked_request_pins_the_module)
 	uring_op(&ring, fd, KPOST_IOC_RECV, &recv, 1);
 	ASSERT_EQ(1, io_uring_submit(&ring));
 	ASSERT_TRUE(kt_until(kt_stat(fd).waiting_receivers == 1));
+	ASSERT_EQ(0, io_uring_register_files(&ring, &fd, 1));
 	close(fd);
 	EXPECT_PINNED();
-	sqe = io_uring_get_sqe(&ring);
-	io_uring_prep_cancel64(sqe, 1, 0);
-	sqe->user_data = 2;
-	ASSERT_EQ(1, io_uring_submit(&ring));
-	for (int i = 0; i < 2; i++) {
+	/* until it is found: a worker may be about to wait */
+	do {
+		uring_op(&ring, 0, KPOST_IOC_CANCEL, &cancel, 2)->flags |= IOSQE_FIXED_FILE;
+		ASSERT_EQ(1, io_uring_submit(&ring));
 		ASSERT_EQ(0, uring_wait(&ring, &result));
-		if (result.data == 1)
-			EXPECT_EQ(-ECANCELED, result.res);
+	} while (result.data == 2 && result.res == 0);
+	for (int i = 0; i < 2; i++) {
+		EXPECT_EQ(result.data == 2 ? 1 : -ECANCELED, result.res);
+		if (i == 0)
+			ASSERT_EQ(0, uring_wait(&ring, &result));
 	}
+	ASSERT_EQ(0, io_uring_unregister_files(&ring));
 	/* the ring itself does not */
 	EXPECT_UNLOADS();
 	io_uring_queue_exit(&ring);

@@ -86,7 +86,7 @@ TEST_F(uring_files, parked_on_registered_file_is_cancelled_by_it)
 	char buf[8];
 
 	recv = kt_recv_args(buf, sizeof(buf), 0, 0);
-	uring_op(&self->ring, 0, KPOST_IOC_RECV, &recv, 1)->flags |= IOSQE_FIXED_FILE;
+	uring_op(&self->ring, 0, KPOST_IOC_RECV, &recv, 1)->flags |= IOSQE_FIXED_FILE | IOSQE_ASYNC;
 	ASSERT_EQ(1, io_uring_submit(&self->ring));
 	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_receivers == 1));
 	sqe = io_uring_get_sqe(&self->ring);

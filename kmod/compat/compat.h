@@ -96,12 +96,17 @@ static inline void kpost_compat_uring_done(struct io_uring_cmd *cmd, long ret,
 /* Is a command asked back, since its ring or its task ends? */
 #define kpost_compat_uring_returns(issue_flags) ((issue_flags)&IO_URING_F_CANCEL)
 
-/* Has @cmd a link timeout, which reaches what a worker does only? */
-static inline bool kpost_compat_uring_timed(struct io_uring_cmd *cmd)
+/*
+ * Can @cmd wait without a worker?  Not one that a worker does; not one with a link timeout, which
+ * reaches nothing else; and not one of a ring with IORING_SETUP_IOPOLL, which never asks it back.
+ */
+static inline bool kpost_compat_uring_parks(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
-	const struct io_kiocb *link = cmd_to_io_kiocb(cmd)->link;
+	const struct io_kiocb *req = cmd_to_io_kiocb(cmd);
 
-	return link && link->opcode == IORING_OP_LINK_TIMEOUT;
+	return issue_flags & IO_URING_F_NONBLOCK && !(issue_flags & IO_URING_F_UNLOCKED) &&
+	       !(req->ctx->flags & IORING_SETUP_IOPOLL) &&
+	       !(req->link && req->link->opcode == IORING_OP_LINK_TIMEOUT);
 }
 
 /* In the work of @cmd: does its ring or its task end, or go on as another program? */
@@ -128,6 +133,7 @@ static inline bool kpost_compat_uring_ends(struct io_uring_cmd *cmd)
 #endif
 #else
 #define kpost_compat_uring_returns(issue_flags) false
+#define kpost_compat_uring_parks(cmd, issue_flags) false
 #endif
 
 /* A user's address that cannot be one of the kernel's even where the processor guesses. */

@@ -79,7 +79,8 @@
 /* KPOST_IOC_CALL_SUBMIT, _COLLECT, _CANCEL, and calls that go on after a signal */
 #define KPOST_FEATURE_CALL_SUBMIT (1ull << 8)
 #define KPOST_FEATURE_CANCEL	(1ull << 9)	/* KPOST_IOC_CANCEL */
-#define KPOST_FEATURE_URING_PARK (1ull << 10)	/* receives of io_uring need no worker to wait */
+/* SEND, RECV, RECVV, CALL and REPLY_RECV wait without a worker in io_uring, see kpost_uring */
+#define KPOST_FEATURE_URING_PARK (1ull << 10)
 
 /**
  * struct kpost_info - answer to KPOST_IOC_INFO
@@ -846,12 +847,25 @@ struct kpost_grant {
  *
  * The operations on an endpoint, as IORING_OP_URING_CMD.  The completion's result
  * is what ioctl(2) would return, or -errno.  The struct, the payload and whatever
- * else it points to must stay as they are until then.  What cannot complete at
- * once is done by a worker of io_uring's, which waits in the mailbox's line like
- * any other task.  Cancelling it is ECANCELED, and a stop of the process or a tracer
- * can end it with EINTR; either leaves what a signal leaves, so that all but a call
- * that was received can be submitted again.  Requests that wait at the same time
- * wait in no particular order, as everywhere in io_uring; IOSQE_IO_LINK gives one.
+ * else it points to must stay as they are until then.
+ *
+ * With KPOST_FEATURE_URING_PARK, a SEND, RECV, RECVV, CALL or REPLY_RECV that cannot
+ * complete at once waits without a task.  A message that waits for room waits in line;
+ * a receive is done when the ring's task next looks at its ring, so that a ring that
+ * never does keeps no message from others, who are told of it too, and tasks that wait
+ * come first.  KPOST_IOC_CANCEL ends such a command, as do its deadline and the end of
+ * the ring; close(2) does not, and the endpoint stays open until then.  With the thread
+ * that submitted it it does not end, but nothing can be stored for it then: what would be
+ * received stays with others, and the reply of a call is lost (ECANCELED).
+ *
+ * All other commands that have to wait, those with IOSQE_ASYNC or a link timeout, and all on
+ * kernels that lack the feature, are left to a worker of io_uring's, which waits in the
+ * mailbox's line like any other task.  IORING_OP_ASYNC_CANCEL and a link timeout end what a
+ * worker does, with ECANCELED, and a stop of the process or a tracer can end it with EINTR;
+ * either leaves what a signal leaves, so that all but a call that was received can be
+ * submitted again.  What workers do at the same time waits in no particular order, as
+ * everywhere in io_uring; IOSQE_IO_LINK gives one.
+ *
  * Kernels from 6.10 to 6.13 read the entry of a linked or drained command when its
  * turn comes: give it IOSQE_ASYNC, or leave the entry alone until then.
  *
