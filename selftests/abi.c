@@ -157,7 +157,8 @@ TEST(abi_info_tells_version_limits_and_nothing_uninitialised)
 	EXPECT_EQ(KPOST_FEATURE_TAG | KPOST_FEATURE_TIME | KPOST_FEATURE_GRANT |
 		  KPOST_FEATURE_CALL_DEADLINE | KPOST_FEATURE_IDENTITY | KPOST_FEATURE_BATCH |
 		  KPOST_FEATURE_CALL_SUBMIT | KPOST_FEATURE_CANCEL,
-		  a.features & ~(KPOST_FEATURE_URING | KPOST_FEATURE_URING_FIXED));
+		  a.features & ~(KPOST_FEATURE_URING | KPOST_FEATURE_URING_FIXED |
+				 KPOST_FEATURE_URING_PARK));
 	EXPECT_EQ(a.default_bytes / 512, a.default_messages);
 	EXPECT_LE(a.default_bytes, a.user_bytes);
 	EXPECT_LE(a.user_bytes, a.office_bytes);

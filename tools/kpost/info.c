@@ -35,11 +35,15 @@ static void print_json(const struct kpost_info *info)
 	json_number("abi_version", info->abi_version);
 	json_bool("io_uring", info->features & KPOST_FEATURE_URING);
 	json_bool("io_uring_registered_buffers", info->features & KPOST_FEATURE_URING_FIXED);
+	json_bool("io_uring_waits_without_worker", info->features & KPOST_FEATURE_URING_PARK);
 	json_bool("tag", info->features & KPOST_FEATURE_TAG);
 	json_bool("time", info->features & KPOST_FEATURE_TIME);
 	json_bool("grant", info->features & KPOST_FEATURE_GRANT);
 	json_bool("call_deadline", info->features & KPOST_FEATURE_CALL_DEADLINE);
 	json_bool("identity", info->features & KPOST_FEATURE_IDENTITY);
+	json_bool("batch", info->features & KPOST_FEATURE_BATCH);
+	json_bool("call_submit", info->features & KPOST_FEATURE_CALL_SUBMIT);
+	json_bool("cancel", info->features & KPOST_FEATURE_CANCEL);
 	json_number("name_max", info->name_max);
 	json_number("payload_max", info->payload_max);
 	json_number("priority_max", info->priority_max);
@@ -60,11 +64,14 @@ static void print_json(const struct kpost_info *info)
 
 static const char *uring(uint64_t features)
 {
+	static char text[80];
+
 	if (!(features & KPOST_FEATURE_URING))
 		return "no";
-	if (!(features & KPOST_FEATURE_URING_FIXED))
-		return "yes, without registered buffers";
-	return "yes, also with registered buffers";
+	snprintf(text, sizeof(text), "yes, %s registered buffers, and waits %s a worker",
+		 features & KPOST_FEATURE_URING_FIXED ? "also with" : "without",
+		 features & KPOST_FEATURE_URING_PARK ? "without" : "in");
+	return text;
 }
 
 static const char *header(uint64_t features)
