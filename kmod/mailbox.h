@@ -87,7 +87,7 @@ struct kpost_mailbox {
 	struct list_head parked; /* of struct kpost_parked, receives without a task */
 	unsigned int told; /* of those, not in the list until they have run */
 	unsigned int waiting_senders;
-	unsigned int waiting_receivers;
+	unsigned int waiting_receivers; /* in the two lists above */
 	unsigned int open_calls;
 
 	/* Read without the lock too. */

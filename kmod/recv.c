@@ -37,7 +37,6 @@ struct reception {
 	struct kpost_recv *arg;
 	bool truncate;
 	bool nowait;
-	u64 deadline;
 	const struct kpost_payload *to;
 	size_t sure; /* bytes of @to that were there when they were looked at */
 	bool looked; /* at all of it that may be needed, before it waits */
@@ -56,7 +55,6 @@ static void reception_init(struct reception *recv, struct kpost_operand *op, str
 	recv->arg = arg;
 	recv->truncate = false;
 	recv->nowait = nowait;
-	recv->deadline = 0;
 	recv->to = to;
 	recv->sure = 0;
 	recv->looked = false;
@@ -71,6 +69,13 @@ static size_t sure_for(const struct reception *recv)
 	return recv->sure == recv->to->size ? SIZE_MAX : recv->sure;
 }
 
+/* @op, of which @arg is the struct, has to wait, as that says, or else the batch. */
+static void receive_waits(struct kpost_operand *op, const struct kpost_recv *arg)
+{
+	op->deadline = arg->deadline ?: op->deadline;
+	op->cookie = arg->cookie ?: op->cookie;
+}
+
 /*
  * Wait for a message of at most @room bytes.  Returns it, TAKEN, or NULL, or -ETIMEDOUT,
  * -ERESTARTSYS, -EMSGSIZE, -EPIPE, see take_message().  Called with the lock held, returns
@@ -80,6 +85,7 @@ static noinline struct kpost_message *wait_for_message(struct kpost_mailbox *mai
 						       struct reception *recv, size_t room)
 	__releases(&mailbox->lock)
 {
+	struct kpost_operand *op = recv->op;
 	struct kpost_waiter receiver;
 	int err;
 
@@ -91,7 +97,9 @@ static noinline struct kpost_message *wait_for_message(struct kpost_mailbox *mai
 	mailbox->waiting_receivers++;
 	spin_unlock(&mailbox->lock);
 
-	err = kpost_waiter_wait(&receiver, recv->deadline, recv->op);
+	if (op)
+		receive_waits(op, recv->arg);
+	err = kpost_waiter_wait(&receiver, op ? op->deadline : 0, op);
 	if (err) {
 		spin_lock(&mailbox->lock);
 		if (receiver.done) {
@@ -335,9 +343,6 @@ long kpost_recv(struct kpost_operand *op)
 	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE) || arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
-	op->receives = true;
-	op->deadline = arg.deadline ?: op->deadline;
-	op->cookie = arg.cookie ?: op->cookie;
 
 	err = kpost_payload_import(&payload, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_DEST,
 				   op->fixed);
@@ -345,7 +350,6 @@ long kpost_recv(struct kpost_operand *op)
 		return err;
 	reception_init(&recv, op, &arg, &payload, op->nowait || op->dontwait);
 	recv.truncate = arg.flags & KPOST_TRUNCATE;
-	recv.deadline = op->deadline;
 	ret = receive(op->endpoint, &recv);
 	kpost_payload_release(&payload);
 
@@ -354,6 +358,9 @@ long kpost_recv(struct kpost_operand *op)
 
 		if (put_user(recv.size, &to->size))
 			return -EFAULT;
+	} else if (ret == -EAGAIN) {
+		op->receives = true;
+		receive_waits(op, &arg);
 	}
 	return ret;
 }

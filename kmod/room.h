@@ -53,8 +53,6 @@ static inline void kpost_mailbox_tell_of(struct kpost_mailbox *mailbox,
 {
 	lockdep_assert_held(&mailbox->lock);
 	message->state = KPOST_QUEUED;
-	if (unlikely(!list_empty(&mailbox->parked)))
-		kpost_parked_tell(mailbox, wakes);
 	/*
 	 * No barrier: who begins to poll is in that queue before it takes the lock and looks
 	 * for messages, so it is seen here or sees this one.
@@ -72,10 +70,13 @@ static __always_inline bool kpost_mailbox_place(struct kpost_mailbox *mailbox,
 						struct kpost_message *message,
 						struct kpost_wakes *wakes)
 {
-	if (unlikely(!list_empty(&mailbox->waiting))) {
-		if (kpost_queue_empty(&mailbox->queue))
+	if (unlikely(mailbox->waiting_receivers)) {
+		if (list_empty(&mailbox->waiting))
+			kpost_parked_tell(mailbox, wakes);
+		else if (kpost_queue_empty(&mailbox->queue))
 			return kpost_mailbox_hand_over(mailbox, message, wakes);
-		wakes->more = true;
+		else
+			wakes->more = true;
 	}
 	kpost_mailbox_tell_of(mailbox, message, wakes);
 	return false;
@@ -92,7 +93,7 @@ static __always_inline void kpost_mailbox_admit_at(struct kpost_mailbox *mailbox
 	struct kpost_waiter *sender = message->sender;
 
 	lockdep_assert_held(&mailbox->lock);
-	if (!mailbox->messages && list_empty(&mailbox->waiting) && list_empty(&mailbox->parked))
+	if (!mailbox->messages && !mailbox->waiting_receivers)
 		mailbox->unattended++;
 	mailbox->messages++;
 	mailbox->bytes += message->size;

@@ -330,6 +330,29 @@ static noinline int send_park(struct kpost_operand *op, struct kpost_message *me
 	return -EIOCBQUEUED;
 }
 
+/*
+ * @message, of which @arg is the struct, was committed with @err, which is not 0.  Returns what
+ * becomes of it: 0, or -errno, or -EIOCBQUEUED.
+ */
+static noinline int send_waits(struct kpost_operand *op, const struct kpost_send *arg,
+			       struct kpost_message *message, struct kpost_waiter *sender, int err,
+			       u64 *sequence)
+{
+	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
+	struct kpost_send __user *to = op->arg;
+	bool numbered = arg->flags & KPOST_WANT_SEQUENCE;
+
+	op->deadline = arg->deadline ?: op->deadline;
+	op->cookie = arg->cookie ?: op->cookie;
+	if (err == -EAGAIN && kpost_parks(op) && !op->dontwait)
+		err = send_park(op, message, numbered ? &to->sequence : NULL, sequence);
+	if (err > 0)
+		return await_message(mailbox, message, sender, op->deadline, op, sequence);
+	if (err < 0 && err != -EIOCBQUEUED)
+		kpost_message_discard(mailbox, message);
+	return err;
+}
+
 long kpost_send(struct kpost_operand *op)
 {
 	struct kpost_endpoint *endpoint = op->endpoint;
@@ -350,10 +373,8 @@ long kpost_send(struct kpost_operand *op)
 	    arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
-	op->cookie = arg.cookie ?: op->cookie;
 	if (arg.flags & KPOST_SYNC && op->dontwait)
 		return -EINVAL;
-	op->deadline = arg.deadline ?: op->deadline;
 	if (arg.flags & KPOST_SYNC && op->nowait && !kpost_parks(op))
 		return -EAGAIN;
 
@@ -379,16 +400,8 @@ long kpost_send(struct kpost_operand *op)
 	else
 		err = message_commit(endpoint, message, &sender, false, op->nowait || op->dontwait,
 				     &sequence);
-	if (unlikely(err == -EAGAIN && kpost_parks(op) && !op->dontwait))
-		err = send_park(op, message, arg.flags & KPOST_WANT_SEQUENCE ? &to->sequence : NULL,
-				&sequence);
-	if (unlikely(err == -EIOCBQUEUED))
-		return err;
-	if (unlikely(err < 0))
-		kpost_message_discard(endpoint->mailbox, message);
-	else if (unlikely(err > 0))
-		err = await_message(endpoint->mailbox, message, &sender, op->deadline, op,
-				    &sequence);
+	if (unlikely(err))
+		err = send_waits(op, &arg, message, &sender, err, &sequence);
 	if (!err && arg.flags & KPOST_WANT_SEQUENCE && put_user(sequence, &to->sequence))
 		return 0; /* It was sent, and only the number is lost. */
 	return err;

@@ -240,7 +240,10 @@ static unsigned int prepare_chain(struct kpost_sender *sender, unsigned int coun
 	return count;
 }
 
-/* The same as one request.  It does not wait, so deadlines mean nothing; a wrong one stays so. */
+/*
+ * The same as one request.  It does not wait, so deadlines and cookies mean nothing; a wrong
+ * deadline stays so.
+ */
 static unsigned int prepare_batch(struct kpost_sender *sender, unsigned int count)
 {
 	struct io_uring_sqe *sqe;
@@ -250,6 +253,7 @@ static unsigned int prepare_batch(struct kpost_sender *sender, unsigned int coun
 	for (i = 0; i < count; i++) {
 		entry = &sender->entries[i];
 		*entry = slot_start(sender, i)->arg;
+		entry->cookie = 0;
 		if (entry->deadline <= INT64_MAX)
 			entry->deadline = 0;
 	}
