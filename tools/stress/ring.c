@@ -5,6 +5,8 @@
 #define OPERATION 1
 #define CANCEL 2
 
+static __thread int command_fd; /* of the operation, if it is a command of kpost's, or -1 */
+
 /* The entry for the next operation; NULL if the kernel gives no ring. */
 struct io_uring_sqe *ring_entry(struct worker *worker)
 {
@@ -25,6 +27,7 @@ struct io_uring_sqe *ring_entry(struct worker *worker)
 		_exit(4);
 	memset(sqe, 0, sizeof(*sqe));
 	sqe->user_data = OPERATION;
+	command_fd = -1;
 	return sqe;
 }
 
@@ -36,12 +39,18 @@ void ring_prepare(struct io_uring_sqe *sqe, int fd, unsigned int op, const void 
 	sqe->fd = fd;
 	sqe->cmd_op = op;
 	memcpy(sqe->cmd, &cmd, sizeof(cmd));
+	command_fd = fd;
 }
 
+/* What waits without a worker the first finds, and what a worker does the second. */
 static void ring_cancel(struct worker *worker)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&worker->ring);
+	struct kpost_cancel all = { .cookie = 0 };
 
+	if (command_fd >= 0)
+		while (operate(command_fd, KPOST_IOC_CANCEL, &all) == -EFAULT)
+			;
 	if (!sqe)
 		_exit(4);
 	io_uring_prep_cancel64(sqe, OPERATION, 0);

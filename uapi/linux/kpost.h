@@ -696,8 +696,8 @@ struct kpost_cancel {
  * @receivers: endpoints that can receive
  * @queued_bytes: payload bytes in it now
  * @senders: endpoints that can send
- * @waiting_receivers: tasks that wait for a message
- * @waiting_senders: tasks that wait for room
+ * @waiting_receivers: tasks, and commands of io_uring, that wait for a message
+ * @waiting_senders: likewise for room
  * @open_calls: calls received and not yet replied to
  * @sent: messages ever taken into the mailbox, the last one's sequence number
  * @received: messages ever received
