@@ -508,8 +508,8 @@ static int call_resume(struct kpost_operand *op, const struct kpost_call *arg, s
 }
 
 /*
- * @call has ended with @ret: 0 if it is over, or why nobody wants it any more.  Tell of it, and store
- * its reply in @room.  Returns bytes or -errno.
+ * @call has ended with @ret: 0 if it is over, or why nobody wants it any more.  Tell of it, and
+ * store its reply in @room.  Returns bytes or -errno.
  */
 static long call_store(const struct kpost_operand *op, struct kpost_call *arg,
 		       const struct kpost_call_state *call, const struct kpost_payload *room,

@@ -71,10 +71,10 @@ static __always_inline bool kpost_mailbox_place(struct kpost_mailbox *mailbox,
 						struct kpost_wakes *wakes)
 {
 	if (unlikely(mailbox->waiting_receivers)) {
+		if (!list_empty(&mailbox->waiting) && kpost_queue_empty(&mailbox->queue))
+			return kpost_mailbox_hand_over(mailbox, message, wakes);
 		if (list_empty(&mailbox->waiting))
 			kpost_parked_tell(mailbox, wakes);
-		else if (kpost_queue_empty(&mailbox->queue))
-			return kpost_mailbox_hand_over(mailbox, message, wakes);
 		else
 			wakes->more = true;
 	}

@@ -4,10 +4,10 @@
  *
  * A command is tried at once.  A receive, a send or a call that has to wait is parked, see park.h,
  * where the kernel can have that.  Any other, and one that was submitted with IOSQE_ASYNC, is left
- * to a worker of io_uring's (-EAGAIN tells it so), which waits in the mailbox's lists as any task does
- * and so is served and withdrawn as any task is.  IORING_OP_ASYNC_CANCEL reaches what a worker
- * does, and not what is parked, since the kernel tells a driver of the exit of a ring or a task
- * only.  Nor does a link timeout, so what has one is not parked.
+ * to a worker of io_uring's (-EAGAIN tells it so), which waits in the mailbox's lists as any task
+ * does and so is served and withdrawn as any task is.  IORING_OP_ASYNC_CANCEL reaches what a
+ * worker does, and not what is parked, since the kernel tells a driver of the exit of a ring or a
+ * task only.  Nor does a link timeout, so what has one is not parked.
  */
 #include <linux/fs.h>
 #include <linux/sched/signal.h>

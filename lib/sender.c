@@ -112,7 +112,6 @@ KPOST_EXPORT int kpost_sender_queue_sized(struct kpost_sender *sender, const voi
 		.buf = kpost_address(slot->buf),
 		.len = len,
 		.tag = options.tag,
-		.cookie = kpost_address(sender),
 	};
 	slot->cookie = cookie;
 	slot->tries = 0;
@@ -188,8 +187,10 @@ KPOST_EXPORT unsigned int kpost_sender_pending(const struct kpost_sender *sender
 static int rings_open(struct kpost_sender *sender, int fd)
 {
 	struct io_uring_params params = { .flags = IORING_SETUP_SUBMIT_ALL };
+	struct kpost_stat st;
 	int ret;
 
+	sender->mailbox = !kpost_stat(fd, &st);
 	ret = io_uring_queue_init_params(sender->batch, &sender->ring, &params);
 	if (ret)
 		return ret;
@@ -204,9 +205,6 @@ static int rings_open(struct kpost_sender *sender, int fd)
 	if (ret)
 		goto err_ring;
 	ret = io_uring_register_eventfd(&sender->clock, sender->event);
-	if (ret)
-		goto err_clock;
-	ret = io_uring_register_files(&sender->clock, &fd, 1);
 	if (ret)
 		goto err_clock;
 	return 0;
@@ -314,6 +312,10 @@ KPOST_EXPORT int kpost_sender_new_sized(struct kpost_sender **sender, int fd,
 /* Cancel the chain in flight, if one is; the rest of it falls with the request that waits. */
 static void cancel(struct kpost_sender *sender)
 {
+	/*
+	 * Not a request of its own: that would take the place in the ring of one in
+	 * the chain, which some kernels read only when its turn comes.
+	 */
 	struct io_uring_sync_cancel_reg everything = {
 		.fd = -1,
 		.flags = IORING_ASYNC_CANCEL_ANY,
@@ -326,11 +328,7 @@ static void cancel(struct kpost_sender *sender)
 		kpost_sender_drain(sender);
 		if (!sender->in_flight)
 			return;
-		/*
-		 * What waits without a worker the first finds, and what a worker has yet to begin
-		 * the second.  What is just being started neither does, hence the loop.
-		 */
-		kpost_sender_end_waits(sender);
+		/* A request that was just being started is not found, hence the loop. */
 		(void)io_uring_register_sync_cancel(&sender->ring, &everything);
 		kpost_sender_drain(sender);
 		if (sender->in_flight)
@@ -362,7 +360,6 @@ KPOST_EXPORT int kpost_sender_free(struct kpost_sender *sender)
 	cancelled = (int)(sender->cancelled - before);
 	/* Now, not when the ring's remains are cleared away: the endpoint is let go. */
 	io_uring_unregister_files(&sender->ring);
-	io_uring_unregister_files(&sender->clock);
 	pthread_mutex_unlock(&sender->lock);
 	pthread_mutex_destroy(&sender->lock);
 	dispose(sender);

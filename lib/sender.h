@@ -58,6 +58,7 @@ struct kpost_sender {
 	uint64_t wanted; /* start batches that are not full up to here */
 	unsigned int in_flight; /* messages whose completion is to come */
 	bool full; /* the mailbox was: the next ones wait */
+	bool mailbox; /* there is one, so that what waits is to be left to workers */
 	struct kpost_batch arg; /* the batch, if it does not wait; the kernel's until it is over */
 	struct kpost_send *entries; /* likewise: of its messages */
 	uint64_t submitter; /* the thread that started what is in flight */
@@ -121,6 +122,5 @@ void kpost_event_set(struct kpost_sender *sender);
 void kpost_sender_announce(struct kpost_sender *sender);
 /* Wait until all other threads have left; the lock is let go of meanwhile. */
 void kpost_sender_await_visitors(struct kpost_sender *sender);
-void kpost_sender_end_waits(struct kpost_sender *sender);
 
 #endif /* KPOST_SENDER_H */

@@ -5,8 +5,9 @@
  * As long as there is room in the mailbox a batch is one request, which sends what
  * finds some and does not wait.
  *
- * Where there is none, requests have to wait.  That is done by workers of io_uring's,
- * and requests that wait at the same time may pass each other.  So that messages keep
+ * Where there is none, requests have to wait.  That is done by workers of io_uring's (what waits
+ * without one is out of reach of a cancellation, and of the thread that is to start what is linked
+ * behind it, once that has ended), and requests that wait at the same time may pass each other.  So that messages keep
  * their order, a batch is one chain of linked requests then, of which the kernel starts
  * each when the one before it has succeeded: each is told of as soon as it got in.
  * When a request fails, the kernel cancels the rest of its chain: none of it was sent,
@@ -234,16 +235,14 @@ static unsigned int prepare_chain(struct kpost_sender *sender, unsigned int coun
 		slot = slot_start(sender, i);
 		sqe = io_uring_get_sqe(&sender->ring);
 		kpost_prep_send(sqe, 0, &slot->arg);
-		io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE | (i + 1 < count ? IOSQE_IO_LINK : 0));
+		io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE | (sender->mailbox ? IOSQE_ASYNC : 0) |
+						    (i + 1 < count ? IOSQE_IO_LINK : 0));
 		io_uring_sqe_set_data(sqe, slot);
 	}
 	return count;
 }
 
-/*
- * The same as one request.  It does not wait, so deadlines and cookies mean nothing; a wrong
- * deadline stays so.
- */
+/* The same as one request.  It does not wait, so deadlines mean nothing; a wrong one stays so. */
 static unsigned int prepare_batch(struct kpost_sender *sender, unsigned int count)
 {
 	struct io_uring_sqe *sqe;
@@ -253,7 +252,6 @@ static unsigned int prepare_batch(struct kpost_sender *sender, unsigned int coun
 	for (i = 0; i < count; i++) {
 		entry = &sender->entries[i];
 		*entry = slot_start(sender, i)->arg;
-		entry->cookie = 0;
 		if (entry->deadline <= INT64_MAX)
 			entry->deadline = 0;
 	}

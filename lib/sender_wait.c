@@ -138,24 +138,6 @@ static void alarm_clear(struct kpost_sender *sender)
 	clock_drain(sender);
 }
 
-/*
- * End what waits in the mailbox.  By the clock's ring: in the other the request would take the place
- * of one in the chain, which some kernels read only when its turn comes.
- */
-void kpost_sender_end_waits(struct kpost_sender *sender)
-{
-	struct kpost_cancel arg = { .cookie = kpost_address(sender) };
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&sender->clock);
-
-	kpost_prep(sqe, 0, KPOST_IOC_CANCEL, &arg);
-	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
-	io_uring_sqe_set_data64(sqe, 0);
-	/* It never waits, so it is over then. */
-	(void)clock_submit(sender);
-	if (!sender->asleep)
-		clock_drain(sender);
-}
-
 /* A thread that waits, and what it has to undo if it is cancelled there. */
 struct waiting {
 	struct kpost_sender *sender;

@@ -94,7 +94,10 @@ static inline void kpost_compat_uring_done(struct io_uring_cmd *cmd, long ret,
 
 #ifdef KPOST_HAVE_IO_URING_CMD_MARK_CANCELABLE
 /* Is a command asked back, since its ring or its task ends? */
-#define kpost_compat_uring_returns(issue_flags) ((issue_flags)&IO_URING_F_CANCEL)
+static inline bool kpost_compat_uring_returns(unsigned int issue_flags)
+{
+	return issue_flags & IO_URING_F_CANCEL;
+}
 
 /*
  * Can @cmd wait without a worker?  Not one that a worker does; not one with a link timeout, which
@@ -132,8 +135,15 @@ static inline bool kpost_compat_uring_ends(struct io_uring_cmd *cmd)
 	}
 #endif
 #else
-#define kpost_compat_uring_returns(issue_flags) false
-#define kpost_compat_uring_parks(cmd, issue_flags) false
+static inline bool kpost_compat_uring_returns(unsigned int issue_flags)
+{
+	return false;
+}
+
+static inline bool kpost_compat_uring_parks(struct io_uring_cmd *cmd, unsigned int issue_flags)
+{
+	return false;
+}
 #endif
 
 /* A user's address that cannot be one of the kernel's even where the processor guesses. */

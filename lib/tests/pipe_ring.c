@@ -17,11 +17,8 @@ void kpost_prep(struct io_uring_sqe *sqe, int fd, unsigned int operation, const 
 {
 	const void *buf;
 
-	/*
-	 * Of a batch that does not wait nothing is sent: the module's tests have more of these.  A
-	 * pipe knows nothing of cookies.
-	 */
-	if (operation == KPOST_IOC_SENDV || operation == KPOST_IOC_CANCEL) {
+	/* Of a batch that does not wait nothing is sent: the module's tests have more of these. */
+	if (operation == KPOST_IOC_SENDV) {
 		io_uring_prep_nop(sqe);
 		return;
 	}

@@ -92,7 +92,7 @@ static bool waiting(int wchan)
 {
 	char where[64] = "";
 
-	return pread(wchan, where, sizeof(where) - 1, 0) > 0 && !strcmp(where, "kpost_waiter_wait");
+	return pread(wchan, where, sizeof(where) - 1, 0) > 0 && strstr(where, "waiter_");
 }
 
 static long make_awaited(void *arg)

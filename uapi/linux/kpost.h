@@ -854,9 +854,9 @@ struct kpost_grant {
  * a receive is done when the ring's task next looks at its ring, so that a ring that
  * never does keeps no message from others, who are told of it too, and tasks that wait
  * come first.  KPOST_IOC_CANCEL ends such a command, as do its deadline and the end of
- * the ring; close(2) does not, and the endpoint stays open until then.  With the thread
- * that submitted it it does not end, but nothing can be stored for it then: what would be
- * received stays with others, and the reply of a call is lost (ECANCELED).
+ * the ring; close(2) does not, and the endpoint stays open until then.  The end of the
+ * thread that submitted it does not end it, but nothing can be stored for it then: what
+ * would be received stays with others, and the reply of a call is lost (ECANCELED).
  *
  * All other commands that have to wait, those with IOSQE_ASYNC or a link timeout, and all on
  * kernels that lack the feature, are left to a worker of io_uring's, which waits in the
