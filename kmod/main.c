@@ -40,9 +40,9 @@
  * All are spinlocks.  No lock is held while user memory is touched or a task that waits
  * is woken, and no two mailboxes are locked at once.  What is done in one go under either
  * of the first two is bounded, and a mailbox is emptied with no lock held on the office.
- * Nothing runs in interrupt context but process_told(), which only queues work.  A work
- * item tells of what there is too much to tell at once, and ends the calls of a process that
- * has ended.
+ * Nothing runs in interrupt context but process_told() and parked_time_over(), which only
+ * queue work.  A work item tells of what there is too much to tell at once, and ends the
+ * calls of a process that has ended, and the wait of what is parked at its deadline.
  *
  * Lifetimes:
  *

@@ -58,8 +58,11 @@ void kpost_parked_given(struct kpost_waiter *waiter, struct kpost_wakes *wakes)
 /* The command ends with @ret. */
 static void parked_complete(struct kpost_parked *parked, long ret, unsigned int issue_flags)
 {
-	if (parked->deadline)
-		cancel_delayed_work_sync(&parked->timeout);
+	if (parked->deadline) {
+		/* In this order: the first may still queue the second. */
+		hrtimer_cancel(&parked->timer);
+		cancel_work_sync(&parked->timeout);
+	}
 	kpost_cancellable_end(&parked->wait);
 	/* The file may go with it, and the mailbox. */
 	kpost_compat_uring_done(parked->cmd, ret, issue_flags);
@@ -153,28 +156,16 @@ void kpost_parked_cancel(struct kpost_parked *parked)
 	parked_put(parked);
 }
 
-/* Look at the clock when @parked's time should be over: the kernel's timers are coarse. */
-static void parked_arm(struct kpost_parked *parked, ktime_t now)
-{
-	s64 left = max_t(s64, ktime_sub(parked->deadline, now), 0);
-	unsigned long delay = min_t(u64, nsecs_to_jiffies64(left) + 1, MAX_JIFFY_OFFSET);
-
-	/* The longer the delay, the later they may be. */
-	if (delay >= 64)
-		delay -= delay / 8;
-	kpost_delayed_queue(&parked->timeout, delay);
-}
-
 static void parked_timeout(struct work_struct *work)
 {
-	struct kpost_parked *parked =
-		container_of(to_delayed_work(work), struct kpost_parked, timeout);
-	ktime_t now = ktime_get();
+	parked_end(container_of(work, struct kpost_parked, timeout), -ETIMEDOUT);
+}
 
-	if (now >= parked->deadline)
-		parked_end(parked, -ETIMEDOUT);
-	else
-		parked_arm(parked, now);
+/* In a softirq, where no lock of ours is taken. */
+static enum hrtimer_restart parked_time_over(struct hrtimer *timer)
+{
+	kpost_pollers_queue(&container_of(timer, struct kpost_parked, timer)->timeout);
+	return HRTIMER_NORESTART;
 }
 
 /*
@@ -202,7 +193,8 @@ struct kpost_parked *kpost_parked_new(const struct kpost_operand *op, size_t siz
 	parked->deadline = 0;
 	if (op->deadline && op->deadline != KTIME_MAX)
 		parked->deadline = max_t(ktime_t, kpost_deadline_on_host(op->deadline), 1);
-	INIT_DELAYED_WORK(&parked->timeout, parked_timeout);
+	INIT_WORK(&parked->timeout, parked_timeout);
+	kpost_compat_hrtimer_setup(&parked->timer, parked_time_over);
 	kpost_waiter_init(&parked->waiter);
 	parked->waiter.task = NULL;
 	parked->why = 0;
@@ -222,7 +214,7 @@ void kpost_parked_start(struct kpost_parked *parked, unsigned int issue_flags)
 	io_uring_cmd_mark_cancelable(parked->cmd, issue_flags);
 	kpost_cancellable_begin(&parked->wait);
 	if (parked->deadline)
-		parked_arm(parked, ktime_get());
+		hrtimer_start(&parked->timer, parked->deadline, HRTIMER_MODE_ABS_SOFT);
 }
 
 /* ---- receives ------------------------------------------------------------------------- */

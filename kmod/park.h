@@ -25,6 +25,7 @@
 #ifndef KPOST_PARK_H
 #define KPOST_PARK_H
 
+#include <linux/hrtimer.h>
 #include <linux/ktime.h>
 #include <linux/list.h>
 #include <linux/refcount.h>
@@ -63,7 +64,8 @@ struct kpost_parked {
 	unsigned int operation;
 	bool fixed; /* the payload is in a registered buffer */
 	ktime_t deadline; /* by the kernel's clock, or 0 */
-	struct delayed_work timeout; /* looks at the clock, if there is a deadline */
+	struct hrtimer timer; /* if there is a deadline: queues the next */
+	struct work_struct timeout;
 
 	/* protected by the mailbox's lock */
 	struct kpost_waiter waiter; /* of a receive: in mailbox->parked unless done */

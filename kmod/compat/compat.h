@@ -11,6 +11,7 @@
 #else
 #include <linux/io_uring.h>
 #endif
+#include <linux/hrtimer.h>
 #include <linux/shrinker.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -93,6 +94,17 @@ static inline void kpost_compat_uring_done(struct io_uring_cmd *cmd, long ret,
 }
 
 #ifdef KPOST_HAVE_IO_URING_CMD_MARK_CANCELABLE
+static inline void kpost_compat_hrtimer_setup(struct hrtimer *timer,
+					      enum hrtimer_restart (*function)(struct hrtimer *))
+{
+#ifdef KPOST_HAVE_HRTIMER_SETUP
+	hrtimer_setup(timer, function, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_SOFT);
+#else
+	hrtimer_init(timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_SOFT);
+	timer->function = function;
+#endif
+}
+
 /* Is a command asked back, since its ring or its task ends? */
 static inline bool kpost_compat_uring_returns(unsigned int issue_flags)
 {
