@@ -158,13 +158,10 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	kpost_queue_init(&mailbox->queue);
 	kpost_queue_init(&mailbox->pending);
 	INIT_LIST_HEAD(&mailbox->waiting);
-	INIT_LIST_HEAD(&mailbox->parked);
 	INIT_LIST_HEAD(&mailbox->refused);
 	mailbox->telling = telling;
 	telling->mailbox = mailbox;
 	INIT_WORK(&telling->room_work, kpost_mailbox_room_work);
-	INIT_DELAYED_WORK(&telling->nudge, kpost_parked_nudge);
-	telling->nudges = 0;
 	kpost_teller_init(&telling->teller);
 	kpost_pollers_init(&mailbox->in, &telling->teller, NULL);
 	kpost_pollers_init(&mailbox->end, &telling->teller, NULL);
@@ -193,7 +190,7 @@ void kpost_mailbox_release(struct kref *refs)
 	kpost_account_sub(&mailbox->office->own, KPOST_CAPACITY, mailbox->counted_own);
 	kpost_account_put(mailbox->account);
 	cancel_work_sync(&mailbox->telling->room_work);
-	cancel_delayed_work_sync(&mailbox->telling->nudge);
+	kpost_parking_free(mailbox);
 	kpost_teller_exit(&mailbox->telling->teller);
 	kfree(mailbox->telling);
 	kpost_kept_end(mailbox);

@@ -43,8 +43,6 @@ struct kpost_telling {
 	struct kpost_mailbox *mailbox;
 	struct kpost_teller teller; /* of those who poll it for messages, and for its end */
 	struct work_struct room_work; /* tells the second and further ones of those refused */
-	struct delayed_work nudge; /* tells more of those that are parked, see park.h */
-	unsigned int nudges; /* how often it has done so; its own */
 };
 
 struct kpost_mailbox {
@@ -84,10 +82,9 @@ struct kpost_mailbox {
 	struct kpost_queue queue; /* of messages */
 	struct kpost_queue pending; /* of messages whose senders wait for room */
 	struct list_head waiting; /* of struct kpost_waiter, receivers */
-	struct list_head parked; /* of struct kpost_parked, receives without a task */
-	unsigned int told; /* of those, not in the list until they have run */
+	struct kpost_parking *parking; /* receives without a task; NULL if there never was one */
 	unsigned int waiting_senders;
-	unsigned int waiting_receivers; /* in the two lists above */
+	unsigned int waiting_receivers; /* in @waiting and @parking->list */
 	unsigned int open_calls;
 
 	/* Read without the lock too. */

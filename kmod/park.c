@@ -225,13 +225,13 @@ static void unlist(struct kpost_mailbox *mailbox, struct kpost_parked *parked)
 	lockdep_assert_held(&mailbox->lock);
 	list_del(&parked->waiter.link);
 	mailbox->waiting_receivers--;
-	mailbox->told++;
+	mailbox->parking->told++;
 }
 
 static void tell_first(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 {
 	struct kpost_parked *parked =
-		list_first_entry(&mailbox->parked, struct kpost_parked, waiter.link);
+		list_first_entry(&mailbox->parking->list, struct kpost_parked, waiter.link);
 
 	unlist(mailbox, parked);
 	parked_done(parked, wakes);
@@ -241,6 +241,8 @@ static void tell_first(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 static void enlist(struct kpost_mailbox *mailbox, struct kpost_parked *parked, bool first,
 		   struct kpost_wakes *wakes)
 {
+	struct kpost_parking *parking = mailbox->parking;
+
 	lockdep_assert_held(&mailbox->lock);
 	if (parked->why || !kpost_queue_empty(&mailbox->queue) || kpost_mailbox_finished(mailbox)) {
 		parked_done(parked, wakes);
@@ -248,29 +250,25 @@ static void enlist(struct kpost_mailbox *mailbox, struct kpost_parked *parked, b
 	}
 	parked->waiter.done = false;
 	if (first)
-		list_add(&parked->waiter.link, &mailbox->parked);
+		list_add(&parked->waiter.link, &parking->list);
 	else
-		list_add_tail(&parked->waiter.link, &mailbox->parked);
+		list_add_tail(&parked->waiter.link, &parking->list);
 	mailbox->waiting_receivers++;
-	mailbox->told--;
+	parking->told--;
 }
 
-/* One message more is queued: tell the first that is parked, if there are not told enough. */
+/* A message is queued: tell the first that is parked, if there are not told enough. */
 void kpost_parked_tell(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 {
-	lockdep_assert_held(&mailbox->lock);
-	if (mailbox->told < mailbox->messages)
-		tell_first(mailbox, wakes);
-	if (!list_empty(&mailbox->parked))
-		kpost_delayed_queue(&mailbox->telling->nudge, NUDGE_DELAY);
-}
+	struct kpost_parking *parking = mailbox->parking;
 
-/* One that was told has not taken what it was told of: there may be some for others. */
-static void pass_on(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
-{
 	lockdep_assert_held(&mailbox->lock);
-	if (!list_empty(&mailbox->parked) && !kpost_queue_empty(&mailbox->queue))
-		kpost_parked_tell(mailbox, wakes);
+	if (!parking || list_empty(&parking->list))
+		return;
+	if (parking->told < mailbox->messages)
+		tell_first(mailbox, wakes);
+	if (!list_empty(&parking->list))
+		kpost_delayed_queue(&parking->nudge, NUDGE_DELAY);
 }
 
 /* Nothing will come: tell all, a few at a time. */
@@ -279,7 +277,7 @@ void kpost_parked_finish(struct kpost_mailbox *mailbox, struct kpost_wakes *wake
 	unsigned int i;
 
 	lockdep_assert_held(&mailbox->lock);
-	for (i = 0; !list_empty(&mailbox->parked); i++) {
+	for (i = 0; mailbox->parking && !list_empty(&mailbox->parking->list); i++) {
 		if (i == TELL_MAX) {
 			wakes->more = true;
 			return;
@@ -289,28 +287,28 @@ void kpost_parked_finish(struct kpost_mailbox *mailbox, struct kpost_wakes *wake
 }
 
 /* There are messages, and who was told may never look: tell others. */
-void kpost_parked_nudge(struct work_struct *work)
+static void parking_nudge(struct work_struct *work)
 {
-	struct kpost_telling *telling =
-		container_of(to_delayed_work(work), struct kpost_telling, nudge);
-	struct kpost_mailbox *mailbox = telling->mailbox;
+	struct kpost_parking *parking =
+		container_of(to_delayed_work(work), struct kpost_parking, nudge);
+	struct kpost_mailbox *mailbox = parking->mailbox;
 	struct kpost_wakes wakes;
 	unsigned int left, i;
 
-	left = 2u << telling->nudges;
-	if (telling->nudges < NUDGE_DOUBLINGS)
-		telling->nudges++;
+	left = 2u << parking->nudges;
+	if (parking->nudges < NUDGE_DOUBLINGS)
+		parking->nudges++;
 	do {
 		kpost_wakes_init(&wakes);
 		spin_lock(&mailbox->lock);
-		if (kpost_queue_empty(&mailbox->queue) || list_empty(&mailbox->parked)) {
-			telling->nudges = 0;
+		if (kpost_queue_empty(&mailbox->queue) || list_empty(&parking->list)) {
+			parking->nudges = 0;
 			left = 0;
 		}
-		for (i = 0; left && i < TELL_MAX && !list_empty(&mailbox->parked); i++, left--)
+		for (i = 0; left && i < TELL_MAX && !list_empty(&parking->list); i++, left--)
 			tell_first(mailbox, &wakes);
-		if (!left && telling->nudges)
-			kpost_delayed_queue(&telling->nudge, NUDGE_DELAY);
+		if (!left && parking->nudges)
+			kpost_delayed_queue(&parking->nudge, NUDGE_DELAY);
 		kpost_mailbox_unlock(mailbox, &wakes);
 		cond_resched();
 	} while (left);
@@ -358,8 +356,10 @@ static long receive_end(struct kpost_parked *parked, bool dead, unsigned int iss
 	if (ret == -EIOCBQUEUED) {
 		enlist(mailbox, parked, true, &wakes);
 	} else {
-		mailbox->told--;
-		pass_on(mailbox, &wakes);
+		mailbox->parking->told--;
+		/* If it was told of a message, and has not taken it, others are. */
+		if (!kpost_queue_empty(&mailbox->queue))
+			kpost_parked_tell(mailbox, &wakes);
 	}
 	kpost_mailbox_unlock(mailbox, &wakes);
 	return ret;
@@ -370,17 +370,55 @@ static const struct kpost_parked_kind receive_kind = {
 	.end = receive_end,
 };
 
+/* Have what @mailbox needs to park receives.  Returns false if there is no memory. */
+static bool parking_get(struct kpost_mailbox *mailbox)
+{
+	struct kpost_parking *parking;
+
+	/* Pairs with the release below. */
+	if (smp_load_acquire(&mailbox->parking))
+		return true;
+	parking = kmalloc(sizeof(*parking), GFP_KERNEL_ACCOUNT);
+	if (!parking)
+		return false;
+	parking->mailbox = mailbox;
+	INIT_DELAYED_WORK(&parking->nudge, parking_nudge);
+	parking->nudges = 0;
+	INIT_LIST_HEAD(&parking->list);
+	parking->told = 0;
+	spin_lock(&mailbox->lock);
+	if (!mailbox->parking) {
+		smp_store_release(&mailbox->parking, parking);
+		parking = NULL;
+	}
+	spin_unlock(&mailbox->lock);
+	kfree(parking);
+	return true;
+}
+
+/* Nothing is parked any more. */
+void kpost_parking_free(struct kpost_mailbox *mailbox)
+{
+	if (!mailbox->parking)
+		return;
+	cancel_delayed_work_sync(&mailbox->parking->nudge);
+	kfree(mailbox->parking);
+}
+
 /* @op has found no message.  Returns false if it is to be left to a worker. */
 bool kpost_park_receive(const struct kpost_operand *op)
 {
-	struct kpost_parked *parked = kpost_parked_new(op, sizeof(*parked), &receive_kind);
 	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
 	struct kpost_wakes wakes = {};
+	struct kpost_parked *parked;
 
+	if (!parking_get(mailbox))
+		return false;
+	parked = kpost_parked_new(op, sizeof(*parked), &receive_kind);
 	if (!parked)
 		return false;
 	spin_lock(&mailbox->lock);
-	mailbox->told++;
+	mailbox->parking->told++;
 	enlist(mailbox, parked, false, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	kpost_parked_start(parked, op->issue_flags);

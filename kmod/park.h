@@ -33,6 +33,7 @@
 #include <linux/workqueue.h>
 
 #include "cancel.h"
+#include "compat/compat.h"
 #include "wait.h"
 
 struct io_uring_cmd;
@@ -68,13 +69,25 @@ struct kpost_parked {
 	struct work_struct timeout;
 
 	/* protected by the mailbox's lock */
-	struct kpost_waiter waiter; /* of a receive: in mailbox->parked unless done */
+	struct kpost_waiter waiter; /* of a receive: in parking->list unless done */
 	int why; /* -ETIMEDOUT or -ECANCELED, if it is to end; read without the lock too */
 	struct kpost_parked *next; /* of those whose wait one holder of the lock has ended */
 };
 
+/* Receives of one mailbox. */
+struct kpost_parking {
+	struct kpost_mailbox *mailbox; /* fixed */
+	struct delayed_work nudge; /* tells more of them */
+	unsigned int nudges; /* how often it has done so; its own */
+
+	/* protected by the mailbox's lock */
+	struct list_head list; /* of struct kpost_parked */
+	unsigned int told; /* not in the list, until they have looked */
+};
+
 /* @op, if it waits: is that to be without a task? */
-#define kpost_parks(op) (KPOST_PARKS && (op)->cmd)
+#define kpost_parks(op) \
+	(KPOST_PARKS && (op)->cmd && kpost_compat_uring_parks((op)->cmd, (op)->issue_flags))
 
 #ifdef KPOST_HAVE_IO_URING_CMD_MARK_CANCELABLE
 
@@ -94,7 +107,7 @@ void kpost_parked_finish(struct kpost_mailbox *mailbox, struct kpost_wakes *wake
 
 /* Without. */
 void kpost_parked_told(struct kpost_wakes *wakes);
-void kpost_parked_nudge(struct work_struct *work);
+void kpost_parking_free(struct kpost_mailbox *mailbox);
 
 /* For KPOST_IOC_CANCEL, which has a reference meanwhile. */
 struct kpost_parked *kpost_parked_get(struct kpost_cancellable *wait);
@@ -143,7 +156,7 @@ static inline void kpost_parked_told(struct kpost_wakes *wakes)
 {
 }
 
-static inline void kpost_parked_nudge(struct work_struct *work)
+static inline void kpost_parking_free(struct kpost_mailbox *mailbox)
 {
 }
 

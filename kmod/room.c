@@ -127,8 +127,7 @@ bool kpost_mailbox_hand_over(struct kpost_mailbox *mailbox, struct kpost_message
 		kpost_waiter_done(receiver, 0, wakes);
 		return true;
 	}
-	if (!list_empty(&mailbox->parked))
-		kpost_parked_tell(mailbox, wakes);
+	kpost_parked_tell(mailbox, wakes);
 	kpost_mailbox_tell_of(mailbox, message, wakes);
 	return false;
 }
@@ -196,7 +195,7 @@ static void mailbox_settle(struct kpost_mailbox *mailbox, struct kpost_wakes *wa
 		if (!kpost_mailbox_hand_over(mailbox, message, wakes))
 			kpost_queue_return(&mailbox->queue, &message->node);
 	}
-	if (message && !list_empty(&mailbox->parked))
+	if (message)
 		kpost_parked_tell(mailbox, wakes);
 	kpost_mailbox_let_in(mailbox, wakes);
 	if (kpost_mailbox_finished(mailbox))

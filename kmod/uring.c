@@ -38,6 +38,7 @@ int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 		.ring = true,
 		.trial = issue_flags & IO_URING_F_NONBLOCK,
 		.fixed = cmd->flags & IORING_URING_CMD_FIXED ? &fixed : NULL,
+		.cmd = cmd->file->f_flags & O_NONBLOCK ? NULL : cmd,
 		.issue_flags = issue_flags,
 	};
 	long ret;
@@ -55,8 +56,6 @@ int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	if (uring.arg > ULONG_MAX)
 		return -EFAULT;
 	op.arg = u64_to_user_ptr(uring.arg);
-	if (kpost_compat_uring_parks(cmd, issue_flags) && !(cmd->file->f_flags & O_NONBLOCK))
-		op.cmd = cmd;
 	ret = kpost_uring_operate(&op, cmd->cmd_op);
 	if (ret == -EAGAIN && op.trial && !op.dontwait && !(cmd->file->f_flags & O_NONBLOCK)) {
 		if (op.receives && kpost_parks(&op)) {
