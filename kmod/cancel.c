@@ -127,9 +127,9 @@ static unsigned int cancel_some(struct kpost_process *process, struct kpost_canc
 			parked[n++] = kpost_parked_get(wait);
 	}
 	spin_unlock(&process->lock);
-	count = n + wakes.count;
+	count = wakes.count;
 	while (n)
-		kpost_parked_cancel(parked[--n]);
+		count += kpost_parked_cancel(parked[--n]);
 	kpost_wakes_wake(&wakes);
 	kpost_wakes_put(&wakes);
 	return count;

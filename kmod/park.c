@@ -64,6 +64,7 @@ static void parked_complete(struct kpost_parked *parked, long ret, unsigned int 
 		cancel_work_sync(&parked->timeout);
 	}
 	kpost_cancellable_end(&parked->wait);
+	kpost_compat_uring_completes(parked->cmd);
 	/* The file may go with it, and the mailbox. */
 	kpost_compat_uring_done(parked->cmd, ret, issue_flags);
 	parked_put(parked);
@@ -88,7 +89,7 @@ kpost_compat_uring_task_work(parked_work, parked_run)
 	for (; parked; parked = next) {
 		/* It may be gone after this. */
 		next = parked->next;
-		io_uring_cmd_complete_in_task(parked->cmd, parked_work);
+		__io_uring_cmd_do_in_task(parked->cmd, parked_work, KPOST_COMPAT_URING_WAKE);
 	}
 }
 
@@ -104,20 +105,24 @@ static struct kpost_message *withdraw(struct kpost_parked *parked, int why,
 	return parked->kind->withdraw(parked, wakes);
 }
 
-/* The same, and have its work run. */
-static void parked_end(struct kpost_parked *parked, int why)
+/* The same, and have its work run.  Returns whether it ends for that. */
+static bool parked_end(struct kpost_parked *parked, int why)
 {
 	struct kpost_mailbox *mailbox = mailbox_of(parked);
 	struct kpost_message *trash;
 	struct kpost_wakes wakes = {};
+	bool ends;
 
 	spin_lock(&mailbox->lock);
 	trash = withdraw(parked, why, &wakes);
+	/* One that was told, and not given anything, ends when it looks. */
+	ends = !parked->waiter.done || parked->kind->tells;
 	if (!parked->waiter.done)
 		parked_done(parked, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	if (trash)
 		kpost_message_discard(mailbox, trash);
+	return ends;
 }
 
 /* The ring or the task of @cmd ends, and wants it back. */
@@ -136,8 +141,10 @@ void kpost_parked_return(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	kpost_mailbox_unlock(mailbox, &wakes);
 	if (trash)
 		kpost_message_discard(mailbox, trash);
-	/* Else its work is to run, and finds that it is too late. */
-	if (!done)
+	/* If it has, its work is to run, which may take as long as its task is stopped. */
+	if (done)
+		kpost_compat_uring_asked(cmd);
+	else
 		parked_complete(parked, parked->kind->end(parked, true, issue_flags), issue_flags);
 }
 
@@ -150,10 +157,12 @@ struct kpost_parked *kpost_parked_get(struct kpost_cancellable *wait)
 }
 
 /* The file that it is through is held: that is where it was cancelled. */
-void kpost_parked_cancel(struct kpost_parked *parked)
+bool kpost_parked_cancel(struct kpost_parked *parked)
 {
-	parked_end(parked, -ECANCELED);
+	bool ends = parked_end(parked, -ECANCELED);
+
 	parked_put(parked);
+	return ends;
 }
 
 static void parked_timeout(struct work_struct *work)
@@ -219,13 +228,25 @@ void kpost_parked_start(struct kpost_parked *parked, unsigned int issue_flags)
 
 /* ---- receives ------------------------------------------------------------------------- */
 
-/* Take @parked off the list: it counts as told then, until it has looked. */
+/* @parked is told, and counts as that until it has looked, or has not for too long. */
+static void count_told(struct kpost_parking *parking, struct kpost_parked *parked)
+{
+	parked->round = parking->round;
+	parking->told++;
+}
+
+static void uncount_told(struct kpost_parking *parking, const struct kpost_parked *parked)
+{
+	if (parked->round == parking->round)
+		parking->told--;
+}
+
 static void unlist(struct kpost_mailbox *mailbox, struct kpost_parked *parked)
 {
 	lockdep_assert_held(&mailbox->lock);
 	list_del(&parked->waiter.link);
 	mailbox->waiting_receivers--;
-	mailbox->parking->told++;
+	count_told(mailbox->parking, parked);
 }
 
 static void tell_first(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
@@ -254,7 +275,7 @@ static void enlist(struct kpost_mailbox *mailbox, struct kpost_parked *parked, b
 	else
 		list_add_tail(&parked->waiter.link, &parking->list);
 	mailbox->waiting_receivers++;
-	parking->told--;
+	uncount_told(parking, parked);
 }
 
 /* A message is queued: tell the first that is parked, if there are not told enough. */
@@ -298,6 +319,11 @@ static void parking_nudge(struct work_struct *work)
 	left = 2u << parking->nudges;
 	if (parking->nudges < NUDGE_DOUBLINGS)
 		parking->nudges++;
+	/* Who was told until now, and has not looked, is not counted on any more. */
+	spin_lock(&mailbox->lock);
+	parking->round++;
+	parking->told = 0;
+	spin_unlock(&mailbox->lock);
 	do {
 		kpost_wakes_init(&wakes);
 		spin_lock(&mailbox->lock);
@@ -356,7 +382,7 @@ static long receive_end(struct kpost_parked *parked, bool dead, unsigned int iss
 	if (ret == -EIOCBQUEUED) {
 		enlist(mailbox, parked, true, &wakes);
 	} else {
-		mailbox->parking->told--;
+		uncount_told(mailbox->parking, parked);
 		/* If it was told of a message, and has not taken it, others are. */
 		if (!kpost_queue_empty(&mailbox->queue))
 			kpost_parked_tell(mailbox, &wakes);
@@ -366,6 +392,7 @@ static long receive_end(struct kpost_parked *parked, bool dead, unsigned int iss
 }
 
 static const struct kpost_parked_kind receive_kind = {
+	.tells = true,
 	.withdraw = receive_withdraw,
 	.end = receive_end,
 };
@@ -375,7 +402,7 @@ static bool parking_get(struct kpost_mailbox *mailbox)
 {
 	struct kpost_parking *parking;
 
-	/* Pairs with the release below. */
+	/* Pairs with the release below, for who has not the lock. */
 	if (smp_load_acquire(&mailbox->parking))
 		return true;
 	parking = kmalloc(sizeof(*parking), GFP_KERNEL_ACCOUNT);
@@ -386,8 +413,10 @@ static bool parking_get(struct kpost_mailbox *mailbox)
 	parking->nudges = 0;
 	INIT_LIST_HEAD(&parking->list);
 	parking->told = 0;
+	parking->round = 0;
 	spin_lock(&mailbox->lock);
 	if (!mailbox->parking) {
+		/* Pairs with the acquire above. */
 		smp_store_release(&mailbox->parking, parking);
 		parking = NULL;
 	}
@@ -418,7 +447,7 @@ bool kpost_park_receive(const struct kpost_operand *op)
 	if (!parked)
 		return false;
 	spin_lock(&mailbox->lock);
-	mailbox->parking->told++;
+	count_told(mailbox->parking, parked);
 	enlist(mailbox, parked, false, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	kpost_parked_start(parked, op->issue_flags);

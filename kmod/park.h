@@ -43,6 +43,7 @@ struct kpost_operand;
 struct kpost_parked;
 
 struct kpost_parked_kind {
+	bool tells; /* it is told of what it waits for, and not given it */
 	/*
 	 * With the mailbox's lock held, before the wait has ended: it is not to go on.  Returns
 	 * what is to be discarded once the lock is dropped, or NULL.
@@ -71,6 +72,7 @@ struct kpost_parked {
 	/* protected by the mailbox's lock */
 	struct kpost_waiter waiter; /* of a receive: in parking->list unless done */
 	int why; /* -ETIMEDOUT or -ECANCELED, if it is to end; read without the lock too */
+	unsigned int round; /* of the parking, in which it was told */
 	struct kpost_parked *next; /* of those whose wait one holder of the lock has ended */
 };
 
@@ -82,7 +84,8 @@ struct kpost_parking {
 
 	/* protected by the mailbox's lock */
 	struct list_head list; /* of struct kpost_parked */
-	unsigned int told; /* not in the list, until they have looked */
+	unsigned int told; /* in this round: not in the list, until they have looked */
+	unsigned int round; /* a new one begins with each nudge */
 };
 
 /* @op, if it waits: is that to be without a task? */
@@ -111,7 +114,7 @@ void kpost_parking_free(struct kpost_mailbox *mailbox);
 
 /* For KPOST_IOC_CANCEL, which has a reference meanwhile. */
 struct kpost_parked *kpost_parked_get(struct kpost_cancellable *wait);
-void kpost_parked_cancel(struct kpost_parked *parked);
+bool kpost_parked_cancel(struct kpost_parked *parked);
 
 #else
 
@@ -165,8 +168,9 @@ static inline struct kpost_parked *kpost_parked_get(struct kpost_cancellable *wa
 	return NULL;
 }
 
-static inline void kpost_parked_cancel(struct kpost_parked *parked)
+static inline bool kpost_parked_cancel(struct kpost_parked *parked)
 {
+	return false;
 }
 
 #endif

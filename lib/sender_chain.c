@@ -5,13 +5,13 @@
  * As long as there is room in the mailbox a batch is one request, which sends what
  * finds some and does not wait.
  *
- * Where there is none, requests have to wait.  That is done by workers of io_uring's (what waits
- * without one is out of reach of a cancellation, and of the thread that is to start what is linked
- * behind it, once that has ended), and requests that wait at the same time may pass each other.  So that messages keep
- * their order, a batch is one chain of linked requests then, of which the kernel starts
- * each when the one before it has succeeded: each is told of as soon as it got in.
- * When a request fails, the kernel cancels the rest of its chain: none of it was sent,
- * and it is started again once the chain is over.
+ * Where there is none, requests have to wait.  That is done by workers of io_uring's: what waits
+ * without one no cancellation of io_uring's reaches, and once the thread that submitted it has
+ * ended, it cannot start what is linked behind it.  What workers do at the same time may pass each
+ * other.  So that messages keep their order, a batch is one chain of linked requests then, of which
+ * the kernel starts each when the one before it has succeeded: each is told of as soon as it got
+ * in.  When a request fails, the kernel cancels the rest of its chain: none of it was sent, and it
+ * is started again once the chain is over.
  *
  * There is one batch in flight at a time, be it the one or the other.
  */

@@ -113,15 +113,30 @@ static inline bool kpost_compat_uring_returns(unsigned int issue_flags)
 
 /*
  * Can @cmd wait without a worker?  Not one that a worker does; not one with a link timeout, which
- * reaches nothing else; and not one of a ring with IORING_SETUP_IOPOLL, which never asks it back.
+ * reaches nothing else; not one with a personality, which its work would not have; and not one of
+ * a ring with IORING_SETUP_IOPOLL, which never asks it back.
  */
 static inline bool kpost_compat_uring_parks(struct io_uring_cmd *cmd, unsigned int issue_flags)
 {
 	const struct io_kiocb *req = cmd_to_io_kiocb(cmd);
 
 	return issue_flags & IO_URING_F_NONBLOCK && !(issue_flags & IO_URING_F_UNLOCKED) &&
-	       !(req->ctx->flags & IORING_SETUP_IOPOLL) &&
+	       !(req->flags & REQ_F_CREDS) && !(req->ctx->flags & IORING_SETUP_IOPOLL) &&
 	       !(req->link && req->link->opcode == IORING_OP_LINK_TIMEOUT);
+}
+
+/*
+ * A command that is asked back, and whose work is to run, is not to be asked again and again; but
+ * it has to be marked as it was when it completes.  Both with the ring's lock held.
+ */
+static inline void kpost_compat_uring_asked(struct io_uring_cmd *cmd)
+{
+	cmd->flags &= ~IORING_URING_CMD_CANCELABLE;
+}
+
+static inline void kpost_compat_uring_completes(struct io_uring_cmd *cmd)
+{
+	cmd->flags |= IORING_URING_CMD_CANCELABLE;
 }
 
 /* In the work of @cmd: does its ring or its task end, or go on as another program? */
@@ -132,7 +147,17 @@ static inline bool kpost_compat_uring_ends(struct io_uring_cmd *cmd)
 	       percpu_ref_is_dying(&cmd_to_io_kiocb(cmd)->ctx->refs);
 }
 
-/* A function for io_uring_cmd_complete_in_task(), which does what @run does. */
+/*
+ * How to have the work of a command run.  If the ring has an eventfd, who waits for that is told
+ * apart from here, where the kernel can: there may be thousands.
+ */
+#ifdef KPOST_HAVE_IOU_F_TWQ_IN_WAKE
+#define KPOST_COMPAT_URING_WAKE IOU_F_TWQ_IN_WAKE
+#else
+#define KPOST_COMPAT_URING_WAKE 0
+#endif
+
+/* A function for __io_uring_cmd_do_in_task(), which does what @run does. */
 #ifdef KPOST_HAVE_IO_URING_CMD_FROM_TW
 #define kpost_compat_uring_task_work(name, run) \
 	static void name(struct io_tw_req work, io_tw_token_t token) \

@@ -14,6 +14,7 @@ ccflags-y += $(call probe,io_uring_cmd_get_async_data,KPOST_HAVE_IO_URING_CMD_GE
 ccflags-y += $(call probe,io_uring_cmd_from_tw,KPOST_HAVE_IO_URING_CMD_FROM_TW)
 ccflags-y += $(call probe,io_uring_cmd_h,KPOST_HAVE_IO_URING_CMD_H)
 ccflags-y += $(call probe,io_uring_cmd_mark_cancelable,KPOST_HAVE_IO_URING_CMD_MARK_CANCELABLE)
+ccflags-y += $(call probe,iou_f_twq_in_wake,KPOST_HAVE_IOU_F_TWQ_IN_WAKE)
 ccflags-y += $(call probe,iter_iov,KPOST_HAVE_ITER_IOV)
 ccflags-y += $(call probe,register_net_sysctl_sz,KPOST_HAVE_REGISTER_NET_SYSCTL_SZ)
 ccflags-y += $(call probe,req_f_sqe_copied,KPOST_HAVE_REQ_F_SQE_COPIED)
