@@ -282,13 +282,16 @@ static unsigned int choose_states(struct lane *lane, unsigned int *copying)
 static bool account(struct lane *lane, const struct kpost_stat *before, unsigned int copying,
 		    unsigned int posted)
 {
-	uint64_t certain, perhaps, left = 0, returned = 0, taken;
-	struct kpost_stat st = stat_of(lane->fds[WAIT]);
+	uint64_t certain, perhaps, left = 0, returned = 0, taken, in_hand;
 	uint64_t all = ((1ull << posted) - 1) << 1;
-	uint64_t in_hand = st.received - before->received;
+	struct kpost_stat st;
 
-	if (st.waiting_receivers || st.sent - before->sent != posted ||
-	    st.queued_messages != posted - in_hand)
+	/* What was parked in a ring goes with that, soon after its process. */
+	if (!until(!stat_of(lane->fds[WAIT]).waiting_receivers))
+		return false;
+	st = stat_of(lane->fds[WAIT]);
+	in_hand = st.received - before->received;
+	if (st.sent - before->sent != posted || st.queued_messages != posted - in_hand)
 		return false;
 	taken = take_all(lane, WAIT, &left);
 	look_at_dead(lane, &certain, &perhaps);
