@@ -119,7 +119,7 @@ static unsigned int cancel_some(struct kpost_process *process, struct kpost_canc
 		at->serial = wait->serial;
 		if (wait->serial > last || wait->cancelled)
 			continue;
-		/* Pairs with the look in kpost_waiter_wait(), by way of the barriers of waking. */
+		/* Pairs with the look in waiter_sleep(), by way of the barriers of waking. */
 		WRITE_ONCE(wait->cancelled, true);
 		if (wait->task)
 			wakes.tasks[wakes.count++] = get_task_struct(wait->task);

@@ -79,10 +79,12 @@ static void parked_run(struct io_uring_cmd *cmd, unsigned int issue_flags)
 		parked_complete(parked, ret, issue_flags);
 }
 
+/* clang-format off: it takes the next function for a part of this. */
 kpost_compat_uring_task_work(parked_work, parked_run)
+/* clang-format on */
 
-	/* Have the work of those run whose wait has ended. */
-	void kpost_parked_told(struct kpost_wakes *wakes)
+/* Have the work of those run whose wait has ended. */
+void kpost_parked_told(struct kpost_wakes *wakes)
 {
 	struct kpost_parked *parked = wakes->told, *next;
 
