@@ -79,7 +79,8 @@ static void parked_run(struct io_uring_cmd *cmd, unsigned int issue_flags)
 		parked_complete(parked, ret, issue_flags);
 }
 
-/* clang-format off: it takes the next function for a part of this. */
+/* It would take the next function for a part of this. */
+/* clang-format off */
 kpost_compat_uring_task_work(parked_work, parked_run)
 /* clang-format on */
 
