@@ -79,10 +79,7 @@ static void parked_run(struct io_uring_cmd *cmd, unsigned int issue_flags)
 		parked_complete(parked, ret, issue_flags);
 }
 
-/* It would take the next function for a part of this. */
-/* clang-format off */
-kpost_compat_uring_task_work(parked_work, parked_run)
-/* clang-format on */
+kpost_compat_uring_task_work(parked_work, parked_run);
 
 /* Have the work of those run whose wait has ended. */
 void kpost_parked_told(struct kpost_wakes *wakes)

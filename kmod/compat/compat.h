@@ -163,13 +163,15 @@ static inline bool kpost_compat_uring_ends(struct io_uring_cmd *cmd)
 	static void name(struct io_tw_req work, io_tw_token_t token) \
 	{ \
 		run(io_uring_cmd_from_tw(work), IO_URING_CMD_TASK_WORK_ISSUE_FLAGS); \
-	}
+	} \
+	static_assert(true)
 #else
 #define kpost_compat_uring_task_work(name, run) \
 	static void name(struct io_uring_cmd *cmd, unsigned int issue_flags) \
 	{ \
 		run(cmd, issue_flags); \
-	}
+	} \
+	static_assert(true)
 #endif
 #else
 static inline bool kpost_compat_uring_returns(unsigned int issue_flags)
