@@ -125,27 +125,12 @@ static bool parked_end(struct kpost_parked *parked, int why)
 	return ends;
 }
 
-/* The ring or the task of @cmd ends, and wants it back. */
-void kpost_parked_return(struct io_uring_cmd *cmd, unsigned int issue_flags)
+/* The ring or the task of @cmd ends, and wants it back.  The ring's lock is held. */
+void kpost_parked_return(struct io_uring_cmd *cmd)
 {
-	struct kpost_parked *parked = parked_of(cmd);
-	struct kpost_mailbox *mailbox = mailbox_of(parked);
-	struct kpost_message *trash;
-	struct kpost_wakes wakes = {};
-	bool done;
-
-	spin_lock(&mailbox->lock);
-	trash = withdraw(parked, -ECANCELED, &wakes);
-	done = parked->waiter.done;
-	parked->waiter.done = true;
-	kpost_mailbox_unlock(mailbox, &wakes);
-	if (trash)
-		kpost_message_discard(mailbox, trash);
-	/* If it has, its work is to run, which may take as long as its task is stopped. */
-	if (done)
-		kpost_compat_uring_asked(cmd);
-	else
-		parked_complete(parked, parked->kind->end(parked, true, issue_flags), issue_flags);
+	/* Once: its work is to run, which may take as long as its task is stopped. */
+	kpost_compat_uring_asked(cmd);
+	parked_end(parked_of(cmd), -ECANCELED);
 }
 
 struct kpost_parked *kpost_parked_get(struct kpost_cancellable *wait)

@@ -15,12 +15,13 @@
  *    are in the order of all that do.
  *
  * Either way the work is added once, by whoever ends the wait under the mailbox's lock, and sets
- * waiter.done.  Only that work completes the command and lets go of what is here.  But for one
- * thing: a ring or task that ends asks for the command back, with the ring's lock held, and gets it
- * at once if its wait has not ended.
+ * waiter.done.  Only that work completes the command and lets go of what is here: a ring or task
+ * that ends and asks for the command back ends its wait, no more.  (Some kernels that take it at
+ * once do so in a thread that may not complete what is in a ring with IORING_SETUP_DEFER_TASKRUN.)
  *
- * That lock is held from the time at which a command is tried until it is parked for good, and
- * whenever its work runs, so neither of these comes to one that is half parked.
+ * The ring's lock is held from the time at which a command is tried until it is parked for good,
+ * whenever its work runs, and when it is asked back, so neither of these comes to one that is half
+ * parked.
  */
 #ifndef KPOST_PARK_H
 #define KPOST_PARK_H
@@ -101,7 +102,7 @@ struct kpost_parked *kpost_parked_new(const struct kpost_operand *op, size_t siz
 void kpost_parked_start(struct kpost_parked *parked, unsigned int issue_flags);
 void kpost_parked_free(struct kpost_parked *parked);
 bool kpost_park_receive(const struct kpost_operand *op);
-void kpost_parked_return(struct io_uring_cmd *cmd, unsigned int issue_flags);
+void kpost_parked_return(struct io_uring_cmd *cmd);
 
 /* With the mailbox's lock held. */
 void kpost_parked_given(struct kpost_waiter *waiter, struct kpost_wakes *wakes);
@@ -139,7 +140,7 @@ static inline bool kpost_park_receive(const struct kpost_operand *op)
 	return false;
 }
 
-static inline void kpost_parked_return(struct io_uring_cmd *cmd, unsigned int issue_flags)
+static inline void kpost_parked_return(struct io_uring_cmd *cmd)
 {
 }
 

@@ -44,7 +44,7 @@ int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	long ret;
 
 	if (kpost_compat_uring_returns(issue_flags)) {
-		kpost_parked_return(cmd, issue_flags);
+		kpost_parked_return(cmd);
 		return 0;
 	}
 	/* The entry may be shared with user space: each field is read once. */

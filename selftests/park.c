@@ -529,6 +529,31 @@ TEST_F(park_in, park_gets_what_comes_and_ends_when_cancelled)
 	EXPECT_FALSE(uring_done(&self->ring));
 }
 
+/* told or not, while the task that submitted it lives, and waits for something else */
+TEST_F(park_in, park_goes_with_a_ring_that_is_closed)
+{
+	struct kpost_stat stat;
+	char buf[8];
+
+	for (int told = 0; told < 2; told++) {
+		for (int i = 0; i < 20; i++) {
+			if (self->ring.ring_fd < 0)
+				ASSERT_EQ(0, uring_init(&self->ring, 8, variant->flags));
+			ASSERT_TRUE(park(self));
+			if (told)
+				ASSERT_EQ(0, kt_post(self->fd, "message", 7, 0));
+			io_uring_queue_exit(&self->ring);
+			self->ring.ring_fd = -1;
+			ASSERT_TRUE(kt_until(!kt_stat(self->fd).waiting_receivers));
+			stat = kt_stat(self->fd);
+			EXPECT_EQ(stat.sent, stat.received + stat.queued_messages);
+			while (kt_take(self->fd, NULL, buf, sizeof(buf)) == 7)
+				;
+		}
+	}
+	ASSERT_EQ(0, uring_init(&self->ring, 8, variant->flags));
+}
+
 /* in a process of its own, which was told of a message or not, and ends as @arg says */
 enum end { EXIT, KILL, EXEC, CLOSE };
 
