@@ -35,7 +35,7 @@ chan waiting = [RECEIVERS] of { byte };	/* task */
 
 /* The queue is served in the order in which the messages came. */
 #define not_before(i, m) (!queue??[eval(message[i].order), eval(i)] || message[i].order >= message[m].order)
-#define is_first(m) (not_before(0, m) && not_before(1, m) && not_before(SENDERS - 1, m))
+#define is_first(m) (not_before(0, m) && not_before(SENDERS / 2, m) && not_before(SENDERS - 1, m))
 
 #define has_room(m) (messages < MAX_MESSAGES && bytes + message[m].size <= max_bytes)
 #define admits(m) (has_room(m) && len(pending) == 0)
@@ -50,7 +50,7 @@ inline lock()
 inline unlock()
 {
 	d_step {
-		assert(locked && waiting_senders == len(pending) && waiting_receivers == len(waiting));
+		assert(locked && waiting_senders == len(pending) && waiting_receivers == len(waiting) + parked_count);
 		locked = false
 	}
 }
@@ -129,6 +129,7 @@ inline hand_over(m)
 	who = 0;
 	if
 	:: !handed ->
+		parked_tell(who);
 		message[m].state = QUEUED
 	:: else
 	fi
@@ -238,7 +239,8 @@ inline finish()
 	:: else ->
 		break
 	od;
-	who = 0
+	who = 0;
+	parked_finish(who)
 }
 
 /* mailbox_settle() */
@@ -255,6 +257,11 @@ inline settle()
 	:: else ->
 		break
 	od;
+	if
+	:: len(queue) > 0 ->
+		parked_tell(who)
+	:: else
+	fi;
 	let_in();
 	if
 	:: finished ->
@@ -262,6 +269,10 @@ inline settle()
 	:: else
 	fi
 }
+
+#ifdef PARKS
+#include "park.pml"
+#endif
 
 /*
  * The functions above are called, not expanded where they are used, so that the model

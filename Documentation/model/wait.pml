@@ -40,6 +40,15 @@ byte wakes[2];
 byte wakes_count;
 bool more;
 
+#ifdef PARKS
+#define parked_count len(parking)
+#else
+#define parked_count 0
+#define parked_tell(p) skip
+#define parked_finish(p) skip
+#define parked_told() skip
+#endif
+
 /* What the functions below need. */
 #define LOCALS \
 	bool patient; \
@@ -162,5 +171,6 @@ inline wakes_wake()
 		wakes[wakes_count] = 0
 	:: else ->
 		break
-	od
+	od;
+	parked_told()
 }
