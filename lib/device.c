@@ -29,7 +29,7 @@ KPOST_EXPORT int kpost_device(void)
 	return fd;
 }
 
-void kpost_close(int fd)
+void kpost_fd_close(int fd)
 {
 	int saved = errno;
 	int state;
@@ -55,7 +55,7 @@ KPOST_EXPORT int kpost_info_sized(struct kpost_info *info, size_t size)
 	if (device < 0)
 		return device;
 	ret = kpost_info_at_sized(device, info, size);
-	kpost_close(device);
+	kpost_fd_close(device);
 	return ret;
 }
 

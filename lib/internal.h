@@ -82,7 +82,7 @@ static inline int kpost_struct_get(void *known, size_t known_size, const void *g
 void kpost_struct_put(void *given, size_t size, const void *known, size_t known_size);
 
 int kpost_name_copy(char to[KPOST_NAME_MAX + 1], const char *name);
-void kpost_close(int fd);
+void kpost_fd_close(int fd);
 
 /* A receiving operation: what it leaves if its thread is cancelled, what it tells. */
 struct kpost_receipt {

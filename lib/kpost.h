@@ -287,6 +287,17 @@ uint64_t kpost_thread_cookie(uint64_t cookie);
  */
 int kpost_cancel(int fd, uint64_t cookie);
 
+/**
+ * kpost_close - end waits of this process through an endpoint, and close(2) it; never waits
+ * @fd: the endpoint, or one of kpost_device()
+ *
+ * close() alone ends nothing: what waits holds the endpoint.  Those that have a cookie, and all
+ * of io_uring, end as by kpost_cancel() with 0, also if they are through a duplicate of @fd.
+ *
+ * Returns 0; or -EBADF, -ENOTTY, and nothing was done.
+ */
+int kpost_close(int fd);
+
 /* ---- message.c: sending and receiving --------------------------------- */
 
 /**

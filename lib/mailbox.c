@@ -49,7 +49,7 @@ static int describe(struct kpost_open *arg, const struct kpost_attr *given, size
 
 static void undo_device(void *data)
 {
-	kpost_close(*(int *)data);
+	kpost_fd_close(*(int *)data);
 }
 
 KPOST_EXPORT int kpost_open_at_sized(int device, const char *name, unsigned int rights,
@@ -111,7 +111,7 @@ KPOST_EXPORT int kpost_pair_sized(int fds[2], unsigned int flags, const struct k
 	if (device < 0)
 		return device;
 	ret = kpost_operation(device, KPOST_IOC_OPEN, &arg);
-	kpost_close(device);
+	kpost_fd_close(device);
 	if (ret < 0)
 		return ret;
 	fds[0] = ret;
@@ -138,7 +138,7 @@ KPOST_EXPORT int kpost_unlink(const char *name)
 	if (device < 0)
 		return device;
 	ret = kpost_unlink_at(device, name);
-	kpost_close(device);
+	kpost_fd_close(device);
 	return ret;
 }
 

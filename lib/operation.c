@@ -34,6 +34,16 @@ KPOST_EXPORT int kpost_cancel(int fd, uint64_t cookie)
 	return kpost_operation(fd, KPOST_IOC_CANCEL, &arg);
 }
 
+KPOST_EXPORT int kpost_close(int fd)
+{
+	int ret = kpost_cancel(fd, 0);
+
+	if (ret < 0)
+		return ret;
+	kpost_fd_close(fd);
+	return 0;
+}
+
 void kpost_undo_nothing(void *data)
 {
 	(void)data;

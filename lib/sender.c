@@ -223,7 +223,7 @@ static void dispose(struct kpost_sender *sender)
 
 	io_uring_queue_exit(&sender->clock);
 	io_uring_queue_exit(&sender->ring);
-	kpost_close(sender->event);
+	kpost_fd_close(sender->event);
 	for (i = 0; i < sender->depth; i++)
 		free(sender->slots[i].buf);
 	free(sender->entries);
@@ -283,7 +283,7 @@ static int make(struct kpost_sender **out, int fd, const struct kpost_sender_opt
 	return 0;
 
 err_event:
-	kpost_close(sender->event);
+	kpost_fd_close(sender->event);
 err_sender:
 	free(sender->entries);
 	free(sender);

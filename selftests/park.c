@@ -3,6 +3,7 @@
  * What io_uring has waiting without a worker: many of each kind, in rings of each kind, in rings
  * that never look, in rings and tasks that end; no message is lost, given twice, or left alone.
  */
+#include <kpost.h>
 #include <sys/resource.h>
 #include "child_test.h"
 #include "submit_test.h"
@@ -156,6 +157,36 @@ TEST_F(park, park_of_many_ends_with_the_ring)
 	EXPECT_EQ(0, kt_post(self->fd, self->buf, 8, 0));
 	EXPECT_EQ(8, kt_take(self->fd, NULL, self->buf, 8));
 	ASSERT_EQ(0, init_many(&self->ring, 64, 0));
+}
+
+/* close(2) ends nothing, and so keeps the mailbox; the library's ends what is through any duplicate */
+TEST_F(park, park_ends_when_the_library_closes)
+{
+	struct uring_result result;
+	char name[KT_NAME_SIZE];
+	int fd, other;
+
+	kt_name(name);
+	fd = kt_create(name, KPOST_RIGHT_RECV);
+	ASSERT_LE(0, fd);
+	other = dup(fd);
+	ASSERT_LE(0, other);
+	ASSERT_TRUE(receive_many(&self->ring, fd, self->recv, self->buf, 10));
+	ASSERT_EQ(0, close(fd));
+	EXPECT_EQ(10, kt_stat(other).waiting_receivers);
+	EXPECT_FALSE(uring_done(&self->ring));
+	/* a worker may be about to wait */
+	fd = dup(other);
+	ASSERT_EQ(0, kpost_close(other));
+	ASSERT_TRUE(kt_until((kpost_cancel(fd, 0), !kt_stat(fd).waiting_receivers)));
+	for (int i = 0; i < 10; i++) {
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+		EXPECT_EQ(-ECANCELED, result.res);
+	}
+	ASSERT_EQ(0, kpost_close(fd));
+	EXPECT_EQ(-EBADF, kpost_close(fd));
+	EXPECT_EQ(-ENOTTY, kpost_close(STDIN_FILENO));
+	ASSERT_TRUE(kt_until(kt_open(name, KPOST_RIGHT_SEND, 0) == -ENOENT));
 }
 
 TEST_F(park, park_comes_behind_tasks_that_wait)

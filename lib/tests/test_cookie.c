@@ -19,6 +19,22 @@ static void cancel_passes_the_cookie(void **state)
 	assert_memory_equal(standin.arg, &all, sizeof(all));
 }
 
+static void close_cancels_first(void **state)
+{
+	const struct kpost_cancel all = { 0 };
+
+	(void)state;
+	standin_reset(2);
+	assert_int_equal(kpost_close(DEVICE_FD), 0);
+	standin_expect(DEVICE_FD, KPOST_IOC_CANCEL);
+	assert_memory_equal(standin.arg, &all, sizeof(all));
+	assert_int_equal(standin.closed, 1);
+	/* what is none of ours stays open */
+	standin_reset(-ENOTTY);
+	assert_int_equal(kpost_close(DEVICE_FD), -ENOTTY);
+	assert_int_equal(standin.closed, 0);
+}
+
 static uint64_t half_cookie;
 
 static void note_half(void *arg)
@@ -82,6 +98,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(cancel_passes_the_cookie, standin_setup),
+		cmocka_unit_test_setup(close_cancels_first, standin_setup),
 		cmocka_unit_test_setup(waits_have_the_cookie_of_their_thread, standin_setup),
 	};
 
