@@ -159,7 +159,7 @@ TEST_F(park, park_of_many_ends_with_the_ring)
 	ASSERT_EQ(0, init_many(&self->ring, 64, 0));
 }
 
-/* close(2) ends nothing, and so keeps the mailbox; the library's ends what is through any duplicate */
+/* close(2) ends nothing, and so keeps the mailbox; the library ends what is through a duplicate */
 TEST_F(park, park_ends_when_the_library_closes)
 {
 	struct uring_result result;
