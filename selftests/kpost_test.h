@@ -436,7 +436,15 @@ struct kt_job {
 static inline void *kt_job_main(void *data)
 {
 	struct kt_job *job = data;
+	sigset_t ended;
 
+	/*
+	 * Nobody wants to know that a child has ended.  But fork(2) has the C library block all
+	 * signals for a moment, and one that comes then interrupts another thread.
+	 */
+	sigemptyset(&ended);
+	sigaddset(&ended, SIGCHLD);
+	pthread_sigmask(SIG_BLOCK, &ended, NULL);
 	job->began = kt_now();
 	__atomic_store_n(&job->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
 	job->ret = job->fn ? job->fn(job->fn_arg) : kt_ioctl(job->fd, job->op, job->arg);
