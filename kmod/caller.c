@@ -204,15 +204,15 @@ void kpost_caller_offer(struct kpost_call_state *call, bool first, struct kpost_
 {
 	struct kpost_caller *caller = call->caller;
 	struct kpost_endpoint *endpoint = caller->endpoint;
-	struct kpost_collector *collector =
-		list_first_entry_or_null(&caller->collectors, struct kpost_collector, waiter.link);
+	struct kpost_waiter *collector =
+		list_first_entry_or_null(&caller->collectors, struct kpost_waiter, link);
 
 	lockdep_assert_held(&endpoint->mailbox->lock);
 	if (collector) {
-		list_del_init(&collector->waiter.link);
+		list_del_init(&collector->link);
 		kpost_caller_take(call);
 		collector->call = call;
-		kpost_waiter_done(&collector->waiter, 0, wakes);
+		kpost_waiter_done(collector, 0, wakes);
 		return;
 	}
 	list_move(&call->ready, first ? &caller->ready : caller->ready.prev);
@@ -233,6 +233,19 @@ bool kpost_caller_ready(struct kpost_endpoint *endpoint)
 }
 
 /*
+ * @call is its caller's no longer, whose reference is whose this was done for, and nobody wants
+ * its reply.  Returns what is to be discarded without the lock, or NULL; *@process is to be put.
+ */
+struct kpost_message *kpost_caller_drop(struct kpost_mailbox *mailbox,
+					struct kpost_call_state *call, struct kpost_wakes *wakes,
+					struct kpost_process **process)
+{
+	lockdep_assert_held(&mailbox->lock);
+	*process = kpost_caller_remove(call);
+	return kpost_call_leave(mailbox, call, wakes);
+}
+
+/*
  * Give up @call, which its caller has.  Called with the lock held, returns without, and then
  * @call may be gone.
  */
@@ -244,7 +257,6 @@ void kpost_caller_give_up(struct kpost_mailbox *mailbox, struct kpost_call_state
 	struct kpost_process *process;
 
 	lockdep_assert_held(&mailbox->lock);
-	process = kpost_caller_remove(call);
 	if (call->waiter)
 		kpost_waiter_done(call->waiter, -ECANCELED, &wakes);
 	/* Who submits it waits for room. */
@@ -252,7 +264,7 @@ void kpost_caller_give_up(struct kpost_mailbox *mailbox, struct kpost_call_state
 		kpost_waiter_done(request->sender, -ECANCELED, &wakes);
 		request->sender = NULL;
 	}
-	trash = kpost_call_leave(mailbox, call, &wakes);
+	trash = kpost_caller_drop(mailbox, call, &wakes, &process);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	kpost_process_put(process);
 	if (trash)

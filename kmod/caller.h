@@ -23,7 +23,9 @@
 struct kpost_call_state;
 struct kpost_endpoint;
 struct kpost_mailbox;
+struct kpost_message;
 struct kpost_process;
+struct kpost_wakes;
 
 struct kpost_caller {
 	struct kpost_endpoint *endpoint; /* fixed; not to be followed when it is no longer linked */
@@ -37,13 +39,7 @@ struct kpost_caller {
 	struct rb_root taken; /* likewise: being collected, they are not in the former */
 	struct rb_root interrupted; /* likewise: for KPOST_IOC_CALL to go on with */
 	struct list_head ready; /* calls, the one that was over first comes first */
-	struct list_head collectors; /* of struct kpost_collector, for any of them */
-};
-
-/* Waits for a call that was submitted, and is given it to take. */
-struct kpost_collector {
-	struct kpost_waiter waiter;
-	struct kpost_call_state *call;
+	struct list_head collectors; /* of struct kpost_waiter, for any of them */
 };
 
 struct kpost_caller *kpost_caller_get(struct kpost_endpoint *endpoint);
@@ -63,6 +59,9 @@ void kpost_caller_take(struct kpost_call_state *call);
 void kpost_caller_untake(struct kpost_call_state *call);
 void kpost_caller_offer(struct kpost_call_state *call, bool first, struct kpost_wakes *wakes);
 bool kpost_caller_ready(struct kpost_endpoint *endpoint);
+struct kpost_message *kpost_caller_drop(struct kpost_mailbox *mailbox,
+					struct kpost_call_state *call, struct kpost_wakes *wakes,
+					struct kpost_process **process);
 void kpost_caller_give_up(struct kpost_mailbox *mailbox, struct kpost_call_state *call)
 	__releases(&mailbox->lock);
 

@@ -200,6 +200,8 @@ struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint,
 bool kpost_payload_counts(const struct kpost_payload *from);
 int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *message,
 			 struct kpost_waiter *sender, bool nowait, u64 *sequence);
+int kpost_message_commit_parked(struct kpost_endpoint *endpoint, struct kpost_message *message,
+				struct kpost_waiter *sender, u64 *sequence);
 void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			    struct kpost_wakes *wakes);
 long kpost_send(struct kpost_operand *op);

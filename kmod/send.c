@@ -241,6 +241,13 @@ int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *
 	return message_commit(endpoint, message, sender, false, nowait, sequence);
 }
 
+/* The same for @sender that waits without a task. */
+int kpost_message_commit_parked(struct kpost_endpoint *endpoint, struct kpost_message *message,
+				struct kpost_waiter *sender, u64 *sequence)
+{
+	return message_commit(endpoint, message, sender, true, false, sequence);
+}
+
 /*
  * Wait for what @message, which was committed, waits for, in @op, if given; @sequence is its
  * number then.  Returns 0 or -errno.
@@ -321,7 +328,7 @@ static noinline int send_park(struct kpost_operand *op, struct kpost_message *me
 	send = container_of(parked, struct parked_send, parked);
 	send->message = message;
 	send->sequence = to;
-	err = message_commit(op->endpoint, message, &parked->waiter, true, false, sequence);
+	err = kpost_message_commit_parked(op->endpoint, message, &parked->waiter, sequence);
 	if (err <= 0) {
 		kpost_parked_free(parked);
 		return err;

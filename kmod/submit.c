@@ -5,6 +5,7 @@
 #include "call.h"
 #include "caller.h"
 #include "endpoint.h"
+#include "park.h"
 #include "payload.h"
 #include "process.h"
 #include "room.h"
@@ -42,12 +43,89 @@ static int submit_wait(struct kpost_operand *op, struct kpost_call_state *call,
 	return waiter->result;
 }
 
+/* Tell of @call, which is submitted.  Only its numbers may be lost. */
+static void submit_tell(struct kpost_call_submit __user *to, const struct kpost_call_state *call,
+			u64 sequence)
+{
+	if (!put_user(call->token, &to->id))
+		(void)put_user(sequence, &to->sequence);
+}
+
+/* One whose request waits for room without a task. */
+struct parked_submit {
+	struct kpost_parked parked;
+	struct kpost_call_state *call;
+	bool withdrawn;
+	struct kpost_process *process; /* then: to be put, or NULL */
+};
+
+static struct kpost_message *submit_withdraw(struct kpost_parked *parked, struct kpost_wakes *wakes)
+{
+	struct parked_submit *waiting = container_of(parked, struct parked_submit, parked);
+
+	waiting->withdrawn = true;
+	return kpost_caller_drop(parked->endpoint->mailbox, waiting->call, wakes,
+				 &waiting->process);
+}
+
+static long submit_end(struct kpost_parked *parked, bool dead, unsigned int issue_flags)
+{
+	struct parked_submit *waiting = container_of(parked, struct parked_submit, parked);
+	struct kpost_call_state *call = waiting->call;
+	long ret = parked->waiter.result;
+
+	if (waiting->withdrawn) {
+		kpost_process_put(waiting->process);
+		kpost_call_put(call); /* the caller's reference */
+	} else if (ret) {
+		submit_undo(parked->endpoint->mailbox, call);
+	} else if (!dead) {
+		submit_tell(parked->arg, call, parked->waiter.sequence);
+	}
+	kpost_call_put(call);
+	return ret;
+}
+
+static const struct kpost_parked_kind submit_kind = {
+	.withdraw = submit_withdraw,
+	.end = submit_end,
+};
+
+/*
+ * Commit @message, which has to wait for room, so that it does so without a task: -EIOCBQUEUED
+ * then, and @call is the command's.  Else as kpost_message_commit(), but -EAGAIN if it is to be
+ * left to a worker.
+ */
+static int submit_park(struct kpost_operand *op, u64 deadline, struct kpost_call_state *call,
+		       struct kpost_message *message, u64 *sequence)
+{
+	struct parked_submit *waiting;
+	struct kpost_parked *parked;
+	int err;
+
+	if (kpost_deadline_passed(deadline))
+		return -ETIMEDOUT;
+	op->deadline = deadline;
+	parked = kpost_parked_new(op, sizeof(*waiting), &submit_kind);
+	if (!parked)
+		return -EAGAIN;
+	waiting = container_of(parked, struct parked_submit, parked);
+	waiting->call = call;
+	waiting->withdrawn = false;
+	err = kpost_message_commit_parked(op->endpoint, message, &parked->waiter, sequence);
+	if (err <= 0) {
+		kpost_parked_free(parked);
+		return err;
+	}
+	kpost_parked_start(parked, op->issue_flags);
+	return -EIOCBQUEUED;
+}
+
 static long submit(struct kpost_operand *op, const struct kpost_call_submit *arg,
 		   const struct kpost_payload *request)
 {
 	struct kpost_endpoint *endpoint = op->endpoint;
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
-	struct kpost_call_submit __user *to = op->arg;
 	struct kpost_waiter waiter __uninitialized;
 	struct kpost_caller *caller;
 	struct kpost_message *message;
@@ -77,15 +155,18 @@ static long submit(struct kpost_operand *op, const struct kpost_call_submit *arg
 
 	err = kpost_message_commit(endpoint, message, &waiter, op->nowait || op->dontwait,
 				   &sequence);
+	if (err == -EAGAIN && kpost_parks(op) && !op->dontwait)
+		err = submit_park(op, arg->deadline, call, message, &sequence);
+	if (err == -EIOCBQUEUED)
+		return err;
 	if (unlikely(err < 0)) {
 		submit_undo(mailbox, call);
 		kpost_message_discard(mailbox, message);
 	} else if (err > 0) {
 		err = submit_wait(op, call, &waiter, arg->deadline, &sequence);
 	}
-	/* It was submitted, and only its numbers may be lost. */
-	if (!err && !put_user(call->token, &to->id))
-		(void)put_user(sequence, &to->sequence);
+	if (!err)
+		submit_tell(op->arg, call, sequence);
 	kpost_call_put(call);
 	return err;
 }
@@ -130,57 +211,80 @@ static struct kpost_call_state *first_ready(struct kpost_caller *caller)
 }
 
 /*
+ * With the lock held: take the call with @id, or any if that is 0, that is over.  Returns 0 and
+ * *@call; 1 if none is, and @waiter waits for one, if given; or -ENOENT, -EBUSY, -EAGAIN, -EPIPE.
+ */
+static int collect_begin(struct kpost_operand *op, u64 id, struct kpost_waiter *waiter,
+			 struct kpost_call_state **taken)
+{
+	struct kpost_caller *caller = kpost_caller_find(op->endpoint);
+	struct kpost_call_state *call =
+		id ? kpost_caller_call(caller, id, true) : first_ready(caller);
+
+	if (id && !call)
+		return kpost_caller_taken(caller, id) ? -EBUSY : -ENOENT;
+	if (call && call->waiter)
+		return -EBUSY;
+	if (call && call->over) {
+		kpost_caller_take(call);
+		*taken = call;
+		return 0;
+	}
+	if (!id && op->endpoint->mailbox->closed &&
+	    (!caller || RB_EMPTY_ROOT(&caller->submitted)))
+		return -EPIPE;
+	if (!waiter)
+		return -EAGAIN;
+	waiter->call = call;
+	if (id)
+		call->waiter = waiter;
+	else
+		list_add_tail(&waiter->link, &caller->collectors);
+	return 1;
+}
+
+/* With the lock held: @waiter, which was given none, does not wait any more. */
+static void collect_leave(struct kpost_waiter *waiter, u64 id)
+{
+	if (id)
+		waiter->call->waiter = NULL;
+	else
+		list_del(&waiter->link);
+}
+
+/*
  * The call with @id, or any if that is 0, that is over, or will be; it is taken then.  Else
  * -ENOENT, -EBUSY, -EAGAIN, -EPIPE, -ETIMEDOUT, -ERESTARTSYS, -ECANCELED, -ENOMEM.
  */
 static struct kpost_call_state *collect(struct kpost_operand *op, u64 id, u64 deadline)
 {
 	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
-	struct kpost_caller *caller, *held = NULL;
-	struct kpost_collector collector;
+	bool waits = !op->nowait && !op->dontwait;
+	struct kpost_caller *held = NULL;
 	struct kpost_call_state *call;
-	int err = 0;
+	struct kpost_waiter waiter;
+	int err;
 
 	/* Any can be one that is submitted later. */
-	if (!id && !op->nowait && !op->dontwait) {
+	if (!id && waits) {
 		held = kpost_caller_get(op->endpoint);
 		if (!held)
 			return ERR_PTR(-ENOMEM);
 	}
-	kpost_waiter_init(&collector.waiter);
+	kpost_waiter_init(&waiter);
 	spin_lock(&mailbox->lock);
-	caller = kpost_caller_find(op->endpoint);
-	call = id ? kpost_caller_call(caller, id, true) : first_ready(caller);
-	if (id && !call) {
-		err = kpost_caller_taken(caller, id) ? -EBUSY : -ENOENT;
-	} else if (call && call->waiter) {
-		err = -EBUSY;
-	} else if (call && call->over) {
-		kpost_caller_take(call);
+	err = collect_begin(op, id, waits ? &waiter : NULL, &call);
+	if (err <= 0)
 		goto out;
-	} else if (!id && mailbox->closed && (!caller || RB_EMPTY_ROOT(&caller->submitted))) {
-		err = -EPIPE;
-	} else if (op->nowait || op->dontwait) {
-		err = -EAGAIN;
-	} else if (id) {
-		call->waiter = &collector.waiter;
-	} else {
-		list_add_tail(&collector.waiter.link, &caller->collectors);
-	}
-	if (err)
-		goto out;
-	collector.call = call;
 	spin_unlock(&mailbox->lock);
 
-	err = kpost_waiter_wait(&collector.waiter, deadline, op);
+	err = kpost_waiter_wait(&waiter, deadline, op);
 	spin_lock(&mailbox->lock);
-	if (collector.waiter.done)
-		err = collector.waiter.result == -ECANCELED ? -ECANCELED : 0;
-	else if (id)
-		call->waiter = NULL;
+	if (waiter.done)
+		err = waiter.result == -ECANCELED ? -ECANCELED : 0;
 	else
-		list_del(&collector.waiter.link);
-	call = collector.call;
+		collect_leave(&waiter, id);
+	call = waiter.call;
 out:
 	kpost_caller_unlock(mailbox, held);
 	return err ? ERR_PTR(err) : call;
@@ -227,6 +331,110 @@ static int collect_store(const struct kpost_operand *op, struct kpost_call_colle
 	return kpost_struct_put(op, arg, sizeof(*arg));
 }
 
+/* Store what became of @call, which was taken.  Returns bytes or -errno. */
+static long collect_finish(const struct kpost_operand *op, struct kpost_call_collect *arg,
+			   struct kpost_call_state *call, const struct kpost_payload *room)
+{
+	int result = call->result;
+	long ret = collect_store(op, arg, call, room);
+
+	collect_end(op->endpoint->mailbox, call, ret);
+	return ret ?: result ?: arg->size;
+}
+
+/* One that waits without a task. */
+struct parked_collect {
+	struct kpost_parked parked;
+	struct kpost_caller *held; /* or NULL, of one that waits for one call */
+	struct kpost_call_collect arg;
+	struct kpost_payload room;
+};
+
+static struct kpost_message *parked_collect_withdraw(struct kpost_parked *parked,
+						     struct kpost_wakes *wakes)
+{
+	struct parked_collect *waiting = container_of(parked, struct parked_collect, parked);
+
+	collect_leave(&parked->waiter, waiting->arg.id);
+	return NULL;
+}
+
+static long parked_collect_end(struct kpost_parked *parked, bool dead, unsigned int issue_flags)
+{
+	struct parked_collect *waiting = container_of(parked, struct parked_collect, parked);
+	const struct kpost_operand op = {
+		.endpoint = parked->endpoint,
+		.arg = parked->arg,
+		.size = _IOC_SIZE(parked->operation),
+	};
+	struct kpost_mailbox *mailbox = op.endpoint->mailbox;
+	struct kpost_waiter *waiter = &parked->waiter;
+	/* What a call ends with is neither. */
+	bool none = waiter->result == -ECANCELED || waiter->result == -ETIMEDOUT;
+	long ret = none ? waiter->result : -ECANCELED;
+
+	if (!none && dead)
+		collect_end(mailbox, waiter->call, true);
+	else if (!none)
+		ret = collect_finish(&op, &waiting->arg, waiter->call, &waiting->room);
+	kpost_payload_release(&waiting->room);
+	spin_lock(&mailbox->lock);
+	kpost_caller_unlock(mailbox, waiting->held);
+	return ret;
+}
+
+static const struct kpost_parked_kind collect_kind = {
+	.withdraw = parked_collect_withdraw,
+	.end = parked_collect_end,
+};
+
+/*
+ * There is no call to collect yet: wait for it without a task.  Returns -EIOCBQUEUED; 0 and *@call
+ * if there is one by now; or -errno, -EAGAIN if it is to be left to a worker.
+ */
+static long collect_park(struct kpost_operand *op, const struct kpost_call_collect *arg,
+			 struct kpost_call_state **call)
+{
+	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
+	struct parked_collect *waiting;
+	struct kpost_parked *parked;
+	long ret;
+
+	if (kpost_deadline_passed(arg->deadline))
+		return -ETIMEDOUT;
+	op->deadline = arg->deadline;
+	parked = kpost_parked_new(op, sizeof(*waiting), &collect_kind);
+	if (!parked)
+		return -EAGAIN;
+	waiting = container_of(parked, struct parked_collect, parked);
+	waiting->arg = *arg;
+	waiting->held = NULL;
+	ret = kpost_payload_import(&waiting->room, arg->buf, arg->len, arg->flags & KPOST_IOVEC,
+				   ITER_DEST, op->fixed);
+	if (ret)
+		goto err_parked;
+	if (!arg->id) {
+		waiting->held = kpost_caller_get(op->endpoint);
+		if (!waiting->held) {
+			ret = -ENOMEM;
+			goto err_room;
+		}
+	}
+	spin_lock(&mailbox->lock);
+	ret = collect_begin(op, arg->id, &parked->waiter, call);
+	if (ret > 0) {
+		spin_unlock(&mailbox->lock);
+		kpost_parked_start(parked, op->issue_flags);
+		return -EIOCBQUEUED;
+	}
+	kpost_caller_unlock(mailbox, waiting->held);
+err_room:
+	kpost_payload_release(&waiting->room);
+err_parked:
+	kpost_parked_free(parked);
+	return ret;
+}
+
 long kpost_call_collect(struct kpost_operand *op)
 {
 	struct kpost_payload room __uninitialized;
@@ -249,14 +457,10 @@ long kpost_call_collect(struct kpost_operand *op)
 		return ret;
 	call = collect(op, arg.id, arg.deadline);
 	ret = PTR_ERR_OR_ZERO(call);
-	if (!ret) {
-		int result = call->result;
-
-		ret = collect_store(op, &arg, call, &room);
-		collect_end(op->endpoint->mailbox, call, ret);
-		if (!ret)
-			ret = result ?: arg.size;
-	}
+	if (ret == -EAGAIN && kpost_parks(op) && !op->dontwait)
+		ret = collect_park(op, &arg, &call);
+	if (!ret)
+		ret = collect_finish(op, &arg, call, &room);
 	kpost_payload_release(&room);
 	return ret;
 }

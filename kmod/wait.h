@@ -24,6 +24,7 @@
 #include <linux/sched.h>
 #include <linux/time_namespace.h>
 
+struct kpost_call_state;
 struct kpost_endpoint;
 struct kpost_message;
 struct kpost_operand;
@@ -36,7 +37,10 @@ struct kpost_waiter {
 	int result;
 	size_t room; /* a receiver's: how long a message may be */
 	size_t sure; /* likewise: for how much of it there is memory, as far as is known */
-	struct kpost_message *message; /* handed to a receiver */
+	union {
+		struct kpost_message *message; /* handed to a receiver */
+		struct kpost_call_state *call; /* that a collector is given, or waits for */
+	};
 	u64 sequence; /* of a sender's message, once it got in */
 };
 
