@@ -29,6 +29,7 @@
 
 struct io_uring_cmd;
 struct kpost_fixed;
+struct kpost_parked;
 struct kpost_payload;
 struct kpost_process;
 
@@ -86,6 +87,7 @@ struct kpost_operand {
 	const struct kpost_fixed *fixed; /* the payload is in a registered buffer, if given */
 	struct io_uring_cmd *cmd; /* if given: what waits can be parked, see park.h */
 	unsigned int issue_flags; /* of that */
+	struct kpost_parked *parked; /* if given: what is to park then, a struct kpost_parked_send */
 };
 
 /* What may be under way uncounted: no more than that for each task. */
@@ -174,7 +176,7 @@ static __always_inline struct kpost_origin *kpost_endpoint_origin(struct kpost_e
 	return origin;
 }
 
-/* batch.c */
+/* sendv.c, recvv.c */
 long kpost_sendv(struct kpost_operand *op);
 long kpost_recvv(struct kpost_operand *op);
 

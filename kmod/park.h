@@ -104,6 +104,12 @@ void kpost_parked_free(struct kpost_parked *parked);
 bool kpost_park_receive(const struct kpost_operand *op);
 void kpost_parked_return(struct io_uring_cmd *cmd);
 
+/* With the mailbox's lock held: is what @waiter is of to end, and why?  Else 0. */
+static inline int kpost_parked_ends(const struct kpost_waiter *waiter)
+{
+	return container_of(waiter, struct kpost_parked, waiter)->why;
+}
+
 /* With the mailbox's lock held. */
 void kpost_parked_given(struct kpost_waiter *waiter, struct kpost_wakes *wakes);
 void kpost_parked_tell(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes);
@@ -142,6 +148,11 @@ static inline bool kpost_park_receive(const struct kpost_operand *op)
 
 static inline void kpost_parked_return(struct io_uring_cmd *cmd)
 {
+}
+
+static inline int kpost_parked_ends(const struct kpost_waiter *waiter)
+{
+	return 0;
 }
 
 static inline void kpost_parked_given(struct kpost_waiter *waiter, struct kpost_wakes *wakes)

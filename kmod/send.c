@@ -16,9 +16,9 @@
 
 #include "call.h"
 #include "endpoint.h"
-#include "park.h"
 #include "payload.h"
 #include "room.h"
+#include "send.h"
 
 /* How often a sender's memory is brought in for the sake of what the mailbox keeps. */
 #define FILL_TRIES 3
@@ -162,14 +162,16 @@ static void message_await(struct kpost_message *message, struct kpost_waiter *se
 {
 	if (!parked)
 		kpost_waiter_init(sender);
+	else
+		sender->done = false; /* a batch's has waited before */
 	message->sender = sender;
 }
 
 /*
  * Commit @message.  Returns 0 if it is in the mailbox and there is nothing to
  * wait for, 1 if @sender, if given, has to wait, for room or for receipt, or -EPIPE,
- * -EAGAIN, -EDQUOT, -ENOBUFS, -ENOMEM, -ECANCELED if it was withdrawn before, after which
- * the message is still the caller's.  Once it is in, *@sequence is its number;
+ * -EAGAIN, -EDQUOT, -ENOBUFS, -ENOMEM, -ECANCELED if it was withdrawn before, or why what waits
+ * without a task is not to wait any more, after which the message is still the caller's.  Once it is in, *@sequence is its number;
  * sender->sequence if it waits.  @parked says whether that waits without a task.
  */
 static __always_inline int message_commit(struct kpost_endpoint *endpoint,
@@ -218,6 +220,8 @@ again:
 		message->account = charge.account;
 		err = awaits;
 		goto again;
+	} else if (parked && kpost_parked_ends(sender)) {
+		err = kpost_parked_ends(sender);
 	} else {
 		message->origin = origin;
 		origin->uses++;
@@ -278,25 +282,20 @@ static noinline int await_message(struct kpost_mailbox *mailbox, struct kpost_me
 	return err ?: sender->result;
 }
 
-/* A message that waits for room or for receipt without a task. */
-struct parked_send {
-	struct kpost_parked parked;
-	struct kpost_message *message; /* until its wait has ended */
-	u64 __user *sequence; /* where its number goes, if given */
-};
-
-static struct kpost_message *send_withdraw(struct kpost_parked *parked, struct kpost_wakes *wakes)
+struct kpost_message *kpost_parked_send_withdraw(struct kpost_parked *parked,
+						 struct kpost_wakes *wakes)
 {
-	struct kpost_message *message = container_of(parked, struct parked_send, parked)->message;
+	struct kpost_message *message =
+		container_of(parked, struct kpost_parked_send, parked)->message;
 	bool mine = message->state != KPOST_TAKEN;
 
 	kpost_message_withdraw(parked->endpoint->mailbox, message, wakes);
 	return mine ? message : NULL;
 }
 
-static long send_end(struct kpost_parked *parked, bool dead, unsigned int issue_flags)
+long kpost_parked_send_end(struct kpost_parked *parked, bool dead, unsigned int issue_flags)
 {
-	struct parked_send *send = container_of(parked, struct parked_send, parked);
+	struct kpost_parked_send *send = container_of(parked, struct kpost_parked_send, parked);
 
 	/* It was sent, and only the number may be lost. */
 	if (!parked->waiter.result && !dead && send->sequence)
@@ -305,8 +304,8 @@ static long send_end(struct kpost_parked *parked, bool dead, unsigned int issue_
 }
 
 static const struct kpost_parked_kind send_kind = {
-	.withdraw = send_withdraw,
-	.end = send_end,
+	.withdraw = kpost_parked_send_withdraw,
+	.end = kpost_parked_send_end,
 };
 
 /*
@@ -316,25 +315,30 @@ static const struct kpost_parked_kind send_kind = {
 static noinline int send_park(struct kpost_operand *op, struct kpost_message *message,
 			      u64 __user *to, u64 *sequence)
 {
-	struct kpost_parked *parked;
-	struct parked_send *send;
+	struct kpost_parked *parked = op->parked;
+	struct kpost_parked_send *send;
 	int err;
 
 	if (kpost_deadline_passed(op->deadline))
 		return -ETIMEDOUT;
-	parked = kpost_parked_new(op, sizeof(*send), &send_kind);
+	if (!parked)
+		parked = kpost_parked_new(op, sizeof(*send), &send_kind);
 	if (!parked)
 		return -EAGAIN;
-	send = container_of(parked, struct parked_send, parked);
+	send = container_of(parked, struct kpost_parked_send, parked);
 	send->message = message;
 	send->sequence = to;
 	err = kpost_message_commit_parked(op->endpoint, message, &parked->waiter, sequence);
-	if (err <= 0) {
-		kpost_parked_free(parked);
+	if (err > 0)
+		err = -EIOCBQUEUED;
+	/* A batch's is started, or freed, by who has made it. */
+	if (op->parked)
 		return err;
-	}
-	kpost_parked_start(parked, op->issue_flags);
-	return -EIOCBQUEUED;
+	if (err == -EIOCBQUEUED)
+		kpost_parked_start(parked, op->issue_flags);
+	else
+		kpost_parked_free(parked);
+	return err;
 }
 
 /*
@@ -351,7 +355,7 @@ static noinline int send_waits(struct kpost_operand *op, const struct kpost_send
 
 	op->deadline = arg->deadline ?: op->deadline;
 	op->cookie = arg->cookie ?: op->cookie;
-	if (err == -EAGAIN && kpost_parks(op) && !op->dontwait)
+	if (err == -EAGAIN && (op->parked || kpost_parks(op)) && !op->dontwait)
 		err = send_park(op, message, numbered ? &to->sequence : NULL, sequence);
 	if (err > 0)
 		return await_message(mailbox, message, sender, op->deadline, op, sequence);
