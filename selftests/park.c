@@ -500,6 +500,238 @@ TEST_F(park, park_of_a_call_tells_what_became_of_it)
 	EXPECT_EQ(KPOST_MESSAGE_RECEIVED, call.message_flags);
 }
 
+/* ---- submitted calls and batches -------------------------------------------------------- */
+
+TEST_F(park, park_of_who_collects_is_given_a_reply)
+{
+	enum { ANY = 8, ALL = 12 };
+	struct kpost_call_collect collect[ALL];
+	unsigned int before = threads();
+	struct uring_result result;
+	struct kpost_recv recv;
+	char replies[ALL][8];
+	uint64_t ids[ALL], number;
+
+	/* eight wait for any, and four for one each */
+	for (uint64_t i = 0; i < ALL; i++) {
+		number = i;
+		ASSERT_EQ(0, kt_submit(self->fd, &number, 8, 8, i, &ids[i]));
+		collect[i] = kt_collect_args(replies[i], 8, i < ANY ? 0 : ids[i], 0, 0);
+		collect[i].cookie = 1 + i;
+		ASSERT_NE(NULL, uring_op(&self->ring, self->fd, KPOST_IOC_CALL_COLLECT, &collect[i],
+					 i));
+	}
+	ASSERT_EQ(ALL, io_uring_submit(&self->ring));
+	if (uring_parks()) {
+		EXPECT_EQ(before, threads());
+	} else {
+		ASSERT_TRUE(kt_until(threads() >= before + ALL));
+	}
+	for (uint64_t i = 0; i < ALL; i++) {
+		ASSERT_EQ(8, kt_recv(self->fd, &recv, &number, 8, 0, kt_soon()));
+		if (number % 2)
+			ASSERT_EQ(0, kt_reply(self->fd, recv.token, &number, 8));
+	}
+	for (int i = 0; i < ALL / 2; i++) {
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+		ASSERT_EQ(8, result.res);
+		memcpy(&number, replies[result.data], 8);
+		EXPECT_EQ(number, collect[result.data].user_data);
+		EXPECT_EQ(ids[number], collect[result.data].id);
+		EXPECT_EQ(1, number % 2);
+		/* who waits for one is given that, though others waited for any before */
+		if (result.data >= ANY)
+			EXPECT_EQ(result.data, number);
+		collect[result.data].cookie = 0;
+	}
+	EXPECT_FALSE(uring_done(&self->ring));
+	/* one is cancelled, and its call stays; the others with all calls */
+	for (int i = ALL - 1; i >= 0; i--)
+		if (collect[i].cookie) {
+			ASSERT_TRUE(kt_until(cancel(self->fd, collect[i].cookie) == 1));
+			ASSERT_EQ(0, uring_wait(&self->ring, &result));
+			EXPECT_EQ(-ECANCELED, result.res);
+			EXPECT_EQ(i, result.data);
+			break;
+		}
+	EXPECT_EQ(ALL / 2, kt_stat(self->fd).open_calls);
+	EXPECT_EQ(ALL / 2, kt_cancel(self->fd, 0));
+	for (int i = 0; i < ALL / 2 - 1; i++) {
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+		EXPECT_EQ(-ECANCELED, result.res);
+	}
+	/* at its deadline, and not without a thing to wait for */
+	collect[0] = kt_collect_args(replies[0], 8, 0, 0, kt_in(30));
+	EXPECT_EQ(-ETIMEDOUT, uring_do(&self->ring, self->fd, KPOST_IOC_CALL_COLLECT, &collect[0]));
+	collect[0] = kt_collect_args(replies[0], 8, 7, 0, 0);
+	EXPECT_EQ(-ENOENT, uring_do(&self->ring, self->fd, KPOST_IOC_CALL_COLLECT, &collect[0]));
+}
+
+/* a reply that cannot be stored stays, for who has room for it */
+TEST_F(park, park_of_who_collects_loses_no_reply)
+{
+	struct kpost_call_collect collect;
+	struct uring_result result;
+	struct kpost_recv recv;
+	char buf[8];
+	uint64_t id;
+
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(0, kt_submit(self->fd, "ask", 3, 8, 0, &id));
+		collect = kt_collect_args(buf, i ? 8 : 2, i == 2 ? id : 0, 0, 0);
+		if (i == 1)
+			collect.buf = (uintptr_t)kt_edge(PROT_NONE);
+		ASSERT_NE(NULL, uring_op(&self->ring, self->fd, KPOST_IOC_CALL_COLLECT, &collect,
+					 1));
+		ASSERT_EQ(1, io_uring_submit(&self->ring));
+		ASSERT_EQ(3, kt_recv(self->fd, &recv, buf, 8, 0, kt_soon()));
+		if (i == 2) {
+			/* its ring goes, told or not */
+			ASSERT_EQ(0, kt_reply(self->fd, recv.token, "reply", 5));
+			io_uring_queue_exit(&self->ring);
+			ASSERT_EQ(0, init_many(&self->ring, 64, 0));
+			break;
+		}
+		ASSERT_EQ(0, kt_reply(self->fd, recv.token, "reply", 5));
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+		EXPECT_EQ(i ? -EFAULT : -EMSGSIZE, result.res);
+		EXPECT_EQ(5, kt_collect_soon(self->fd, &collect, buf, 8, id));
+	}
+}
+
+TEST_F(park, park_of_who_submits_waits_for_room)
+{
+	enum { COUNT = 20 };
+	struct kpost_call_submit submit[COUNT];
+	struct uring_result result;
+	unsigned int before = threads(), left = COUNT;
+	int fd = kt_mailbox(1, 0, 8);
+	struct kpost_recv recv;
+	uint64_t number;
+	char buf[8];
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, kt_post(fd, "full", 4, 0));
+	for (uint64_t i = 0; i < COUNT; i++) {
+		self->buf[i] = i;
+		submit[i] = kt_submit_args(&self->buf[i], 8, 8, i, 0, i == 5 ? kt_in(30) : 0);
+		submit[i].cookie = 1 + i;
+		ASSERT_NE(NULL, uring_op(&self->ring, fd, KPOST_IOC_CALL_SUBMIT, &submit[i], i));
+	}
+	ASSERT_EQ(COUNT, io_uring_submit(&self->ring));
+	if (uring_parks())
+		EXPECT_EQ(before, threads());
+	/* one ends at its deadline, one when cancelled; neither leaves anything */
+	ASSERT_EQ(0, uring_wait(&self->ring, &result));
+	EXPECT_EQ(-ETIMEDOUT, result.res);
+	EXPECT_EQ(5, result.data);
+	ASSERT_TRUE(kt_until(cancel(fd, 1 + 7) == 1));
+	ASSERT_EQ(0, uring_wait(&self->ring, &result));
+	EXPECT_EQ(-ECANCELED, result.res);
+	EXPECT_EQ(7, result.data);
+	left -= 2;
+	ASSERT_TRUE(kt_until(kt_stat(fd).waiting_senders == left));
+	EXPECT_EQ(4, kt_take(fd, NULL, buf, 8));
+	for (unsigned int i = 0; i < left - 2; i++) {
+		ASSERT_EQ(8, kt_recv(fd, &recv, &number, 8, 0, kt_soon()));
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+		EXPECT_EQ(0, result.res);
+		if (uring_parks())
+			EXPECT_EQ(number, result.data);
+		EXPECT_NE(0, submit[number].id);
+		ASSERT_EQ(0, kt_reply(fd, recv.token, &number, 8));
+		EXPECT_EQ(8, kt_collect(fd, NULL, buf, 8, submit[number].id));
+	}
+	/* of the last two one is in, and both go with all calls */
+	EXPECT_EQ(2, kt_cancel(fd, 0));
+	for (int i = 0; i < 2; i++)
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+	EXPECT_EQ(0, kt_stat(fd).queued_messages);
+	EXPECT_EQ(0, kt_stat(fd).waiting_senders);
+	close(fd);
+}
+
+TEST_F(park, park_of_a_batch_sends_all_in_order)
+{
+	enum { COUNT = 50 };
+	static struct kpost_send send[COUNT];
+	struct kpost_batch batch = {
+		.count = COUNT, .entries = (uintptr_t)send, .entry_size = sizeof(send[0]),
+		.cookie = 9,
+	};
+	unsigned int before = threads();
+	struct uring_result result;
+	int fd = kt_mailbox(3, 0, 8);
+	uint64_t number;
+
+	ASSERT_LE(0, fd);
+	for (int round = 0; round < 3; round++) {
+		for (uint64_t i = 0; i < COUNT; i++) {
+			self->buf[i] = i;
+			send[i] = kt_send_args(&self->buf[i], 8, 0, KPOST_WANT_SEQUENCE, 0);
+		}
+		batch.deadline = round == 2 ? kt_in(50) : 0;
+		batch.error = 1;
+		ASSERT_NE(NULL, uring_op(&self->ring, fd, KPOST_IOC_SENDV, &batch, 1));
+		ASSERT_EQ(1, io_uring_submit(&self->ring));
+		if (uring_parks())
+			EXPECT_EQ(before, threads());
+		for (uint64_t i = 0; i < (round ? 10 : COUNT); i++) {
+			ASSERT_EQ(8, kt_recv(fd, NULL, &number, 8, 0, kt_soon()));
+			EXPECT_EQ(i, number);
+		}
+		/* the second is cancelled in the midst of it, the third has a deadline */
+		if (round == 1) {
+			ASSERT_TRUE(kt_until(kt_stat(fd).waiting_senders == 1));
+			ASSERT_TRUE(kt_until(cancel(fd, 9) == 1));
+		}
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+		EXPECT_EQ(round ? 13 : COUNT, result.res);
+		EXPECT_EQ(round == 0 ? 0 : round == 1 ? -ECANCELED : -ETIMEDOUT, batch.error);
+		for (int i = 1; i < result.res; i++)
+			EXPECT_EQ(send[i - 1].sequence + 1, send[i].sequence);
+		EXPECT_EQ(0, kt_stat(fd).waiting_senders);
+		while (kt_take(fd, NULL, &number, 8) == 8)
+			;
+	}
+	close(fd);
+}
+
+/* an entry may have become wrong, and its mailbox end */
+TEST_F(park, park_of_a_batch_ends_where_it_cannot_go_on)
+{
+	struct uring_result result;
+	struct kpost_send send[4];
+	struct kpost_batch batch;
+	uint64_t number = 5;
+	int fds[2];
+
+	for (int round = 0; round < 2; round++) {
+		ASSERT_EQ(0, kt_pair(fds, 1, 0));
+		for (int i = 0; i < 4; i++)
+			send[i] = kt_send_args(&number, 8, 0, 0, 0);
+		batch = (struct kpost_batch){
+			.count = 4, .entries = (uintptr_t)send, .entry_size = sizeof(send[0]),
+		};
+		ASSERT_NE(NULL, uring_op(&self->ring, fds[1], KPOST_IOC_SENDV, &batch, 1));
+		ASSERT_EQ(1, io_uring_submit(&self->ring));
+		ASSERT_TRUE(kt_until(kt_stat(fds[1]).waiting_senders == 1));
+		if (round == 0) {
+			send[3].priority = KPOST_PRIORITY_MAX + 1;
+			for (int i = 0; i < 3; i++)
+				ASSERT_EQ(8, kt_recv(fds[0], NULL, &number, 8, 0, kt_soon()));
+		} else {
+			close(fds[0]);
+		}
+		ASSERT_EQ(0, uring_wait(&self->ring, &result));
+		EXPECT_EQ(round ? 1 : 3, result.res);
+		EXPECT_EQ(round ? -EPIPE : -EINVAL, batch.error);
+		if (!round)
+			close(fds[0]);
+		close(fds[1]);
+	}
+}
+
 /* ---- rings of each kind --------------------------------------------------------------- */
 
 FIXTURE(park_in) {
