@@ -10,9 +10,9 @@
  *    there are messages; one that was told, and finds none, is parked again.  A ring may never run
  *    its work, so after a while the next two are told as well, then four, and so on, as long as
  *    there is a message and somebody parked.
- *  - A sender or caller is *given* what it waits for as a task is: it has a struct kpost_waiter,
- *    without a task, and whoever ends its wait needs nothing of it.  So messages that wait for room
- *    are in the order of all that do.
+ *  - A sender, caller or collector is *given* what it waits for as a task is: it has a struct
+ *    kpost_waiter, without a task, and whoever ends its wait needs nothing of it.  So messages that
+ *    wait for room are in the order of all that do.
  *
  * Either way the work is added once, by whoever ends the wait under the mailbox's lock, and sets
  * waiter.done.  Only that work completes the command and lets go of what is here: a ring or task

@@ -171,8 +171,9 @@ static void message_await(struct kpost_message *message, struct kpost_waiter *se
  * Commit @message.  Returns 0 if it is in the mailbox and there is nothing to
  * wait for, 1 if @sender, if given, has to wait, for room or for receipt, or -EPIPE,
  * -EAGAIN, -EDQUOT, -ENOBUFS, -ENOMEM, -ECANCELED if it was withdrawn before, or why what waits
- * without a task is not to wait any more, after which the message is still the caller's.  Once it is in, *@sequence is its number;
- * sender->sequence if it waits.  @parked says whether that waits without a task.
+ * without a task is not to wait any more, after which the message is still the caller's.  Once it
+ * is in, *@sequence is its number; sender->sequence if it waits.  @parked says whether that waits
+ * without a task.
  */
 static __always_inline int message_commit(struct kpost_endpoint *endpoint,
 					  struct kpost_message *message,

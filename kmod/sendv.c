@@ -296,11 +296,11 @@ static long sendv_end(struct kpost_parked *parked, bool dead, unsigned int issue
 	};
 	long err = kpost_parked_send_end(parked, dead, issue_flags);
 
+	waiting->done += !err;
 	if (dead)
-		return -ECANCELED;
+		return waiting->done ?: err;
 	if (err)
 		return kpost_batch_end(&op, waiting->done, err);
-	waiting->done++;
 	return sendv_go_on(waiting, &op);
 }
 

@@ -670,7 +670,7 @@ TEST_F(park, park_of_a_batch_sends_all_in_order)
 			self->buf[i] = i;
 			send[i] = kt_send_args(&self->buf[i], 8, 0, KPOST_WANT_SEQUENCE, 0);
 		}
-		batch.deadline = round == 2 ? kt_in(50) : 0;
+		batch.deadline = round == 2 ? kt_in(500) : 0;
 		batch.error = 1;
 		ASSERT_NE(NULL, uring_op(&self->ring, fd, KPOST_IOC_SENDV, &batch, 1));
 		ASSERT_EQ(1, io_uring_submit(&self->ring));
@@ -730,6 +730,80 @@ TEST_F(park, park_of_a_batch_ends_where_it_cannot_go_on)
 			close(fds[0]);
 		close(fds[1]);
 	}
+}
+
+struct parting {
+	struct io_uring *ring;
+	int fd, other;
+	struct kpost_batch batch;
+	struct kpost_call_submit submit;
+	struct kpost_call_collect collect;
+};
+
+static long submits_and_ends(void *arg)
+{
+	struct parting *parting = arg;
+
+	if (!uring_op(parting->ring, parting->fd, KPOST_IOC_SENDV, &parting->batch, 1) ||
+	    !uring_op(parting->ring, parting->fd, KPOST_IOC_CALL_SUBMIT, &parting->submit, 2) ||
+	    !uring_op(parting->ring, parting->other, KPOST_IOC_CALL_COLLECT, &parting->collect, 3))
+		return -1;
+	return io_uring_submit(parting->ring);
+}
+
+/* what it sends is sent, and what it would have been given stays */
+TEST_F(park, park_of_a_thread_that_ends_goes_on_without_it)
+{
+	struct parting parting = { .ring = &self->ring, .fd = kt_mailbox(1, 0, 8),
+				   .other = self->fd };
+	struct kpost_call_collect collect;
+	struct kpost_send send[3];
+	struct uring_result result;
+	struct kpost_recv recv;
+	uint64_t number = 5, id;
+	struct kt_job job;
+	char buf[8];
+
+	if (!uring_parks())
+		SKIP(return, "a worker ends with the thread whose it is");
+	ASSERT_LE(0, parting.fd);
+	for (int i = 0; i < 3; i++)
+		send[i] = kt_send_args(&number, 8, 0, KPOST_WANT_SEQUENCE, 0);
+	parting.batch = (struct kpost_batch){
+		.count = 3, .entries = (uintptr_t)send, .entry_size = sizeof(send[0]), .error = 1,
+	};
+	parting.submit = kt_submit_args(&number, 8, 8, 4, 0, 0);
+	parting.submit.id = 0;
+	ASSERT_EQ(0, kt_submit(self->fd, "ask", 3, 8, 0, &id));
+	parting.collect = kt_collect_args(buf, 8, id, 0, 0);
+	kt_start_fn(&job, submits_and_ends, &parting);
+	ASSERT_TRUE(kt_join(&job));
+	ASSERT_EQ(3, job.ret);
+	ASSERT_EQ(2, kt_stat(parting.fd).waiting_senders);
+
+	/* the second entry is let in, and nobody is there to send the third */
+	ASSERT_EQ(8, kt_take(parting.fd, NULL, buf, 8));
+	ASSERT_EQ(0, uring_wait(&self->ring, &result));
+	EXPECT_EQ(1, result.data);
+	EXPECT_EQ(2, result.res);
+	EXPECT_EQ(1, parting.batch.error);
+	EXPECT_EQ(0, send[1].sequence);
+	ASSERT_EQ(8, kt_take(parting.fd, NULL, buf, 8));
+	ASSERT_EQ(0, uring_wait(&self->ring, &result));
+	EXPECT_EQ(2, result.data);
+	EXPECT_EQ(0, result.res);
+	EXPECT_EQ(0, parting.submit.id);
+	ASSERT_EQ(8, kt_recv(parting.fd, &recv, buf, 8, 0, kt_soon()));
+	ASSERT_EQ(0, kt_reply(parting.fd, recv.token, "reply", 5));
+	EXPECT_EQ(5, kt_collect_soon(parting.fd, &collect, buf, 8, 0));
+
+	ASSERT_EQ(3, kt_recv(self->fd, &recv, buf, 8, 0, kt_soon()));
+	ASSERT_EQ(0, kt_reply(self->fd, recv.token, "reply", 5));
+	ASSERT_EQ(0, uring_wait(&self->ring, &result));
+	EXPECT_EQ(3, result.data);
+	EXPECT_EQ(-ECANCELED, result.res);
+	EXPECT_EQ(5, kt_collect_soon(self->fd, &collect, buf, 8, id));
+	close(parting.fd);
 }
 
 /* ---- rings of each kind --------------------------------------------------------------- */

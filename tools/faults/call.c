@@ -247,6 +247,20 @@ static long call_submit(struct stage *stage)
 	return stage_do(stage, stage->fds[1], KPOST_IOC_CALL_SUBMIT, &stage->args.submit);
 }
 
+/* Nobody makes room. */
+static void prepare_submit_full(struct stage *stage)
+{
+	prepare_submit(stage);
+	stage->args.submit.deadline = kt_in(20);
+	stage_fill(stage);
+}
+
+static void check_not_submitted(struct stage *stage)
+{
+	must(stage, kt_cancel(stage->fds[1], 0) == 0);
+	stage_empty(stage);
+}
+
 static void check_submitted(struct stage *stage)
 {
 	struct kpost_call_collect got;
@@ -282,6 +296,19 @@ static void prepare_collect_iovec(struct stage *stage)
 static long call_collect(struct stage *stage)
 {
 	return stage_do(stage, stage->fds[1], KPOST_IOC_CALL_COLLECT, &stage->args.collect);
+}
+
+/* Nobody replies. */
+static void prepare_collect_waiting(struct stage *stage)
+{
+	must(stage, kt_submit(stage->fds[1], stage->payload, REQUEST, REPLY, 6, NULL) == 0);
+	stage->args.collect = kt_collect_args(kt_poison(stage->buffer, PAYLOAD_MAX), PAYLOAD_MAX, 0,
+					      0, kt_in(20));
+}
+
+static void check_not_collected(struct stage *stage)
+{
+	must(stage, kt_cancel(stage->fds[1], 0) == 1);
 }
 
 static void check_collected(struct stage *stage)
@@ -380,6 +407,15 @@ const struct trial call_trials[] = {
 		.check = check_submitted,
 	},
 	{
+		.name = "CALL_SUBMIT, waiting for room",
+		COMMAND("SUBMIT", ALL_ROUTES),
+		.errnos = { EFAULT, ENOMEM },
+		.expect = -ETIMEDOUT,
+		.prepare = prepare_submit_full,
+		.call = call_submit,
+		.check = check_not_submitted,
+	},
+	{
 		.name = "CALL_SUBMIT iovec",
 		COMMAND("SUBMIT", NO_FIXED),
 		.errnos = { EFAULT, ENOMEM },
@@ -394,6 +430,15 @@ const struct trial call_trials[] = {
 		.prepare = prepare_collect,
 		.call = call_collect,
 		.check = check_collected,
+	},
+	{
+		.name = "CALL_COLLECT, waiting for a reply",
+		COMMAND("COLLECT", ALL_ROUTES),
+		.errnos = { EFAULT, ENOMEM },
+		.expect = -ETIMEDOUT,
+		.prepare = prepare_collect_waiting,
+		.call = call_collect,
+		.check = check_not_collected,
 	},
 	{
 		.name = "CALL_COLLECT iovec",

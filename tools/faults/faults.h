@@ -140,6 +140,7 @@ struct stage {
 	struct kpost_call job_call;
 	struct kpost_recv job_recv;
 	size_t len; /* of the payload */
+	unsigned int messages; /* that the mailbox has room for, while it is full */
 	char *payload; /* what is sent */
 	char *buffer; /* where it is received */
 	char *job_buffer;
@@ -173,6 +174,9 @@ long stage_do(struct stage *stage, int fd, unsigned int op, void *arg);
 long stage_ring(struct stage *stage, const struct io_uring_sqe *sqe);
 /* The payload's length of @from as pieces, in the arguments. */
 void stage_cut(struct stage *stage, char *from);
+/* There is no more room in the mailbox, until it is made empty again. */
+void stage_fill(struct stage *stage);
+void stage_empty(struct stage *stage);
 long stage_device(struct stage *stage, unsigned int op, void *arg);
 /* What counts for the user and the office, which is the same again if nothing was leaked. */
 void stage_usage(struct kpost_info *info);

@@ -89,6 +89,14 @@ static void check_sent_sync(struct stage *stage)
 	must(stage, kt_stat(stage->fds[0]).queued_messages == 0);
 }
 
+/* Nobody makes room. */
+static void prepare_send_full(struct stage *stage)
+{
+	stage_fill(stage);
+	stage->args.send = kt_send_args(stage->payload, SHORT, 0, KPOST_WANT_SEQUENCE, kt_in(20));
+	stage->args.send.cookie = 7;
+}
+
 /* ---- RECV ---- */
 
 static void prepare_recv(struct stage *stage, size_t len, size_t room, unsigned int flags)
@@ -266,6 +274,14 @@ static long call_sendv(struct stage *stage)
 	return call_batch(stage, stage->fds[1], KPOST_IOC_SENDV, sizeof(stage->args.sends[0]));
 }
 
+/* Nobody makes room. */
+static void prepare_sendv_full(struct stage *stage)
+{
+	prepare_sendv(stage);
+	stage->args.batch.deadline = kt_in(20);
+	stage_fill(stage);
+}
+
 static void check_sentv(struct stage *stage)
 {
 	struct kpost_recv recv;
@@ -394,6 +410,15 @@ const struct trial message_trials[] = {
 		.check = check_sent_sync,
 	},
 	{
+		.name = "SEND, waiting for room",
+		COMMAND("SEND", ALL_ROUTES),
+		.errnos = { EFAULT, ENOMEM },
+		.expect = -ETIMEDOUT,
+		.prepare = prepare_send_full,
+		.call = call_send,
+		.check = stage_empty,
+	},
+	{
 		.name = "RECV",
 		COMMAND("RECV", ALL_ROUTES),
 		.errnos = { EFAULT },
@@ -467,6 +492,15 @@ const struct trial message_trials[] = {
 		.prepare = prepare_sendv,
 		.call = call_sendv,
 		.check = check_sentv,
+	},
+	{
+		.name = "SENDV, waiting for room",
+		COMMAND("SENDV", NO_FIXED),
+		.errnos = { EFAULT, ENOMEM },
+		.expect = -ETIMEDOUT,
+		.prepare = prepare_sendv_full,
+		.call = call_sendv,
+		.check = stage_empty,
 	},
 	{
 		.name = "RECVV",

@@ -164,6 +164,30 @@ void stage_cut(struct stage *stage, char *from)
 		};
 }
 
+static void set_messages(struct stage *stage, unsigned int messages)
+{
+	struct kpost_setattr set = { .valid = KPOST_SET_MESSAGES, .messages = messages };
+
+	must(stage, kt_ioctl(stage->fds[0], KPOST_IOC_SETATTR, &set) == 0);
+}
+
+void stage_fill(struct stage *stage)
+{
+	stage->messages = kt_stat(stage->fds[0]).messages;
+	set_messages(stage, 1);
+	must(stage, kt_post(stage->fds[1], "", 1, 0) == 0);
+}
+
+void stage_empty(struct stage *stage)
+{
+	struct kpost_stat st = kt_stat(stage->fds[0]);
+	char byte;
+
+	must(stage, st.queued_messages == 1 && st.waiting_senders == 0);
+	must(stage, kt_take(stage->fds[0], NULL, &byte, 1) == 1);
+	set_messages(stage, stage->messages);
+}
+
 long stage_device(struct stage *stage, unsigned int op, void *arg)
 {
 	int device = kt_device();

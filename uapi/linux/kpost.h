@@ -79,7 +79,7 @@
 /* KPOST_IOC_CALL_SUBMIT, _COLLECT, _CANCEL, and calls that go on after a signal */
 #define KPOST_FEATURE_CALL_SUBMIT (1ull << 8)
 #define KPOST_FEATURE_CANCEL	(1ull << 9)	/* KPOST_IOC_CANCEL */
-/* SEND, RECV, RECVV, CALL and REPLY_RECV wait without a worker in io_uring, see kpost_uring */
+/* what has to wait in io_uring needs no worker, see kpost_uring */
 #define KPOST_FEATURE_URING_PARK (1ull << 10)
 
 /**
@@ -367,8 +367,8 @@ struct kpost_recv {
  * Returns how many were done; or if that is none, the error of the first.  That @error can be
  * written to is looked at before; if that memory is taken away meanwhile, it is lost.
  *
- * As an io_uring command, and where that does not wait at once (all that fits into the mailbox
- * is sent at once, up to 32), it is left to a worker as a whole.
+ * As an io_uring command, SENDV waits as any other: each message that finds no room is in the
+ * mailbox's line, and the ring's task sends those behind it once that is let in.
  *
  * Errors: those of KPOST_IOC_SEND and KPOST_IOC_RECV, and EINVAL (flags, @count, @entry_size
  * below the first version's, @deadline).
@@ -849,18 +849,18 @@ struct kpost_grant {
  * is what ioctl(2) would return, or -errno.  The struct, the payload and whatever
  * else it points to must stay as they are until then.
  *
- * With KPOST_FEATURE_URING_PARK, a SEND, RECV, RECVV, CALL or REPLY_RECV that cannot
- * complete at once waits without a task.  A message that waits for room waits in line;
- * a receive is done when the ring's task next looks at its ring, so that a ring that
- * never does keeps no message from others, who are told of it too, and tasks that wait
- * come first.  KPOST_IOC_CANCEL ends such a command, as do its deadline and the end of
- * the ring; close(2) does not, and the endpoint stays open until then.  The end of the
- * thread that submitted it does not end it, but nothing can be stored for it then: what
- * would be received stays with others, and the reply of a call is lost (ECANCELED).
+ * With KPOST_FEATURE_URING_PARK, a command that cannot complete at once waits without a task.
+ * A message that waits for room waits in line; a receive is done when the ring's task next looks
+ * at its ring, so that a ring that never does keeps no message from others, who are told of it
+ * too, and tasks that wait come first.  KPOST_IOC_CANCEL ends such a command, as do its deadline
+ * and the end of the ring; close(2) does not, and the endpoint stays open until then.  The end of
+ * the thread that submitted it does not end it, but nothing can be stored for it then: what would
+ * be received or collected stays for others, the rest of a batch is not sent, and the reply of a
+ * call is lost (ECANCELED).
  *
- * All other commands that have to wait, those with IOSQE_ASYNC or a link timeout, and all on
- * kernels that lack the feature, are left to a worker of io_uring's, which waits in the
- * mailbox's line like any other task.  IORING_OP_ASYNC_CANCEL and a link timeout end what a
+ * A command that has to wait and has IOSQE_ASYNC or a link timeout, or is in a ring with
+ * IORING_SETUP_IOPOLL, and any on kernels that lack the feature, is left to a worker of
+ * io_uring's, which waits in the mailbox's line like any other task.  IORING_OP_ASYNC_CANCEL and a link timeout end what a
  * worker does, with ECANCELED, and a stop of the process or a tracer can end it with EINTR;
  * either leaves what a signal leaves, so that all but a call that was received can be
  * submitted again.  What workers do at the same time waits in no particular order, as
