@@ -631,7 +631,7 @@ static const struct kpost_parked_kind call_kind = {
 
 /*
  * Make the call, and have it wait without a task: -EIOCBQUEUED then.  Else as call_and_store()
- * does, but -EAGAIN if it is to be left to a worker.
+ * does, or -ENOMEM.
  */
 static long call_park(struct kpost_operand *op, const struct kpost_call *arg,
 		      const struct kpost_payload *request)
@@ -644,7 +644,7 @@ static long call_park(struct kpost_operand *op, const struct kpost_call *arg,
 	long ret;
 
 	if (!parked)
-		return -EAGAIN;
+		return -ENOMEM;
 	waiting = container_of(parked, struct parked_call, parked);
 	waiting->arg = *arg;
 	ret = call_import_room(arg, &waiting->room);

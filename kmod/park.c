@@ -164,7 +164,7 @@ static enum hrtimer_restart parked_time_over(struct hrtimer *timer)
 
 /*
  * What @op needs to wait without a task, in the first of @size bytes; to be started, or freed.
- * NULL if there is no memory: then it is left to a worker.
+ * NULL if there is no memory.  A worker could do without, but might let a later message pass.
  */
 struct kpost_parked *kpost_parked_new(const struct kpost_operand *op, size_t size,
 				      const struct kpost_parked_kind *kind)
@@ -419,22 +419,27 @@ void kpost_parking_free(struct kpost_mailbox *mailbox)
 	kfree(mailbox->parking);
 }
 
-/* @op has found no message.  Returns false if it is to be left to a worker. */
-bool kpost_park_receive(const struct kpost_operand *op)
+/*
+ * @op has found no message: it waits for one without a task.  Returns -EIOCBQUEUED, or -ETIMEDOUT
+ * or -ENOMEM.
+ */
+int kpost_park_receive(const struct kpost_operand *op)
 {
 	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
 	struct kpost_wakes wakes = {};
 	struct kpost_parked *parked;
 
+	if (kpost_deadline_passed(op->deadline))
+		return -ETIMEDOUT;
 	if (!parking_get(mailbox))
-		return false;
+		return -ENOMEM;
 	parked = kpost_parked_new(op, sizeof(*parked), &receive_kind);
 	if (!parked)
-		return false;
+		return -ENOMEM;
 	spin_lock(&mailbox->lock);
 	count_told(mailbox->parking, parked);
 	enlist(mailbox, parked, false, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	kpost_parked_start(parked, op->issue_flags);
-	return true;
+	return -EIOCBQUEUED;
 }

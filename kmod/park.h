@@ -101,7 +101,7 @@ struct kpost_parked *kpost_parked_new(const struct kpost_operand *op, size_t siz
 				      const struct kpost_parked_kind *kind);
 void kpost_parked_start(struct kpost_parked *parked, unsigned int issue_flags);
 void kpost_parked_free(struct kpost_parked *parked);
-bool kpost_park_receive(const struct kpost_operand *op);
+int kpost_park_receive(const struct kpost_operand *op);
 void kpost_parked_return(struct io_uring_cmd *cmd);
 
 /* With the mailbox's lock held: is what @waiter is of to end, and why?  Else 0. */
@@ -141,9 +141,9 @@ static inline void kpost_parked_free(struct kpost_parked *parked)
 {
 }
 
-static inline bool kpost_park_receive(const struct kpost_operand *op)
+static inline int kpost_park_receive(const struct kpost_operand *op)
 {
-	return false;
+	return -EAGAIN;
 }
 
 static inline void kpost_parked_return(struct io_uring_cmd *cmd)

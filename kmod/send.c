@@ -311,7 +311,7 @@ static const struct kpost_parked_kind send_kind = {
 
 /*
  * Commit @message, which has to wait, so that it does so without a task: -EIOCBQUEUED then.
- * Else as message_commit() does, but -EAGAIN if it is to be left to a worker, or -ETIMEDOUT.
+ * Else as message_commit() does, or -ETIMEDOUT or -ENOMEM.
  */
 static noinline int send_park(struct kpost_operand *op, struct kpost_message *message,
 			      u64 __user *to, u64 *sequence)
@@ -325,7 +325,7 @@ static noinline int send_park(struct kpost_operand *op, struct kpost_message *me
 	if (!parked)
 		parked = kpost_parked_new(op, sizeof(*send), &send_kind);
 	if (!parked)
-		return -EAGAIN;
+		return -ENOMEM;
 	send = container_of(parked, struct kpost_parked_send, parked);
 	send->message = message;
 	send->sequence = to;

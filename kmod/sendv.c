@@ -318,7 +318,7 @@ static long sendv_park(struct kpost_operand *op, const struct kpost_batch *arg)
 	long ret;
 
 	if (!parked)
-		return -EAGAIN;
+		return -ENOMEM;
 	waiting = container_of(parked, struct parked_sendv, send.parked);
 	waiting->arg = *arg;
 	waiting->done = 0;

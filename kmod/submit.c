@@ -93,8 +93,7 @@ static const struct kpost_parked_kind submit_kind = {
 
 /*
  * Commit @message, which has to wait for room, so that it does so without a task: -EIOCBQUEUED
- * then, and @call is the command's.  Else as kpost_message_commit(), but -EAGAIN if it is to be
- * left to a worker.
+ * then, and @call is the command's.  Else as kpost_message_commit(), or -ETIMEDOUT or -ENOMEM.
  */
 static int submit_park(struct kpost_operand *op, u64 deadline, struct kpost_call_state *call,
 		       struct kpost_message *message, u64 *sequence)
@@ -108,7 +107,7 @@ static int submit_park(struct kpost_operand *op, u64 deadline, struct kpost_call
 	op->deadline = deadline;
 	parked = kpost_parked_new(op, sizeof(*waiting), &submit_kind);
 	if (!parked)
-		return -EAGAIN;
+		return -ENOMEM;
 	waiting = container_of(parked, struct parked_submit, parked);
 	waiting->call = call;
 	waiting->withdrawn = false;
@@ -390,7 +389,7 @@ static const struct kpost_parked_kind collect_kind = {
 
 /*
  * There is no call to collect yet: wait for it without a task.  Returns -EIOCBQUEUED; 0 and *@call
- * if there is one by now; or -errno, -EAGAIN if it is to be left to a worker.
+ * if there is one by now; or -errno.
  */
 static long collect_park(struct kpost_operand *op, const struct kpost_call_collect *arg,
 			 struct kpost_call_state **call)
@@ -405,7 +404,7 @@ static long collect_park(struct kpost_operand *op, const struct kpost_call_colle
 	op->deadline = arg->deadline;
 	parked = kpost_parked_new(op, sizeof(*waiting), &collect_kind);
 	if (!parked)
-		return -EAGAIN;
+		return -ENOMEM;
 	waiting = container_of(parked, struct parked_collect, parked);
 	waiting->arg = *arg;
 	waiting->held = NULL;

@@ -58,12 +58,8 @@ int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	op.arg = u64_to_user_ptr(uring.arg);
 	ret = kpost_uring_operate(&op, cmd->cmd_op);
 	if (ret == -EAGAIN && op.trial && !op.dontwait && !(cmd->file->f_flags & O_NONBLOCK)) {
-		if (op.receives && kpost_parks(&op)) {
-			if (kpost_deadline_passed(op.deadline))
-				return -ETIMEDOUT;
-			if (kpost_park_receive(&op))
-				return -EIOCBQUEUED;
-		}
+		if (op.receives && kpost_parks(&op))
+			return kpost_park_receive(&op);
 		if (kpost_compat_uring_keep(cmd, &uring, sizeof(uring)))
 			return ret;
 	}
