@@ -858,13 +858,13 @@ struct kpost_grant {
  * be received or collected stays for others, the rest of a batch is not sent, and the reply of a
  * call is lost (ECANCELED).
  *
- * A command that has to wait and has IOSQE_ASYNC or a link timeout, or is in a ring with
- * IORING_SETUP_IOPOLL, and any on kernels that lack the feature, is left to a worker of
- * io_uring's, which waits in the mailbox's line like any other task.  IORING_OP_ASYNC_CANCEL and a link timeout end what a
- * worker does, with ECANCELED, and a stop of the process or a tracer can end it with EINTR;
- * either leaves what a signal leaves, so that all but a call that was received can be
- * submitted again.  What workers do at the same time waits in no particular order, as
- * everywhere in io_uring; IOSQE_IO_LINK gives one.
+ * A command that has to wait and has IOSQE_ASYNC, a link timeout or a personality, or is in a
+ * ring with IORING_SETUP_IOPOLL, a CALL that goes on, and all on kernels that lack the feature,
+ * are left to a worker of io_uring's, which waits in the mailbox's line like any other task.
+ * IORING_OP_ASYNC_CANCEL and a link timeout end what a worker does, with ECANCELED, and a stop
+ * of the process or a tracer can end it with EINTR; either leaves what a signal leaves, so that
+ * all but a call that was received can be submitted again.  What workers do at the same time
+ * waits in no particular order, as everywhere in io_uring; IOSQE_IO_LINK gives one.
  *
  * Kernels from 6.10 to 6.13 read the entry of a linked or drained command when its
  * turn comes: give it IOSQE_ASYNC, or leave the entry alone until then.
