@@ -17,20 +17,6 @@ static unsigned int many(void)
 	return uring_parks() ? MANY : 64;
 }
 
-static unsigned int threads(void)
-{
-	unsigned int count = 0;
-	char line[256];
-	FILE *file = fopen("/proc/self/status", "re");
-
-	while (file && fgets(line, sizeof(line), file))
-		if (sscanf(line, "Threads: %u", &count) == 1)
-			break;
-	if (file)
-		fclose(file);
-	return count;
-}
-
 /* a ring for @count commands, or for as many workers */
 static int init_many(struct io_uring *ring, unsigned int count, unsigned int flags)
 {
@@ -100,13 +86,13 @@ FIXTURE_TEARDOWN(park)
 
 TEST_F(park, park_takes_no_thread_and_each_gets_one_message)
 {
-	unsigned int count = many(), before = threads();
+	unsigned int count = many(), before = uring_threads();
 	static bool got[MANY], ended[MANY];
 	struct uring_result result;
 
 	ASSERT_TRUE(receive_many(&self->ring, self->fd, self->recv, self->buf, count));
 	if (uring_parks())
-		EXPECT_EQ(before, threads());
+		EXPECT_EQ(before, uring_threads());
 	for (uint64_t i = 0; i < count; i++)
 		ASSERT_EQ(0, kt_post(self->fd, &i, sizeof(i), 0));
 	for (unsigned int i = 0; i < count; i++) {
@@ -357,7 +343,7 @@ TEST_F(park, park_of_sends_keeps_their_order)
 	static struct kpost_send send[COUNT];
 	static uint64_t numbers[COUNT];
 	struct uring_result result;
-	unsigned int before = threads();
+	unsigned int before = uring_threads();
 	int fd = kt_mailbox(1, 0, 8);
 	uint64_t number;
 
@@ -372,7 +358,7 @@ TEST_F(park, park_of_sends_keeps_their_order)
 			ASSERT_EQ(50, io_uring_submit(&self->ring));
 	}
 	EXPECT_EQ(COUNT - 1, kt_stat(fd).waiting_senders);
-	EXPECT_EQ(before, threads());
+	EXPECT_EQ(before, uring_threads());
 	/* what is to be sent is the kernel's since */
 	memset(numbers, 0xff, sizeof(numbers));
 	for (uint64_t i = 0; i < COUNT; i++) {
@@ -390,7 +376,7 @@ TEST_F(park, park_of_sends_keeps_their_order)
 
 TEST_F(park, park_of_many_calls_in_one_ring)
 {
-	unsigned int count = many(), before = threads(), left;
+	unsigned int count = many(), before = uring_threads(), left;
 	static struct kpost_call calls[MANY];
 	static char replies[MANY][8];
 	static bool ended[MANY];
@@ -411,7 +397,7 @@ TEST_F(park, park_of_many_calls_in_one_ring)
 	}
 	ASSERT_TRUE(kt_until(kt_stat(self->fd).queued_messages == count));
 	if (uring_parks())
-		EXPECT_EQ(before, threads());
+		EXPECT_EQ(before, uring_threads());
 	/* the first half has its replies, the others are given up: received or not */
 	for (unsigned int i = 0; i < count * 3 / 4; i++) {
 		ASSERT_EQ(8, kt_take(self->fd, &recv, &number, 8));
@@ -506,7 +492,7 @@ TEST_F(park, park_of_who_collects_is_given_a_reply)
 {
 	enum { ANY = 8, ALL = 12 };
 	struct kpost_call_collect collect[ALL];
-	unsigned int before = threads();
+	unsigned int before = uring_threads();
 	struct uring_result result;
 	struct kpost_recv recv;
 	char replies[ALL][8];
@@ -523,9 +509,9 @@ TEST_F(park, park_of_who_collects_is_given_a_reply)
 	}
 	ASSERT_EQ(ALL, io_uring_submit(&self->ring));
 	if (uring_parks()) {
-		EXPECT_EQ(before, threads());
+		EXPECT_EQ(before, uring_threads());
 	} else {
-		ASSERT_TRUE(kt_until(threads() >= before + ALL));
+		ASSERT_TRUE(kt_until(uring_threads() >= before + ALL));
 	}
 	for (uint64_t i = 0; i < ALL; i++) {
 		ASSERT_EQ(8, kt_recv(self->fd, &recv, &number, 8, 0, kt_soon()));
@@ -604,7 +590,7 @@ TEST_F(park, park_of_who_submits_waits_for_room)
 	enum { COUNT = 20 };
 	struct kpost_call_submit submit[COUNT];
 	struct uring_result result;
-	unsigned int before = threads(), left = COUNT;
+	unsigned int before = uring_threads(), left = COUNT;
 	int fd = kt_mailbox(1, 0, 8);
 	struct kpost_recv recv;
 	uint64_t number;
@@ -620,7 +606,7 @@ TEST_F(park, park_of_who_submits_waits_for_room)
 	}
 	ASSERT_EQ(COUNT, io_uring_submit(&self->ring));
 	if (uring_parks())
-		EXPECT_EQ(before, threads());
+		EXPECT_EQ(before, uring_threads());
 	/* one ends at its deadline, one when cancelled; neither leaves anything */
 	ASSERT_EQ(0, uring_wait(&self->ring, &result));
 	EXPECT_EQ(-ETIMEDOUT, result.res);
@@ -659,7 +645,7 @@ TEST_F(park, park_of_a_batch_sends_all_in_order)
 		.count = COUNT, .entries = (uintptr_t)send, .entry_size = sizeof(send[0]),
 		.cookie = 9,
 	};
-	unsigned int before = threads();
+	unsigned int before = uring_threads();
 	struct uring_result result;
 	int fd = kt_mailbox(3, 0, 8);
 	uint64_t number;
@@ -675,7 +661,7 @@ TEST_F(park, park_of_a_batch_sends_all_in_order)
 		ASSERT_NE(NULL, uring_op(&self->ring, fd, KPOST_IOC_SENDV, &batch, 1));
 		ASSERT_EQ(1, io_uring_submit(&self->ring));
 		if (uring_parks())
-			EXPECT_EQ(before, threads());
+			EXPECT_EQ(before, uring_threads());
 		for (uint64_t i = 0; i < (round ? 10 : COUNT); i++) {
 			ASSERT_EQ(8, kt_recv(fd, NULL, &number, 8, 0, kt_soon()));
 			EXPECT_EQ(i, number);
@@ -1016,16 +1002,32 @@ struct crowd {
 	int fd;
 	bool stop;
 	uint64_t received, cancelled, timed_out;
+	uint64_t sent, submitted, answered, collected;
 };
+
+static void add(uint64_t *count, long n)
+{
+	__atomic_fetch_add(count, (uint64_t)n, __ATOMIC_RELAXED);
+}
+
+static const unsigned int ring_kinds[] = {
+	0, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_COOP_TASKRUN,
+};
+
+/* what ended of itself, or for no fault of anybody's, is counted */
+static bool ended(struct crowd *crowd, long result)
+{
+	if (result == -ECANCELED)
+		add(&crowd->cancelled, 1);
+	else if (result == -ETIMEDOUT)
+		add(&crowd->timed_out, 1);
+	return result >= 0 || result == -ECANCELED || result == -ETIMEDOUT;
+}
 
 static long receives_in_rings(void *arg)
 {
 	enum { EACH = 16 };
 	struct crowd *crowd = arg;
-	static const unsigned int kinds[] = {
-		0, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-		IORING_SETUP_COOP_TASKRUN,
-	};
 	struct kpost_recv recv[EACH];
 	struct uring_result result;
 	uint64_t buf[EACH];
@@ -1033,7 +1035,7 @@ static long receives_in_rings(void *arg)
 	unsigned int round = 0, left;
 
 	while (!__atomic_load_n(&crowd->stop, __ATOMIC_ACQUIRE)) {
-		if (init_many(&ring, EACH, kinds[round++ % ARRAY_SIZE(kinds)]))
+		if (init_many(&ring, EACH, ring_kinds[round++ % ARRAY_SIZE(ring_kinds)]))
 			return -1;
 		for (int i = 0; i < EACH; i++) {
 			recv[i] = kt_recv_args(&buf[i], 8, 0, i % 4 ? kt_in((unsigned int)i) : 0);
@@ -1046,14 +1048,10 @@ static long receives_in_rings(void *arg)
 		for (left = EACH; left; left--) {
 			while (uring_wait_for(&ring, &result, 0.02) == URING_NONE)
 				cancel(crowd->fd, 0);
-			if (result.res == 8)
-				__atomic_fetch_add(&crowd->received, 1, __ATOMIC_RELAXED);
-			else if (result.res == -ECANCELED)
-				__atomic_fetch_add(&crowd->cancelled, 1, __ATOMIC_RELAXED);
-			else if (result.res == -ETIMEDOUT)
-				__atomic_fetch_add(&crowd->timed_out, 1, __ATOMIC_RELAXED);
-			else
+			if (!ended(crowd, result.res))
 				return result.res;
+			if (result.res == 8)
+				add(&crowd->received, 1);
 		}
 		io_uring_queue_exit(&ring);
 	}
@@ -1071,7 +1069,7 @@ static long cancels_all_the_time(void *arg)
 	return 0;
 }
 
-TEST(park_of_all_kinds_at_once_loses_no_message)
+TEST(park_of_receives_all_at_once_loses_no_message)
 {
 	struct crowd crowd = { .fd = kt_mailbox(64, 0, 8) };
 	struct kt_job receivers[2], canceller;
@@ -1103,6 +1101,140 @@ TEST(park_of_all_kinds_at_once_loses_no_message)
 		crowd.received++;
 	EXPECT_EQ(sent, crowd.received);
 	EXPECT_EQ(0, kt_stat(crowd.fd).waiting_receivers);
+	close(crowd.fd);
+}
+
+/* the user data say which operation it is, and for how many messages */
+static long sends_in_rings(void *arg)
+{
+	enum { SENDS, BATCHES, SUBMITS, COLLECTS, KINDS, EACH = 4 * KINDS };
+	struct crowd *crowd = arg;
+	struct kpost_send send[EACH], entries[3];
+	struct kpost_batch batch[EACH];
+	struct kpost_call_submit submit[EACH];
+	struct kpost_call_collect collect[EACH];
+	char buf[EACH][8], payload[8] = "payload";
+	struct uring_result result;
+	unsigned int round = 0;
+	struct io_uring ring;
+
+	for (int i = 0; i < 3; i++)
+		entries[i] = kt_send_args(payload, 8, 0, 0, 0);
+	while (!__atomic_load_n(&crowd->stop, __ATOMIC_ACQUIRE)) {
+		if (init_many(&ring, EACH, ring_kinds[round++ % ARRAY_SIZE(ring_kinds)]))
+			return -1;
+		for (unsigned int i = 0; i < EACH; i++) {
+			uint64_t deadline = i % 3 ? kt_in(i) : 0, cookie = i % 5;
+
+			switch (i % KINDS) {
+			case SENDS:
+				send[i] = kt_send_args(payload, 8, 0, KPOST_WANT_SEQUENCE, deadline);
+				send[i].cookie = cookie;
+				uring_op(&ring, crowd->fd, KPOST_IOC_SEND, &send[i], SENDS);
+				break;
+			case BATCHES:
+				batch[i] = (struct kpost_batch){
+					.count = 3, .entries = (uintptr_t)entries,
+					.entry_size = sizeof(entries[0]),
+					.deadline = deadline, .cookie = cookie,
+				};
+				uring_op(&ring, crowd->fd, KPOST_IOC_SENDV, &batch[i], BATCHES);
+				break;
+			case SUBMITS:
+				submit[i] = kt_submit_args(payload, 8, 8, i, 0, deadline);
+				submit[i].cookie = cookie;
+				uring_op(&ring, crowd->fd, KPOST_IOC_CALL_SUBMIT, &submit[i],
+					 SUBMITS);
+				break;
+			case COLLECTS:
+				collect[i] = kt_collect_args(buf[i], 8, 0, 0, deadline);
+				collect[i].cookie = cookie;
+				uring_op(&ring, crowd->fd, KPOST_IOC_CALL_COLLECT, &collect[i],
+					 COLLECTS);
+				break;
+			}
+		}
+		if (io_uring_submit(&ring) != EACH)
+			return -2;
+		for (unsigned int left = EACH; left; left--) {
+			while (uring_wait_for(&ring, &result, 0.02) == URING_NONE)
+				cancel(crowd->fd, 0);
+			if (!ended(crowd, result.res))
+				return result.res;
+			if (result.res < 0)
+				continue;
+			if (result.data == SENDS)
+				add(&crowd->sent, 1);
+			else if (result.data == BATCHES)
+				add(&crowd->sent, result.res);
+			else if (result.data == SUBMITS)
+				add(&crowd->submitted, 1);
+			else
+				add(&crowd->collected, 1);
+		}
+		io_uring_queue_exit(&ring);
+	}
+	return 0;
+}
+
+static long receives_and_replies(void *arg)
+{
+	struct crowd *crowd = arg;
+	struct kpost_recv recv;
+	char buf[8];
+	long ret;
+
+	for (;;) {
+		ret = kt_recv(crowd->fd, &recv, buf, sizeof(buf), 0, kt_in(20));
+		if (ret == -ETIMEDOUT && __atomic_load_n(&crowd->stop, __ATOMIC_ACQUIRE))
+			return 0;
+		if (ret == -ETIMEDOUT)
+			continue;
+		if (ret != 8)
+			return ret;
+		add(recv.token ? &crowd->answered : &crowd->received, 1);
+		if (recv.token && kt_reply(crowd->fd, recv.token, buf, 8))
+			return -3;
+	}
+}
+
+TEST(park_of_sends_and_calls_all_at_once_loses_none)
+{
+	struct crowd crowd = { .fd = kt_mailbox(4, 0, 8) };
+	struct kt_job senders[2], canceller, receiver;
+	struct kpost_stat now;
+	char buf[8];
+
+	ASSERT_LE(0, crowd.fd);
+	for (int i = 0; i < 2; i++)
+		kt_start_fn(&senders[i], sends_in_rings, &crowd);
+	kt_start_fn(&canceller, cancels_all_the_time, &crowd);
+	kt_start_fn(&receiver, receives_and_replies, &crowd);
+	EXPECT_TRUE(kt_until(__atomic_load_n(&crowd.sent, __ATOMIC_RELAXED) > 1000 &&
+			     __atomic_load_n(&crowd.collected, __ATOMIC_RELAXED) > 200 &&
+			     __atomic_load_n(&crowd.cancelled, __ATOMIC_RELAXED) > 50));
+	__atomic_store_n(&crowd.stop, true, __ATOMIC_RELEASE);
+	for (int i = 0; i < 2; i++) {
+		ASSERT_TRUE(kt_join(&senders[i]));
+		EXPECT_EQ(0, senders[i].ret);
+	}
+	ASSERT_TRUE(kt_join(&canceller));
+	ASSERT_TRUE(kt_join(&receiver));
+	EXPECT_EQ(0, receiver.ret);
+	while (kt_collect(crowd.fd, NULL, buf, sizeof(buf), 0) == 8)
+		crowd.collected++;
+	TH_LOG("%llu sent, %llu calls, %llu cancelled, %llu timed out",
+	       (unsigned long long)crowd.sent, (unsigned long long)crowd.submitted,
+	       (unsigned long long)crowd.cancelled, (unsigned long long)crowd.timed_out);
+	EXPECT_LT(0, crowd.sent);
+	EXPECT_LT(0, crowd.collected);
+	EXPECT_EQ(crowd.sent, crowd.received);
+	EXPECT_EQ(crowd.submitted, crowd.answered);
+	EXPECT_EQ(crowd.submitted, crowd.collected);
+	now = kt_stat(crowd.fd);
+	EXPECT_EQ(0, now.queued_messages);
+	EXPECT_EQ(0, now.waiting_senders);
+	EXPECT_EQ(0, now.open_calls);
 	close(crowd.fd);
 }
 

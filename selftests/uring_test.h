@@ -126,4 +126,19 @@ static inline int uring_do(struct io_uring *ring, int fd, unsigned int op, const
 	return uring_run(ring);
 }
 
+/* how many threads the process has, with those that work for its rings */
+static inline unsigned int uring_threads(void)
+{
+	unsigned int count = 0;
+	char line[256];
+	FILE *file = fopen("/proc/self/status", "re");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "Threads: %u", &count) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return count;
+}
+
 #endif /* KPOST_URING_TEST_H */
