@@ -187,10 +187,13 @@ KPOST_EXPORT unsigned int kpost_sender_pending(const struct kpost_sender *sender
 static int rings_open(struct kpost_sender *sender, int fd)
 {
 	struct io_uring_params params = { .flags = IORING_SETUP_SUBMIT_ALL };
+	struct kpost_info info;
 	struct kpost_stat st;
 	int ret;
 
 	sender->mailbox = !kpost_stat(fd, &st);
+	sender->parks = sender->mailbox && !kpost_info(&info) &&
+			info.features & KPOST_FEATURE_URING_PARK;
 	ret = io_uring_queue_init_params(sender->batch, &sender->ring, &params);
 	if (ret)
 		return ret;
@@ -309,8 +312,8 @@ KPOST_EXPORT int kpost_sender_new_sized(struct kpost_sender **sender, int fd,
 	return ret;
 }
 
-/* Cancel the chain in flight, if one is; the rest of it falls with the request that waits. */
-static void cancel(struct kpost_sender *sender)
+/* The rest of a chain falls with the request that waits. */
+static void cancel_chain(struct kpost_sender *sender)
 {
 	/*
 	 * Not a request of its own: that would take the place in the ring of one in
@@ -321,6 +324,13 @@ static void cancel(struct kpost_sender *sender)
 		.flags = IORING_ASYNC_CANCEL_ANY,
 		.timeout = { .tv_nsec = CANCEL_MS * 1000000 },
 	};
+
+	(void)io_uring_register_sync_cancel(&sender->ring, &everything);
+}
+
+/* Cancel what is in flight. */
+static void cancel(struct kpost_sender *sender)
+{
 	struct pollfd fd = { .fd = sender->event, .events = POLLIN };
 
 	for (;;) {
@@ -329,7 +339,10 @@ static void cancel(struct kpost_sender *sender)
 		if (!sender->in_flight)
 			return;
 		/* A request that was just being started is not found, hence the loop. */
-		(void)io_uring_register_sync_cancel(&sender->ring, &everything);
+		if (sender->parks)
+			kpost_sender_cancel_parked(sender);
+		else
+			cancel_chain(sender);
 		kpost_sender_drain(sender);
 		if (sender->in_flight)
 			(void)poll(&fd, 1, CANCEL_MS);

@@ -59,7 +59,9 @@ struct kpost_sender {
 	unsigned int in_flight; /* messages whose completion is to come */
 	bool full; /* the mailbox was: the next ones wait */
 	bool mailbox; /* there is one, so that what waits is to be left to workers */
+	bool parks; /* or they are not needed */
 	struct kpost_batch arg; /* the batch, if it does not wait; the kernel's until it is over */
+	struct kpost_cancel cancel; /* of what waits; likewise */
 	struct kpost_send *entries; /* likewise: of its messages */
 	uint64_t submitter; /* the thread that started what is in flight */
 	bool reporting;
@@ -112,6 +114,8 @@ int kpost_sender_advance(struct kpost_sender *sender);
 int kpost_sender_run(struct kpost_sender *sender);
 /* Read what the ring has completed. */
 void kpost_sender_drain(struct kpost_sender *sender);
+/* Cancel what waits in the mailbox's line; that it was is read later. */
+void kpost_sender_cancel_parked(struct kpost_sender *sender);
 /* Undo entries that the kernel did not take; without SQPOLL it never looks again. */
 void kpost_ring_rewind(struct io_uring *ring);
 

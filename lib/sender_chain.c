@@ -5,13 +5,14 @@
  * As long as there is room in the mailbox a batch is one request, which sends what
  * finds some and does not wait.
  *
- * Where there is none, requests have to wait.  That is done by workers of io_uring's: what waits
- * without one no cancellation of io_uring's reaches, and once the thread that submitted it has
- * ended, it cannot start what is linked behind it.  What workers do at the same time may pass each
- * other.  So that messages keep their order, a batch is one chain of linked requests then, of which
- * the kernel starts each when the one before it has succeeded: each is told of as soon as it got
- * in.  When a request fails, the kernel cancels the rest of its chain: none of it was sent, and it
- * is started again once the chain is over.
+ * Where there is none, requests have to wait, one for each message.  Where they can do so without a
+ * worker of io_uring's they wait in the mailbox's line, which keeps their order; the kernel goes on
+ * with them when the thread that submitted them has ended.
+ *
+ * What workers do at the same time may pass each other.  So that messages keep their order, a batch
+ * is one chain of linked requests then, of which the kernel starts each when the one before it has
+ * succeeded: each is told of as soon as it got in.  When a request fails, the kernel cancels the
+ * rest of its chain: none of it was sent, and it is started again once the chain is over.
  *
  * There is one batch in flight at a time, be it the one or the other.
  */
@@ -22,13 +23,15 @@
 /* A slot keeps a buffer up to this size for its next message. */
 #define KEEP_BYTES 16384
 /*
- * A message that is cancelled without our asking is tried again: the kernel does that
+ * A message of a chain that is cancelled without our asking is tried again: the kernel does that
  * to what a thread submitted when the thread exits, which it can do only once, and when
  * the process is stopped.  If the same thread's are cancelled more often than this within
  * a second, it means something else, such as that there can be no worker.
  */
 #define TRIES_MAX 16
 #define TRIES_NS 1000000000u
+/* Where a message waits in line, those behind it up to so many bytes do: all of them count. */
+#define LINE_BYTES 65536
 
 /* Threads are told apart by a number, as the C library's and the kernel's are used again. */
 static uint64_t thread_number(void)
@@ -92,15 +95,15 @@ static void batch_return(struct kpost_sender *sender, int result)
 void kpost_sender_drain(struct kpost_sender *sender)
 {
 	struct io_uring_cqe *cqe;
-	struct kpost_slot *slot;
+	void *data;
 
 	while (!io_uring_peek_cqe(&sender->ring, &cqe)) {
-		slot = io_uring_cqe_get_data(cqe);
-		if (slot) {
-			slot_return(slot, cqe->res < 0 ? cqe->res : 0);
-			sender->in_flight--;
-		} else {
+		data = io_uring_cqe_get_data(cqe);
+		if (!data) {
 			batch_return(sender, cqe->res);
+		} else if (data != &sender->cancel) {
+			slot_return(data, cqe->res < 0 ? cqe->res : 0);
+			sender->in_flight--;
 		}
 		io_uring_cqe_seen(&sender->ring, cqe);
 	}
@@ -135,7 +138,7 @@ static bool finished(struct kpost_sender *sender, struct kpost_slot *slot)
 	}
 	if (!slot->returned)
 		return false;
-	if (slot->result != -ECANCELED || sender->stopping)
+	if (slot->result != -ECANCELED || sender->stopping || sender->parks)
 		return true;
 	/* The first that was cancelled; all of the chain that is behind it was too. */
 	if (sender->in_flight)
@@ -224,22 +227,67 @@ static struct kpost_slot *slot_start(struct kpost_sender *sender, unsigned int i
 	return slot;
 }
 
-/* Entries for the next @count messages, as one chain.  Returns how many entries. */
-static unsigned int prepare_chain(struct kpost_sender *sender, unsigned int count)
+/*
+ * How many of the next @count messages can wait in line together.  The line is in order of
+ * priority, and what fails there does not keep back what is behind it.
+ */
+static unsigned int count_line(struct kpost_sender *sender, unsigned int count)
 {
+	struct kpost_send *arg = &kpost_slot_of(sender, sender->sent)->arg;
+	unsigned int priority = arg->priority, i;
+	uint64_t bytes = arg->len;
+
+	if (sender->stop_on_error)
+		return 1;
+	for (i = 1; i < count; i++) {
+		arg = &kpost_slot_of(sender, sender->sent + i)->arg;
+		bytes += arg->len;
+		if (arg->priority > priority || bytes > LINE_BYTES)
+			break;
+		priority = arg->priority;
+	}
+	return i;
+}
+
+/* An entry for each of the next @count messages, in line or as one chain.  Returns how many. */
+static unsigned int prepare_each(struct kpost_sender *sender, unsigned int count)
+{
+	bool links = !sender->parks, worker = links && sender->mailbox;
 	struct io_uring_sqe *sqe;
 	struct kpost_slot *slot;
 	unsigned int i;
 
 	for (i = 0; i < count; i++) {
 		slot = slot_start(sender, i);
+		slot->arg.cookie = sender->parks ? kpost_address(slot) : 0;
 		sqe = io_uring_get_sqe(&sender->ring);
 		kpost_prep_send(sqe, 0, &slot->arg);
-		io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE | (sender->mailbox ? IOSQE_ASYNC : 0) |
-						    (i + 1 < count ? IOSQE_IO_LINK : 0));
+		io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE | (worker ? IOSQE_ASYNC : 0) |
+						    (links && i + 1 < count ? IOSQE_IO_LINK : 0));
 		io_uring_sqe_set_data(sqe, slot);
 	}
 	return count;
+}
+
+void kpost_sender_cancel_parked(struct kpost_sender *sender)
+{
+	uint64_t count = sender->sent;
+	struct io_uring_sqe *sqe;
+	struct kpost_slot *slot;
+
+	/* The last one first: one that is let in meanwhile has none before it that was cancelled. */
+	while (count-- > sender->done) {
+		slot = kpost_slot_of(sender, count);
+		if (slot->returned)
+			continue;
+		sender->cancel.cookie = kpost_address(slot);
+		sqe = io_uring_get_sqe(&sender->ring);
+		kpost_prep(sqe, 0, KPOST_IOC_CANCEL, &sender->cancel);
+		io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
+		io_uring_sqe_set_data(sqe, &sender->cancel);
+		if (io_uring_submit(&sender->ring) < 1)
+			kpost_ring_rewind(&sender->ring);
+	}
 }
 
 /* The same as one request.  It does not wait, so deadlines mean nothing; a wrong one stays so. */
@@ -252,6 +300,7 @@ static unsigned int prepare_batch(struct kpost_sender *sender, unsigned int coun
 	for (i = 0; i < count; i++) {
 		entry = &sender->entries[i];
 		*entry = slot_start(sender, i)->arg;
+		entry->cookie = 0;
 		if (entry->deadline <= INT64_MAX)
 			entry->deadline = 0;
 	}
@@ -273,7 +322,7 @@ static int start(struct kpost_sender *sender)
 {
 	unsigned int count = sender->batch, entries;
 	uint64_t waiting = sender->queued - sender->sent;
-	bool chain = sender->full;
+	bool waits = sender->full;
 	int taken;
 
 	if (sender->sent != sender->done || !waiting || sender->stopping)
@@ -283,18 +332,20 @@ static int start(struct kpost_sender *sender)
 			return 0;
 		count = (unsigned int)waiting;
 	}
-	entries = chain ? prepare_chain(sender, count) : prepare_batch(sender, count);
+	if (waits && sender->parks)
+		count = count_line(sender, count);
+	entries = waits ? prepare_each(sender, count) : prepare_batch(sender, count);
 	taken = io_uring_submit(&sender->ring);
 	if (taken < (int)entries)
 		kpost_ring_rewind(&sender->ring);
 	if (taken <= 0)
 		return taken;
-	if (chain)
+	if (waits)
 		count = (unsigned int)taken;
 	sender->submitter = thread_number();
 	sender->sent += count;
 	sender->in_flight = count;
-	/* Once the chain is over there is room, or it is found out anew that there is none. */
+	/* Once all of it is over there is room, or it is found out anew that there is none. */
 	sender->full = false;
 	return 0;
 }
