@@ -32,8 +32,8 @@ struct recv_slot {
  * Find room for the next entries of a batch that are plain ones, and in memory that is there.
  * Returns for how many.
  */
-static unsigned int recv_prepare(const struct kpost_rounds *rounds, struct recv_slot *slots,
-				 unsigned int most)
+static noinline_for_stack unsigned int recv_prepare(const struct kpost_rounds *rounds,
+						    struct recv_slot *slots, unsigned int most)
 {
 	struct kpost_operand entry = rounds->entry;
 	struct kpost_recv arg __uninitialized;

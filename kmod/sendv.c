@@ -33,8 +33,8 @@ struct send_slot {
 };
 
 /* Read the next entries, up to @most plain ones.  Returns how many those are. */
-static unsigned int send_prepare(const struct kpost_rounds *rounds, struct send_slot *slots,
-				 unsigned int most)
+static noinline_for_stack unsigned int send_prepare(const struct kpost_rounds *rounds,
+						    struct send_slot *slots, unsigned int most)
 {
 	u32 message_max = rounds->op->endpoint->mailbox->message_max;
 	struct kpost_operand entry = rounds->entry;
@@ -145,8 +145,8 @@ static unsigned int send_fill(struct send_slot *slots, unsigned int n)
  * Commit as many as get in; with @all none unless all do.  Returns how many, or -EPIPE, -ENOMEM;
  * *@sequence is the number of the last.
  */
-static int send_commit(struct kpost_endpoint *endpoint, struct send_slot *slots, unsigned int count,
-		       bool all, u64 *sequence)
+static noinline_for_stack int send_commit(struct kpost_endpoint *endpoint, struct send_slot *slots,
+					  unsigned int count, bool all, u64 *sequence)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_origin *origin, *fresh = NULL;
@@ -191,8 +191,8 @@ unlock:
 }
 
 /* Tell the numbers of @n messages, of which the last has @sequence. */
-static void send_tell(const struct kpost_rounds *rounds, const struct send_slot *slots, unsigned int n,
-		      u64 sequence)
+static void send_tell(const struct kpost_rounds *rounds, const struct send_slot *slots,
+		      unsigned int n, u64 sequence)
 {
 	struct kpost_send __user *entry;
 	unsigned int i;
@@ -312,8 +312,8 @@ static const struct kpost_parked_kind sendv_kind = {
 /* Not all get in: the first that does not waits without a task. */
 static long sendv_park(struct kpost_operand *op, const struct kpost_batch *arg)
 {
-	struct kpost_parked *parked = kpost_parked_new(op, sizeof(struct parked_sendv),
-						       &sendv_kind);
+	struct kpost_parked *parked =
+		kpost_parked_new(op, sizeof(struct parked_sendv), &sendv_kind);
 	struct parked_sendv *waiting;
 	long ret;
 
