@@ -217,8 +217,8 @@ static int collect_begin(struct kpost_operand *op, u64 id, struct kpost_waiter *
 			 struct kpost_call_state **taken)
 {
 	struct kpost_caller *caller = kpost_caller_find(op->endpoint);
-	struct kpost_call_state *call =
-		id ? kpost_caller_call(caller, id, true) : first_ready(caller);
+	struct kpost_call_state *call = id ? kpost_caller_call(caller, id, true) :
+					     first_ready(caller);
 
 	if (id && !call)
 		return kpost_caller_taken(caller, id) ? -EBUSY : -ENOENT;
@@ -229,8 +229,7 @@ static int collect_begin(struct kpost_operand *op, u64 id, struct kpost_waiter *
 		*taken = call;
 		return 0;
 	}
-	if (!id && op->endpoint->mailbox->closed &&
-	    (!caller || RB_EMPTY_ROOT(&caller->submitted)))
+	if (!id && op->endpoint->mailbox->closed && (!caller || RB_EMPTY_ROOT(&caller->submitted)))
 		return -EPIPE;
 	if (!waiter)
 		return -EAGAIN;
