@@ -24,38 +24,40 @@ static int recv_entry_get(const struct kpost_operand *entry, struct kpost_recv *
 struct recv_slot {
 	struct kpost_message *message;
 	void __user *buf;
-	size_t len;
-	size_t room; /* the longest message that may be taken for it */
+	u32 len; /* as far as a message can need it */
+	u32 room; /* the longest message that may be taken for it */
 };
 
 /*
  * Find room for the next entries of a batch that are plain ones, and in memory that is there.
  * Returns for how many.
  */
-static noinline_for_stack unsigned int recv_prepare(const struct kpost_rounds *rounds,
-						    struct recv_slot *slots, unsigned int most)
+static unsigned int recv_prepare(struct kpost_rounds *rounds, struct recv_slot *slots,
+				 unsigned int most)
 {
-	struct kpost_operand entry = rounds->entry;
+	struct kpost_operand *entry = &rounds->entry;
+	void __user *first = entry->arg;
 	struct kpost_recv arg __uninitialized;
 	struct kpost_payload payload = { .whole = true };
 	unsigned int n;
 
-	for (n = 0; n < most; n++, entry.arg += entry.size) {
+	for (n = 0; n < most; n++, entry->arg += entry->size) {
 		size_t sure;
 
-		if (recv_entry_get(&entry, &arg) || arg.flags & KPOST_IOVEC ||
+		if (recv_entry_get(entry, &arg) || arg.flags & KPOST_IOVEC ||
 		    !kpost_range_ok(arg.buf, arg.len))
 			break;
 		payload.buf = u64_to_user_ptr(arg.buf);
 		payload.size = arg.len;
 		sure = kpost_payload_touch(&payload, min_t(size_t, arg.len, KPOST_SURE_FIRST));
 		slots[n].buf = payload.buf;
-		slots[n].len = arg.len;
+		slots[n].len = min_t(u64, arg.len, KPOST_PAYLOAD_MAX);
 		if (sure < arg.len)
 			slots[n].room = sure;
 		else
-			slots[n].room = arg.flags & KPOST_TRUNCATE ? SIZE_MAX : arg.len;
+			slots[n].room = arg.flags & KPOST_TRUNCATE ? U32_MAX : slots[n].len;
 	}
+	entry->arg = first;
 	return n;
 }
 
@@ -96,10 +98,11 @@ static unsigned int recv_take(struct kpost_mailbox *mailbox, struct recv_slot *s
 }
 
 /* Copy messages out.  Returns up to which slot, before a fault or the task's end. */
-static unsigned int recv_fill(const struct kpost_rounds *rounds, const struct recv_slot *slots,
+static unsigned int recv_fill(struct kpost_rounds *rounds, const struct recv_slot *slots,
 			      unsigned int from, unsigned int to)
 {
-	struct kpost_operand entry = rounds->entry;
+	struct kpost_operand *entry = &rounds->entry;
+	void __user *first = entry->arg;
 	struct kpost_payload payload = { .whole = true };
 	struct kpost_place place;
 	unsigned int i;
@@ -109,16 +112,17 @@ static unsigned int recv_fill(const struct kpost_rounds *rounds, const struct re
 	if (fatal_signal_pending(current))
 		return from;
 	pagefault_disable();
-	entry.arg += from * entry.size;
-	for (i = from; i < to; i++, entry.arg += entry.size) {
+	entry->arg += from * entry->size;
+	for (i = from; i < to; i++, entry->arg += entry->size) {
 		stored = min_t(size_t, slots[i].message->size, slots[i].len);
 		payload.buf = slots[i].buf;
 		payload.size = slots[i].len;
 		kpost_place_init(&place, &payload);
 		if (kpost_message_copy_out(slots[i].message, &payload, &place, stored) ||
-		    kpost_message_tell(slots[i].message, &entry, NULL, stored))
+		    kpost_message_tell(slots[i].message, entry, NULL, stored))
 			break;
 	}
+	entry->arg = first;
 	pagefault_enable();
 	return i;
 }

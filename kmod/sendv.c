@@ -26,26 +26,27 @@ static int send_entry_get(const struct kpost_operand *entry, struct kpost_send *
 struct send_slot {
 	const void __user *buf;
 	u32 size;
-	u32 priority;
-	u64 tag;
+	u16 priority;
 	bool want_sequence;
+	u64 tag;
 	struct kpost_message *message;
 };
 
 /* Read the next entries, up to @most plain ones.  Returns how many those are. */
-static noinline_for_stack unsigned int send_prepare(const struct kpost_rounds *rounds,
-						    struct send_slot *slots, unsigned int most)
+static unsigned int send_prepare(struct kpost_rounds *rounds, struct send_slot *slots,
+				 unsigned int most)
 {
 	u32 message_max = rounds->op->endpoint->mailbox->message_max;
-	struct kpost_operand entry = rounds->entry;
+	struct kpost_operand *entry = &rounds->entry;
+	void __user *first = entry->arg;
 	struct kpost_send arg __uninitialized;
 	size_t left = KPOST_UNCOUNTED_MAX;
 	unsigned int n;
 
-	for (n = 0; n < most; n++, entry.arg += entry.size) {
-		struct kpost_send __user *to = entry.arg;
+	for (n = 0; n < most; n++, entry->arg += entry->size) {
+		struct kpost_send __user *to = entry->arg;
 
-		if (send_entry_get(&entry, &arg) || arg.flags & KPOST_IOVEC ||
+		if (send_entry_get(entry, &arg) || arg.flags & KPOST_IOVEC ||
 		    arg.len > message_max || arg.len > left || !kpost_range_ok(arg.buf, arg.len))
 			break;
 		slots[n].want_sequence = arg.flags & KPOST_WANT_SEQUENCE;
@@ -58,6 +59,7 @@ static noinline_for_stack unsigned int send_prepare(const struct kpost_rounds *r
 		slots[n].priority = arg.priority;
 		slots[n].tag = arg.tag;
 	}
+	entry->arg = first;
 	return n;
 }
 
@@ -145,8 +147,8 @@ static unsigned int send_fill(struct send_slot *slots, unsigned int n)
  * Commit as many as get in; with @all none unless all do.  Returns how many, or -EPIPE, -ENOMEM;
  * *@sequence is the number of the last.
  */
-static noinline_for_stack int send_commit(struct kpost_endpoint *endpoint, struct send_slot *slots,
-					  unsigned int count, bool all, u64 *sequence)
+static int send_commit(struct kpost_endpoint *endpoint, struct send_slot *slots, unsigned int count,
+		       bool all, u64 *sequence)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_origin *origin, *fresh = NULL;
@@ -207,7 +209,7 @@ static void send_tell(const struct kpost_rounds *rounds, const struct send_slot 
 }
 
 /* Send the next entries that are plain and get in at once.  Returns how many, or -errno. */
-static noinline int send_plain(const struct kpost_rounds *rounds, bool all)
+static noinline int send_plain(struct kpost_rounds *rounds, bool all)
 {
 	struct kpost_mailbox *mailbox = rounds->op->endpoint->mailbox;
 	/* A guess, without the lock. */
