@@ -224,6 +224,12 @@ void kpost_caller_offer(struct kpost_call_state *call, bool first, struct kpost_
 	}
 }
 
+/* With the lock held: has its process or its endpoint ended?  Then nobody collects its calls. */
+bool kpost_caller_ended(const struct kpost_caller *caller)
+{
+	return RB_EMPTY_NODE(&caller->link);
+}
+
 /* EPOLLPRI: has the task's process something to collect? */
 bool kpost_caller_ready(struct kpost_endpoint *endpoint)
 {
@@ -293,18 +299,45 @@ bool kpost_caller_give_up_first(struct kpost_mailbox *mailbox, struct rb_root *t
 	return true;
 }
 
+/* Some of @collectors do not wait any more.  Are there others? */
+bool kpost_caller_leave_first(struct kpost_mailbox *mailbox, struct list_head *collectors)
+{
+	struct kpost_waiter *waiter;
+	struct kpost_wakes wakes = {};
+	unsigned int i;
+	bool others;
+
+	spin_lock(&mailbox->lock);
+	for (i = 0; i < ARRAY_SIZE(wakes.tasks) && !list_empty(collectors); i++) {
+		waiter = list_first_entry(collectors, struct kpost_waiter, link);
+		list_del_init(&waiter->link);
+		kpost_waiter_done(waiter, -ECANCELED, &wakes);
+	}
+	others = !list_empty(collectors);
+	kpost_mailbox_unlock(mailbox, &wakes);
+	cond_resched();
+	return others;
+}
+
 /*
- * No more calls are made by @caller, which is held, and no longer then.  Nobody is collecting one,
- * through an endpoint or in a process that has ended.
+ * No more calls are made by @caller, which is held, and no longer then.  No task is collecting one,
+ * through an endpoint or in a process that has ended; but what is parked may have been given one,
+ * which it lets go of when its work runs.
  */
 static void caller_end(struct kpost_mailbox *mailbox, struct kpost_caller *caller)
 {
-	while (kpost_caller_give_up_first(mailbox, &caller->submitted, U64_MAX) ||
-	       kpost_caller_give_up_first(mailbox, &caller->interrupted, U64_MAX))
-		;
+	for (;;) {
+		while (kpost_caller_leave_first(mailbox, &caller->collectors) ||
+		       kpost_caller_give_up_first(mailbox, &caller->submitted, U64_MAX) ||
+		       kpost_caller_give_up_first(mailbox, &caller->interrupted, U64_MAX))
+			;
+		spin_lock(&mailbox->lock);
+		/* What is parked may have given one back. */
+		if (RB_EMPTY_ROOT(&caller->submitted))
+			break;
+		spin_unlock(&mailbox->lock);
+	}
 	/* Its process and its endpoint may end at once, and neither waits for the other. */
-	spin_lock(&mailbox->lock);
-	WARN_ON_ONCE(!RB_EMPTY_ROOT(&caller->taken));
 	caller_unlink(caller);
 	kpost_caller_unlock(mailbox, caller);
 }

@@ -58,6 +58,8 @@ bool kpost_caller_taken(struct kpost_caller *caller, u64 id);
 void kpost_caller_take(struct kpost_call_state *call);
 void kpost_caller_untake(struct kpost_call_state *call);
 void kpost_caller_offer(struct kpost_call_state *call, bool first, struct kpost_wakes *wakes);
+bool kpost_caller_ended(const struct kpost_caller *caller);
+bool kpost_caller_leave_first(struct kpost_mailbox *mailbox, struct list_head *collectors);
 bool kpost_caller_ready(struct kpost_endpoint *endpoint);
 struct kpost_message *kpost_caller_drop(struct kpost_mailbox *mailbox,
 					struct kpost_call_state *call, struct kpost_wakes *wakes,

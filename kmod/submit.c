@@ -288,13 +288,14 @@ out:
 	return err ? ERR_PTR(err) : call;
 }
 
-/* @call was taken, and is gone now, or to be collected @again, as the next. */
+/* @call was taken, and is gone now, or to be collected @again, as the next, if anybody can. */
 static void collect_end(struct kpost_mailbox *mailbox, struct kpost_call_state *call, bool again)
 {
 	struct kpost_process *process = NULL;
 	struct kpost_wakes wakes = {};
 
 	spin_lock(&mailbox->lock);
+	again = again && !kpost_caller_ended(call->caller);
 	if (again) {
 		kpost_caller_untake(call);
 		kpost_caller_offer(call, true, &wakes);
@@ -491,26 +492,6 @@ static long cancel_one(const struct kpost_operand *op, struct kpost_call_cancel 
 	return 1;
 }
 
-/* Some of @collectors do not wait any more.  Are there others? */
-static bool cancel_collectors(struct kpost_mailbox *mailbox, struct list_head *collectors)
-{
-	struct kpost_waiter *waiter;
-	struct kpost_wakes wakes = {};
-	unsigned int i;
-	bool others;
-
-	spin_lock(&mailbox->lock);
-	for (i = 0; i < ARRAY_SIZE(wakes.tasks) && !list_empty(collectors); i++) {
-		waiter = list_first_entry(collectors, struct kpost_waiter, link);
-		list_del_init(&waiter->link);
-		kpost_waiter_done(waiter, -ECANCELED, &wakes);
-	}
-	others = !list_empty(collectors);
-	kpost_mailbox_unlock(mailbox, &wakes);
-	cond_resched();
-	return others;
-}
-
 /*
  * Give up all that were submitted, and who waits for any.  What others begin meanwhile is not
  * meant.  Returns how many calls there were.
@@ -539,7 +520,7 @@ static long cancel_all(const struct kpost_operand *op)
 		return 0;
 	while (kpost_caller_give_up_first(mailbox, &caller->submitted, last))
 		count++;
-	while (cancel_collectors(mailbox, &collectors))
+	while (kpost_caller_leave_first(mailbox, &collectors))
 		;
 	spin_lock(&mailbox->lock);
 	kpost_caller_unlock(mailbox, caller);

@@ -792,6 +792,78 @@ TEST_F(park, park_of_a_thread_that_ends_goes_on_without_it)
 	close(parting.fd);
 }
 
+struct apart {
+	int fd, ring_fd;
+	unsigned int flags;
+	bool parked, go;
+};
+
+/* shares its descriptors, so that the ring is there when it has ended */
+static int collects_and_ends(void *arg)
+{
+	struct apart *apart = arg;
+	struct kpost_call_collect collect[3];
+	struct io_uring ring;
+	char buf[3][8];
+	uint64_t id[2];
+
+	CHECK_EQ(0, uring_init(&ring, 8, apart->flags));
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(0, kt_submit(apart->fd, "ask", 3, 8, 0, &id[i]));
+	for (int i = 0; i < 3; i++) {
+		collect[i] = kt_collect_args(buf[i], 8, i ? 0 : id[0], 0, 0);
+		CHECK(uring_op(&ring, apart->fd, KPOST_IOC_CALL_COLLECT, &collect[i], 1));
+	}
+	CHECK_EQ(3, io_uring_submit(&ring));
+	apart->ring_fd = ring.ring_fd;
+	__atomic_store_n(&apart->parked, true, __ATOMIC_RELEASE);
+	/* without a system call, which would have the work done */
+	while (!__atomic_load_n(&apart->go, __ATOMIC_ACQUIRE))
+		;
+	return 0;
+}
+
+/* given or not, and with its ring's work never done or as it ends */
+TEST_F(park, park_of_who_collects_leaves_nothing_of_a_process_that_ended)
+{
+	static const unsigned int flags[] = {
+		0, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+	};
+	struct apart *apart = mmap(NULL, sizeof(*apart), PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t used = kt_sending_used();
+	struct kpost_recv recv[2];
+	unsigned int replies;
+	char buf[8];
+	pid_t pid;
+
+	if (!uring_parks())
+		SKIP(return, "a worker ends with its process");
+	ASSERT_NE(MAP_FAILED, apart);
+	for (int round = 0; round < 6; round++) {
+		*apart = (struct apart){ .fd = self->fd, .flags = flags[round % 2] };
+		replies = (unsigned int)round / 2;
+		pid = child_start_sharing(collects_and_ends, apart);
+		ASSERT_LT(0, pid);
+		ASSERT_TRUE(kt_until(__atomic_load_n(&apart->parked, __ATOMIC_ACQUIRE)));
+		for (int i = 0; i < 2; i++) {
+			ASSERT_EQ(3, kt_recv(self->fd, &recv[i], buf, 8, 0, kt_soon()));
+		}
+		for (unsigned int i = 0; i < replies; i++)
+			ASSERT_EQ(0, kt_reply(self->fd, recv[i].token, "reply", 5));
+		__atomic_store_n(&apart->go, true, __ATOMIC_RELEASE);
+		ASSERT_EQ(0, child_finish(pid, 10));
+		/* who has the ring has nothing more to do with its calls */
+		EXPECT_EQ(0, kt_cancel(self->fd, 0));
+		close(apart->ring_fd);
+		for (unsigned int i = replies; i < 2; i++)
+			EXPECT_EQ(-ECANCELED, kt_reply(self->fd, recv[i].token, "reply", 5));
+		ASSERT_TRUE(kt_until(kt_stat(self->fd).open_calls == 0));
+	}
+	ASSERT_TRUE(kt_until(kt_sending_used() == used));
+	munmap(apart, sizeof(*apart));
+}
+
 /* ---- rings of each kind --------------------------------------------------------------- */
 
 FIXTURE(park_in) {
