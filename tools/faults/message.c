@@ -82,6 +82,14 @@ static void check_numbered(struct stage *stage)
 	check_sent(stage);
 }
 
+/* The receiver may have been handed what was withdrawn, and be about to wait again. */
+static bool changed_send_sync(struct stage *stage, long ret)
+{
+	(void)ret;
+	must(stage, kt_until(kt_stat(stage->fds[0]).waiting_receivers == 1));
+	return false;
+}
+
 static void check_sent_sync(struct stage *stage)
 {
 	must(stage, kt_join(&stage->job));
@@ -408,6 +416,7 @@ const struct trial message_trials[] = {
 		.prepare = prepare_send_sync,
 		.call = call_send,
 		.check = check_sent_sync,
+		.changed = changed_send_sync,
 	},
 	{
 		.name = "SEND, waiting for room",
