@@ -87,7 +87,7 @@ struct kpost_operand {
 	const struct kpost_fixed *fixed; /* the payload is in a registered buffer, if given */
 	struct io_uring_cmd *cmd; /* if given: what waits can be parked, see park.h */
 	unsigned int issue_flags; /* of that */
-	struct kpost_parked *parked; /* if given: what is to park then, a struct kpost_parked_send */
+	struct kpost_parked *parked; /* if given: to park it in, a struct kpost_parked_send */
 };
 
 /* What may be under way uncounted: no more than that for each task. */

@@ -275,7 +275,7 @@ void kpost_sender_cancel_parked(struct kpost_sender *sender)
 	struct io_uring_sqe *sqe;
 	struct kpost_slot *slot;
 
-	/* The last one first: one that is let in meanwhile has none before it that was cancelled. */
+	/* The last first: one that is let in meanwhile has none before it that was cancelled. */
 	while (count-- > sender->done) {
 		slot = kpost_slot_of(sender, count);
 		if (slot->returned)

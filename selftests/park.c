@@ -1200,7 +1200,8 @@ static long sends_in_rings(void *arg)
 
 			switch (i % KINDS) {
 			case SENDS:
-				send[i] = kt_send_args(payload, 8, 0, KPOST_WANT_SEQUENCE, deadline);
+				send[i] = kt_send_args(payload, 8, 0, KPOST_WANT_SEQUENCE,
+						       deadline);
 				send[i].cookie = cookie;
 				uring_op(&ring, crowd->fd, KPOST_IOC_SEND, &send[i], SENDS);
 				break;
