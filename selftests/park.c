@@ -498,6 +498,8 @@ TEST_F(park, park_of_who_collects_is_given_a_reply)
 	char replies[ALL][8];
 	uint64_t ids[ALL], number;
 
+	if (!uring_parks())
+		SKIP(return, "nobody knows when a worker begins to wait");
 	/* eight wait for any, and four for one each */
 	for (uint64_t i = 0; i < ALL; i++) {
 		number = i;
@@ -508,11 +510,7 @@ TEST_F(park, park_of_who_collects_is_given_a_reply)
 					 i));
 	}
 	ASSERT_EQ(ALL, io_uring_submit(&self->ring));
-	if (uring_parks()) {
-		EXPECT_EQ(before, uring_threads());
-	} else {
-		ASSERT_TRUE(kt_until(uring_threads() >= before + ALL));
-	}
+	EXPECT_EQ(before, uring_threads());
 	for (uint64_t i = 0; i < ALL; i++) {
 		ASSERT_EQ(8, kt_recv(self->fd, &recv, &number, 8, 0, kt_soon()));
 		if (number % 2)
