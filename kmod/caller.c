@@ -240,13 +240,16 @@ bool kpost_caller_ready(struct kpost_endpoint *endpoint)
 
 /*
  * @call is its caller's no longer, whose reference is whose this was done for, and nobody wants
- * its reply.  Returns what is to be discarded without the lock, or NULL; *@process is to be put.
+ * its reply: who waits to collect it does not any more.  @wakes is not full.  Returns what is to
+ * be discarded without the lock, or NULL; *@process is to be put.
  */
 struct kpost_message *kpost_caller_drop(struct kpost_mailbox *mailbox,
 					struct kpost_call_state *call, struct kpost_wakes *wakes,
 					struct kpost_process **process)
 {
 	lockdep_assert_held(&mailbox->lock);
+	if (call->waiter)
+		kpost_waiter_done(call->waiter, -ECANCELED, wakes);
 	*process = kpost_caller_remove(call);
 	return kpost_call_leave(mailbox, call, wakes);
 }
@@ -263,8 +266,6 @@ void kpost_caller_give_up(struct kpost_mailbox *mailbox, struct kpost_call_state
 	struct kpost_process *process;
 
 	lockdep_assert_held(&mailbox->lock);
-	if (call->waiter)
-		kpost_waiter_done(call->waiter, -ECANCELED, &wakes);
 	/* Who submits it waits for room. */
 	if (request && request->sender) {
 		kpost_waiter_done(request->sender, -ECANCELED, &wakes);

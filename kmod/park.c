@@ -115,8 +115,8 @@ static bool parked_end(struct kpost_parked *parked, int why)
 
 	spin_lock(&mailbox->lock);
 	trash = withdraw(parked, why, &wakes);
-	/* One that was told, and not given anything, ends when it looks. */
-	ends = !parked->waiter.done || parked->kind->tells;
+	/* One that may wait again ends when it looks. */
+	ends = !parked->waiter.done || parked->kind->goes_on;
 	if (!parked->waiter.done)
 		parked_done(parked, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
@@ -377,7 +377,7 @@ static long receive_end(struct kpost_parked *parked, bool dead, unsigned int iss
 }
 
 static const struct kpost_parked_kind receive_kind = {
-	.tells = true,
+	.goes_on = true,
 	.withdraw = receive_withdraw,
 	.end = receive_end,
 };

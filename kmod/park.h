@@ -44,7 +44,7 @@ struct kpost_operand;
 struct kpost_parked;
 
 struct kpost_parked_kind {
-	bool tells; /* it is told of what it waits for, and not given it */
+	bool goes_on; /* its wait has ended, and it may wait again, unless it is cancelled */
 	/*
 	 * With the mailbox's lock held, before the wait has ended: it is not to go on.  Returns
 	 * what is to be discarded once the lock is dropped, or NULL.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Batches of messages that are sent. */
+#include <linux/cred.h>
 #include <linux/uaccess.h>
 
 #include "batch.h"
@@ -269,6 +270,7 @@ static int send_round(struct kpost_rounds *rounds, unsigned int *sent)
 /* One that waits without a task: that is what its first @done entries were, or the next does. */
 struct parked_sendv {
 	struct kpost_parked_send send; /* of that */
+	const struct cred *cred; /* who submitted it, whoever its task is by then */
 	struct kpost_batch arg;
 	unsigned int done;
 };
@@ -296,17 +298,29 @@ static long sendv_end(struct kpost_parked *parked, bool dead, unsigned int issue
 		.ring = true,
 		.fixed = parked->fixed ? &fixed : NULL,
 	};
-	long err = kpost_parked_send_end(parked, dead, issue_flags);
+	long ret = kpost_parked_send_end(parked, dead, issue_flags);
+	const struct cred *own;
 
-	waiting->done += !err;
-	if (dead)
-		return waiting->done ?: err;
-	if (err)
-		return kpost_batch_end(&op, waiting->done, err);
-	return sendv_go_on(waiting, &op);
+	waiting->done += !ret;
+	/* Cancelled after this message was let in: the rest of them are not sent. */
+	if (!ret && waiting->done < waiting->arg.count && READ_ONCE(parked->why) == -ECANCELED)
+		ret = -ECANCELED;
+	if (dead) {
+		ret = waiting->done ?: ret;
+	} else if (ret) {
+		ret = kpost_batch_end(&op, waiting->done, ret);
+	} else {
+		own = override_creds(waiting->cred);
+		ret = sendv_go_on(waiting, &op);
+		revert_creds(own);
+	}
+	if (ret != -EIOCBQUEUED)
+		put_cred(waiting->cred);
+	return ret;
 }
 
 static const struct kpost_parked_kind sendv_kind = {
+	.goes_on = true,
 	.withdraw = kpost_parked_send_withdraw,
 	.end = sendv_end,
 };
@@ -325,10 +339,12 @@ static long sendv_park(struct kpost_operand *op, const struct kpost_batch *arg)
 	waiting->arg = *arg;
 	waiting->done = 0;
 	ret = sendv_go_on(waiting, op);
-	if (ret == -EIOCBQUEUED)
+	if (ret == -EIOCBQUEUED) {
+		waiting->cred = get_current_cred();
 		kpost_parked_start(parked, op->issue_flags);
-	else
+	} else {
 		kpost_parked_free(parked);
+	}
 	return ret;
 }
 

@@ -36,7 +36,7 @@ int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 		.endpoint = cmd->file->private_data,
 		.nowait = issue_flags & IO_URING_F_NONBLOCK || cmd->file->f_flags & O_NONBLOCK,
 		.ring = true,
-		.trial = issue_flags & IO_URING_F_NONBLOCK,
+		.trial = issue_flags & IO_URING_F_NONBLOCK && !(cmd->file->f_flags & O_NONBLOCK),
 		.fixed = cmd->flags & IORING_URING_CMD_FIXED ? &fixed : NULL,
 		.cmd = cmd->file->f_flags & O_NONBLOCK ? NULL : cmd,
 		.issue_flags = issue_flags,
@@ -57,7 +57,7 @@ int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 		return -EFAULT;
 	op.arg = u64_to_user_ptr(uring.arg);
 	ret = kpost_uring_operate(&op, cmd->cmd_op);
-	if (ret == -EAGAIN && op.trial && !op.dontwait && !(cmd->file->f_flags & O_NONBLOCK)) {
+	if (ret == -EAGAIN && op.trial && !op.dontwait) {
 		if (op.receives && kpost_parks(&op))
 			return kpost_park_receive(&op);
 		if (kpost_compat_uring_keep(cmd, &uring, sizeof(uring)))

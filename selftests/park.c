@@ -681,6 +681,117 @@ TEST_F(park, park_of_a_batch_sends_all_in_order)
 	close(fd);
 }
 
+/* by its number, which can be guessed: its submitter and who waits for it end together */
+TEST_F(park, park_of_who_collects_what_is_not_submitted_after_all)
+{
+	struct kpost_call_submit submit;
+	struct kpost_call_collect collect[2];
+	struct uring_result result;
+	int fd = kt_mailbox(1, 0, 8);
+	uint64_t id, number = 1;
+	struct kt_job job;
+	char buf[2][8];
+
+	if (!uring_parks())
+		SKIP(return, "nobody knows when a worker begins to wait");
+	ASSERT_LE(0, fd);
+	for (int round = 0; round < 20; round++) {
+		bool parked = round % 2;
+
+		ASSERT_EQ(0, kt_submit(fd, &number, 8, 8, 0, &id));
+		submit = kt_submit_args(&number, 8, 8, 0, 0, round % 3 ? 0 : kt_in(30));
+		submit.cookie = 5;
+		ASSERT_NE(NULL, uring_op(&self->ring, fd, KPOST_IOC_CALL_SUBMIT, &submit, 1));
+		ASSERT_EQ(1, io_uring_submit(&self->ring));
+		ASSERT_EQ(1, kt_stat(fd).waiting_senders);
+		for (id++; parked; id++) {
+			/* other tests make calls as well */
+			collect[0] = kt_collect_args(buf[0], 8, id, 0, 0);
+			ASSERT_NE(NULL, uring_op(&self->ring, fd, KPOST_IOC_CALL_COLLECT,
+						 &collect[0], 2));
+			ASSERT_EQ(1, io_uring_submit(&self->ring));
+			if (!uring_done(&self->ring))
+				break;
+			ASSERT_EQ(0, uring_wait(&self->ring, &result));
+			if (result.data == 1)
+				break;
+			ASSERT_EQ(-ENOENT, result.res);
+		}
+		if (!parked) {
+			while (kt_collect(fd, NULL, buf[0], 8, id) == -ENOENT)
+				id++;
+			collect[1] = kt_collect_args(buf[1], 8, id, 0, 0);
+			kt_start(&job, fd, KPOST_IOC_CALL_COLLECT, &collect[1]);
+			ASSERT_TRUE(kt_until(kt_asleep(job.tid) || kt_done(&job)));
+		}
+		if (round % 3)
+			ASSERT_EQ(1, cancel(fd, 5));
+		for (int i = 0; i < 1 + parked; i++) {
+			ASSERT_EQ(0, uring_wait(&self->ring, &result));
+			EXPECT_EQ(result.data == 2 || round % 3 ? -ECANCELED : -ETIMEDOUT,
+				  result.res);
+		}
+		if (!parked) {
+			ASSERT_TRUE(kt_join(&job));
+			EXPECT_EQ(-ECANCELED, job.ret);
+		}
+		EXPECT_EQ(1, kt_cancel(fd, 0));
+		EXPECT_EQ(0, kt_stat(fd).waiting_senders);
+	}
+	close(fd);
+}
+
+/* as all of it is sent by a worker, or by a task that waits */
+TEST_F(park, park_of_a_batch_is_of_who_submitted_it)
+{
+	struct kpost_send send[3];
+	struct kpost_batch batch;
+	struct uring_result result;
+	struct kpost_recv recv;
+	int fd = kt_mailbox(1, 0, 8);
+	uint64_t number = 5;
+
+	ASSERT_LE(0, fd);
+	for (int i = 0; i < 3; i++)
+		send[i] = kt_send_args(&number, 8, 0, 0, 0);
+	batch = (struct kpost_batch){
+		.count = 3, .entries = (uintptr_t)send, .entry_size = sizeof(send[0]),
+	};
+	ASSERT_EQ(0, setresuid(NOBODY, NOBODY, 0));
+	ASSERT_NE(NULL, uring_op(&self->ring, fd, KPOST_IOC_SENDV, &batch, 1));
+	ASSERT_EQ(1, io_uring_submit(&self->ring));
+	ASSERT_EQ(0, setresuid(0, 0, 0));
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(8, kt_recv(fd, &recv, &number, 8, 0, kt_soon()));
+		EXPECT_EQ(NOBODY, recv.uid);
+	}
+	ASSERT_EQ(0, uring_wait(&self->ring, &result));
+	EXPECT_EQ(3, result.res);
+	close(fd);
+}
+
+/* a batch is not tried as a whole where nothing waits */
+TEST_F(park, batch_through_a_nonblocking_endpoint_sends_what_finds_room)
+{
+	enum { COUNT = 40, ROOM = 10 };
+	static struct kpost_send send[COUNT];
+	struct kpost_batch batch = {
+		.count = COUNT, .entries = (uintptr_t)send, .entry_size = sizeof(send[0]),
+	};
+	int fd = kt_mailbox(ROOM, 0, 8);
+	uint64_t number = 5;
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fcntl(fd, F_SETFL, O_NONBLOCK));
+	for (int i = 0; i < COUNT; i++)
+		send[i] = kt_send_args(&number, 8, 0, 0, 0);
+	EXPECT_EQ(ROOM, uring_do(&self->ring, fd, KPOST_IOC_SENDV, &batch));
+	EXPECT_EQ(-EAGAIN, batch.error);
+	EXPECT_EQ(ROOM, kt_stat(fd).queued_messages);
+	EXPECT_EQ(-EAGAIN, uring_do(&self->ring, fd, KPOST_IOC_SENDV, &batch));
+	close(fd);
+}
+
 /* an entry may have become wrong, and its mailbox end */
 TEST_F(park, park_of_a_batch_ends_where_it_cannot_go_on)
 {
