@@ -699,7 +699,7 @@ TEST_F(park, park_of_who_collects_what_is_not_submitted_after_all)
 		bool parked = round % 2;
 
 		ASSERT_EQ(0, kt_submit(fd, &number, 8, 8, 0, &id));
-		submit = kt_submit_args(&number, 8, 8, 0, 0, round % 3 ? 0 : kt_in(30));
+		submit = kt_submit_args(&number, 8, 8, 0, 0, 0);
 		submit.cookie = 5;
 		ASSERT_NE(NULL, uring_op(&self->ring, fd, KPOST_IOC_CALL_SUBMIT, &submit, 1));
 		ASSERT_EQ(1, io_uring_submit(&self->ring));
@@ -713,8 +713,6 @@ TEST_F(park, park_of_who_collects_what_is_not_submitted_after_all)
 			if (!uring_done(&self->ring))
 				break;
 			ASSERT_EQ(0, uring_wait(&self->ring, &result));
-			if (result.data == 1)
-				break;
 			ASSERT_EQ(-ENOENT, result.res);
 		}
 		if (!parked) {
@@ -724,12 +722,10 @@ TEST_F(park, park_of_who_collects_what_is_not_submitted_after_all)
 			kt_start(&job, fd, KPOST_IOC_CALL_COLLECT, &collect[1]);
 			ASSERT_TRUE(kt_until(kt_asleep(job.tid) || kt_done(&job)));
 		}
-		if (round % 3)
-			ASSERT_EQ(1, cancel(fd, 5));
+		ASSERT_EQ(1, cancel(fd, 5));
 		for (int i = 0; i < 1 + parked; i++) {
 			ASSERT_EQ(0, uring_wait(&self->ring, &result));
-			EXPECT_EQ(result.data == 2 || round % 3 ? -ECANCELED : -ETIMEDOUT,
-				  result.res);
+			EXPECT_EQ(-ECANCELED, result.res);
 		}
 		if (!parked) {
 			ASSERT_TRUE(kt_join(&job));
