@@ -1181,7 +1181,7 @@ TEST(park_that_sleeps_keeps_no_message_from_who_is_awake)
 
 struct crowd {
 	int fd;
-	bool stop;
+	bool stop, ended; /* nothing more is begun; all has ended */
 	uint64_t received, cancelled, timed_out;
 	uint64_t sent, submitted, answered, collected;
 };
@@ -1368,7 +1368,7 @@ static long receives_and_replies(void *arg)
 
 	for (;;) {
 		ret = kt_recv(crowd->fd, &recv, buf, sizeof(buf), 0, kt_in(20));
-		if (ret == -ETIMEDOUT && __atomic_load_n(&crowd->stop, __ATOMIC_ACQUIRE))
+		if (ret == -ETIMEDOUT && __atomic_load_n(&crowd->ended, __ATOMIC_ACQUIRE))
 			return 0;
 		if (ret == -ETIMEDOUT)
 			continue;
@@ -1405,6 +1405,8 @@ TEST(park_of_sends_and_calls_all_at_once_loses_none)
 		EXPECT_EQ(0, senders[i].ret);
 	}
 	ASSERT_TRUE(kt_join(&canceller));
+	/* Only now is nothing sent any more. */
+	__atomic_store_n(&crowd.ended, true, __ATOMIC_RELEASE);
 	ASSERT_TRUE(kt_join(&receiver));
 	EXPECT_EQ(0, receiver.ret);
 	while (kt_collect(crowd.fd, NULL, buf, sizeof(buf), 0) == 8)
