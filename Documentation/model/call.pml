@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * call.c, and caller.c as far as it is about interrupted calls.  A call has the number of its
- * caller and of its request.
+ * call.c and calling.c, and caller.c as far as it is about interrupted calls.  A call has the
+ * number of its caller and of its request.
  *
  * Ghosts: @freed; @first and @rest, whose reply is in the room's two halves; @used, how
  * often a replier was told that the token is used up; @answered, it was told 0; @lost, the
