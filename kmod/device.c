@@ -44,7 +44,7 @@ static long device_info(struct kpost_office *office, struct kpost_operand *op)
 			    KPOST_FEATURE_TIME | KPOST_FEATURE_GRANT | KPOST_FEATURE_CALL_DEADLINE |
 			    KPOST_FEATURE_IDENTITY | KPOST_FEATURE_BATCH |
 			    KPOST_FEATURE_CALL_SUBMIT | KPOST_FEATURE_CANCEL |
-			    (KPOST_PARKS ? KPOST_FEATURE_URING_PARK : 0),
+			    (KPOST_PARKS ? KPOST_FEATURE_URING_PARK : 0) | KPOST_FEATURE_SHUT,
 		.payload_max = KPOST_PAYLOAD_MAX,
 		.priority_max = KPOST_PRIORITY_MAX,
 		.iovec_max = KPOST_IOVEC_MAX,
@@ -78,9 +78,13 @@ static int open_check(const struct kpost_open *arg)
 	u32 makes = flags & (KPOST_OPEN_CREATE | KPOST_OPEN_ANONYMOUS);
 
 	if (flags & ~(KPOST_OPEN_CREATE | KPOST_OPEN_EXCL | KPOST_OPEN_WAIT | KPOST_OPEN_ANONYMOUS |
-		      KPOST_OPEN_PAIR | KPOST_OPEN_PERSIST | KPOST_OPEN_NONBLOCK))
+		      KPOST_OPEN_PAIR | KPOST_OPEN_PERSIST | KPOST_OPEN_NONBLOCK |
+		      KPOST_OPEN_SUCCEED))
 		return -EINVAL;
-	if (flags & (KPOST_OPEN_EXCL | KPOST_OPEN_PERSIST) && !(flags & KPOST_OPEN_CREATE))
+	if (flags & (KPOST_OPEN_EXCL | KPOST_OPEN_PERSIST | KPOST_OPEN_SUCCEED) &&
+	    !(flags & KPOST_OPEN_CREATE))
+		return -EINVAL;
+	if (flags & KPOST_OPEN_EXCL && flags & KPOST_OPEN_SUCCEED)
 		return -EINVAL;
 	/* At most one says what to do about the name. */
 	if (hweight32(flags & (KPOST_OPEN_CREATE | KPOST_OPEN_WAIT | KPOST_OPEN_ANONYMOUS)) > 1)
@@ -104,20 +108,24 @@ static int open_check(const struct kpost_open *arg)
 	return name_check(arg->name);
 }
 
-/* A mailbox without a name: once it was made, nothing can fail. */
+/* A mailbox without a name: once it counts, nothing can fail. */
 static int open_anonymous(struct kpost_office *office, struct opening *opening)
 {
 	struct kpost_mailbox *mailbox = kpost_mailbox_new(office, &opening->arg);
+	int err;
 
 	if (IS_ERR(mailbox))
 		return PTR_ERR(mailbox);
-	spin_lock(&office->lock);
-	kpost_endpoint_attach(opening->file, mailbox);
-	if (opening->send_file)
-		kpost_endpoint_attach(opening->send_file, mailbox);
-	spin_unlock(&office->lock);
+	err = kpost_mailbox_count(mailbox);
+	if (!err) {
+		spin_lock(&office->lock);
+		kpost_endpoint_attach(opening->file, mailbox);
+		if (opening->send_file)
+			kpost_endpoint_attach(opening->send_file, mailbox);
+		spin_unlock(&office->lock);
+	}
 	kpost_mailbox_put(mailbox);
-	return 0;
+	return err;
 }
 
 /* Attach to the mailbox of that name, made or waited for as the flags say. */
@@ -125,13 +133,13 @@ static int open_named(struct kpost_office *office, struct opening *opening,
 		      struct kpost_operand *op)
 {
 	const struct kpost_open *arg = &opening->arg;
-	struct kpost_mailbox *mailbox, *fresh = NULL;
+	struct kpost_mailbox *mailbox, *old = NULL, *fresh = NULL;
 	int err = 0, refused = 0;
 
 	for (;;) {
 		spin_lock(&office->lock);
 		mailbox = kpost_office_find(office, arg->name);
-		if (mailbox) {
+		if (mailbox && !(arg->flags & KPOST_OPEN_SUCCEED)) {
 			err = arg->flags & KPOST_OPEN_EXCL ?
 				      -EEXIST :
 				      kpost_mailbox_permission(mailbox, arg->rights);
@@ -141,8 +149,11 @@ static int open_named(struct kpost_office *office, struct opening *opening,
 		if (err)
 			break;
 		if (fresh) {
+			old = mailbox;
 			mailbox = fresh;
-			kpost_office_add(office, fresh);
+			err = old ? kpost_mailbox_succeed(old, fresh) : kpost_mailbox_count(fresh);
+			if (!err)
+				kpost_office_add(office, fresh);
 			break;
 		}
 		if (arg->flags & KPOST_OPEN_WAIT && op->nowait) {
@@ -168,8 +179,10 @@ static int open_named(struct kpost_office *office, struct opening *opening,
 	if (!err)
 		kpost_endpoint_attach(opening->file, mailbox);
 	spin_unlock(&office->lock);
+	if (old && !err)
+		kpost_mailbox_unnamed(old);
 	if (fresh) {
-		if (mailbox == fresh)
+		if (mailbox == fresh && !err)
 			kpost_office_announce(office, arg->name);
 		kpost_mailbox_put(fresh);
 	}

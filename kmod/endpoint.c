@@ -240,13 +240,13 @@ static __poll_t endpoint_poll(struct file *file, struct poll_table_struct *wait)
 	if (endpoint->rights & KPOST_RIGHT_SEND) {
 		if (kpost_mailbox_writable(mailbox) && !kpost_shortage_lasts(endpoint))
 			events |= EPOLLOUT | EPOLLWRNORM;
-		else if (wants_room)
+		else if (wants_room && !mailbox->shut)
 			kpost_mailbox_refuse(endpoint);
 		if (unlikely(!RB_EMPTY_ROOT(&endpoint->callers)) && kpost_caller_ready(endpoint))
 			events |= kpost_poll_reply(endpoint->rights);
 		/* What select(2) takes for writable: a write would not wait. */
-		if (mailbox->closed)
-			events |= EPOLLERR;
+		if (mailbox->shut)
+			events |= receives ? EPOLLERR : EPOLLERR | EPOLLHUP;
 	}
 	if (mailbox->closed)
 		events |= EPOLLHUP;

@@ -65,29 +65,51 @@ static u64 mailbox_cost(const struct kpost_mailbox *mailbox, bool *above)
 {
 	u64 held = mailbox_held(mailbox), capacity = 0;
 
-	if (!mailbox->closed)
+	if (!mailbox->shut)
 		capacity = capacity_cost(mailbox->max_messages, mailbox->max_bytes);
 	*above = held > capacity;
 	return max(held, capacity);
 }
 
-/* Give back what @mailbox counts for too much. */
-void kpost_mailbox_recount(struct kpost_mailbox *mailbox)
+/*
+ * Give back what @mailbox counts for too much, but to its account.  Returns how much it counts
+ * less for that.
+ */
+static u64 mailbox_give_up(struct kpost_mailbox *mailbox)
 {
 	u64 cost = mailbox_cost(mailbox, &mailbox->above);
 	u64 surplus, own;
 
 	/* What is in it was let in by its capacity, which was counted. */
 	if (WARN_ON_ONCE(cost > mailbox->counted + mailbox->counted_own))
-		return;
+		return 0;
 	surplus = mailbox->counted + mailbox->counted_own - cost;
-	if (!surplus)
-		return;
 	own = min(surplus, mailbox->counted_own);
 	mailbox->counted_own -= own;
 	mailbox->counted -= surplus - own;
-	kpost_account_sub(&mailbox->office->own, KPOST_CAPACITY, own);
-	kpost_account_sub(mailbox->account, KPOST_CAPACITY, surplus - own);
+	if (own)
+		kpost_account_sub(&mailbox->office->own, KPOST_CAPACITY, own);
+	return surplus - own;
+}
+
+/* Give back what @mailbox counts for too much. */
+void kpost_mailbox_recount(struct kpost_mailbox *mailbox)
+{
+	u64 surplus = mailbox_give_up(mailbox);
+
+	if (surplus)
+		kpost_account_sub(mailbox->account, KPOST_CAPACITY, surplus);
+}
+
+/* Have @mailbox, which is new, count for its maker.  Returns 0, -EDQUOT or -ENOSPC. */
+int kpost_mailbox_count(struct kpost_mailbox *mailbox)
+{
+	u64 cost = capacity_cost(mailbox->max_messages, mailbox->max_bytes);
+	int err = kpost_account_add(mailbox->account, KPOST_CAPACITY, cost);
+
+	if (!err)
+		mailbox->counted = cost;
+	return err;
 }
 
 /* As many as there are when each is of 512 bytes, but some. */
@@ -106,8 +128,8 @@ static u32 default_message_max(u64 bytes)
 }
 
 /*
- * A mailbox as @arg describes it, of the task's user, held by the caller and
- * known to nobody.  Returns it or -EINVAL, -EDQUOT, -ENOSPC, -ENOMEM.
+ * A mailbox as @arg describes it, of the task's user, held by the caller, known to nobody, and
+ * not counted yet.  Returns it or -EINVAL, -ENOMEM.
  */
 struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struct kpost_open *arg)
 {
@@ -117,8 +139,6 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	struct kpost_account *account;
 	struct kpost_mailbox *mailbox;
 	struct kpost_telling *telling;
-	u64 cost;
-	int err;
 
 	if (!bytes)
 		bytes = kpost_limit(office, default_bytes);
@@ -134,18 +154,12 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	mailbox = kzalloc(struct_size(mailbox, name, strlen(arg->name) + 1), GFP_KERNEL_ACCOUNT);
 	telling = kmalloc(sizeof(*telling), GFP_KERNEL_ACCOUNT);
 	account = kpost_account_payer(office);
-	err = -ENOMEM;
 	if (!mailbox || !telling || !account)
-		goto err_free;
-	cost = capacity_cost(messages, bytes);
-	err = kpost_account_add(account, KPOST_CAPACITY, cost);
-	if (err)
 		goto err_free;
 
 	kref_init(&mailbox->refs);
 	mailbox->office = office;
 	mailbox->account = account;
-	mailbox->counted = cost;
 	mailbox->anonymous = arg->flags & KPOST_OPEN_ANONYMOUS;
 	mailbox->persistent = arg->flags & KPOST_OPEN_PERSIST;
 	spin_lock_init(&mailbox->lock);
@@ -177,7 +191,7 @@ err_free:
 		kpost_account_put(account);
 	kfree(telling);
 	kfree(mailbox);
-	return ERR_PTR(err);
+	return ERR_PTR(-ENOMEM);
 }
 
 void kpost_mailbox_release(struct kref *refs)
@@ -239,11 +253,11 @@ void kpost_mailbox_attach(struct kpost_mailbox *mailbox, u32 rights)
 }
 
 /*
- * Drop one message that nobody will receive, and tell its sender if it waits.
- * Returns false if there was none.  One at a time, since what is dropped is
- * freed without the lock.
+ * Drop one message that nobody will receive, and tell its sender if it waits: one that waits for
+ * room, or with @queued any.  Returns false if there was none.  One at a time, since what is
+ * dropped is freed without the lock.
  */
-static bool mailbox_drop_one(struct kpost_mailbox *mailbox)
+static bool mailbox_drop_one(struct kpost_mailbox *mailbox, bool queued)
 {
 	struct kpost_wakes wakes = {};
 	struct kpost_message *message;
@@ -255,7 +269,7 @@ static bool mailbox_drop_one(struct kpost_mailbox *mailbox)
 		kpost_queue_del(&mailbox->pending, &message->node);
 		mailbox->waiting_senders--;
 	} else {
-		message = kpost_mailbox_first(&mailbox->queue);
+		message = queued ? kpost_mailbox_first(&mailbox->queue) : NULL;
 		if (!message) {
 			spin_unlock(&mailbox->lock);
 			return false;
@@ -277,6 +291,19 @@ static bool mailbox_drop_one(struct kpost_mailbox *mailbox)
 }
 
 /*
+ * Nothing more is taken into @mailbox, which then has to be recounted.  Those who wait are for
+ * mailbox_send_away().
+ */
+static void mailbox_shut(struct kpost_mailbox *mailbox)
+{
+	lockdep_assert_held(&mailbox->office->lock);
+	lockdep_assert_held(&mailbox->lock);
+	mailbox->shut = true;
+	mailbox->persistent = false;
+	WRITE_ONCE(mailbox->tight, true);
+}
+
+/*
  * Close @mailbox: nobody can receive from it any more, so no message is TAKEN and
  * no call open.  Its name goes.  What is left in it is for mailbox_drain(), without
  * office->lock.
@@ -285,10 +312,10 @@ static void mailbox_close(struct kpost_mailbox *mailbox)
 {
 	lockdep_assert_held(&mailbox->office->lock);
 	spin_lock(&mailbox->lock);
+	mailbox_shut(mailbox);
 	mailbox->closed = true;
 	if (mailbox->named)
 		kpost_office_del(mailbox->office, mailbox);
-	WRITE_ONCE(mailbox->tight, true);
 	/* Whoever still holds an endpoint holds no more than that. */
 	kpost_mailbox_recount(mailbox);
 	spin_unlock(&mailbox->lock);
@@ -301,7 +328,22 @@ static void mailbox_close(struct kpost_mailbox *mailbox)
 static void mailbox_drain(struct kpost_mailbox *mailbox)
 {
 	kpost_mailbox_tell(mailbox, EPOLLHUP | EPOLLERR, 1);
-	while (mailbox_drop_one(mailbox))
+	while (mailbox_drop_one(mailbox, true))
+		cond_resched();
+	kpost_kept_trim(mailbox);
+}
+
+/* The same for one that was shut, and can be received from: what is in it stays. */
+static void mailbox_send_away(struct kpost_mailbox *mailbox)
+{
+	struct kpost_wakes wakes = {};
+
+	spin_lock(&mailbox->lock);
+	if (kpost_mailbox_finished(mailbox))
+		kpost_mailbox_finish(mailbox, &wakes);
+	kpost_mailbox_unlock(mailbox, &wakes);
+	kpost_mailbox_tell_shut(mailbox);
+	while (mailbox_drop_one(mailbox, false))
 		cond_resched();
 	kpost_kept_trim(mailbox);
 }
@@ -332,17 +374,52 @@ void kpost_mailbox_unname(struct kpost_mailbox *mailbox)
 void kpost_mailbox_unnamed(struct kpost_mailbox *mailbox)
 {
 	struct kpost_wakes wakes = {};
-	bool closed;
+	bool shut, closed;
 
 	spin_lock(&mailbox->lock);
 	/* It may be that somebody else closed it since, and drains it too. */
 	closed = mailbox->closed;
+	shut = mailbox->shut;
 	if (!closed && !mailbox->senders)
 		mailbox_senders_gone(mailbox, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	if (closed)
 		mailbox_drain(mailbox);
+	else if (shut)
+		mailbox_send_away(mailbox);
 	kpost_mailbox_put(mailbox);
+}
+
+/*
+ * Have @mailbox, which is new, count for its maker, shut @old, and take its name away, for
+ * @mailbox, and for kpost_mailbox_unnamed().  Only what @mailbox counts for more than @old has
+ * to be there, where both are of one maker: to succeed does not fail for what is still in @old.
+ * That counts on top; but nobody gets far so, as who counts for too much makes nothing more.
+ * Returns 0, -EACCES, -EDQUOT or -ENOSPC.
+ */
+int kpost_mailbox_succeed(struct kpost_mailbox *old, struct kpost_mailbox *mailbox)
+{
+	u64 cost = capacity_cost(mailbox->max_messages, mailbox->max_bytes);
+	bool same = old->account == mailbox->account;
+	int err = kpost_mailbox_permission(old, KPOST_RIGHT_ADMIN);
+	u64 surplus;
+
+	if (err)
+		return err;
+	spin_lock(&old->lock);
+	err = kpost_account_add(mailbox->account, KPOST_CAPACITY,
+				same ? (long)(cost - old->counted) : (long)cost);
+	if (!err) {
+		mailbox->counted = cost;
+		mailbox_shut(old);
+		surplus = mailbox_give_up(old);
+		kpost_account_sub(old->account, KPOST_CAPACITY,
+				  same ? -(long)old->counted : (long)surplus);
+	}
+	spin_unlock(&old->lock);
+	if (!err)
+		kpost_mailbox_unname(old);
+	return err;
 }
 
 /* An endpoint with @rights has gone, with its reference. */
@@ -441,6 +518,27 @@ static int setattr_capacity(struct kpost_mailbox *mailbox, const struct kpost_se
 	return 0;
 }
 
+/* Shut @mailbox, and close it if nobody can receive from it.  Both locks are held, and dropped. */
+static void setattr_shut(struct kpost_mailbox *mailbox)
+	__releases(&mailbox->lock) __releases(&mailbox->office->lock)
+{
+	bool closes = !mailbox->receivers, named = mailbox->named;
+
+	mailbox_shut(mailbox);
+	kpost_mailbox_recount(mailbox);
+	spin_unlock(&mailbox->lock);
+	if (closes)
+		mailbox_close(mailbox);
+	spin_unlock(&mailbox->office->lock);
+	if (!closes) {
+		mailbox_send_away(mailbox);
+		return;
+	}
+	mailbox_drain(mailbox);
+	if (named)
+		kpost_mailbox_put(mailbox);
+}
+
 /* Change what may change; the endpoint's right to do so was checked. */
 int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_setattr *arg)
 {
@@ -459,7 +557,8 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 	spin_lock(&office->lock);
 	spin_lock(&mailbox->lock);
 	err = setattr_owner(mailbox, arg, &uid, &gid);
-	if (!err && mailbox->closed)
+	if (!err && (mailbox->closed ||
+		     (mailbox->shut && arg->valid & (KPOST_SET_MESSAGES | KPOST_SET_BYTES))))
 		err = -EPIPE;
 	if (!err)
 		err = setattr_capacity(mailbox, arg);
@@ -472,6 +571,10 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 	mailbox->gid = gid;
 	if (arg->valid & KPOST_SET_MODE)
 		mailbox->mode = arg->mode;
+	if (arg->valid & KPOST_SET_SHUT) {
+		setattr_shut(mailbox);
+		return 0;
+	}
 	spin_unlock(&office->lock);
 	kpost_mailbox_let_in(mailbox, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
@@ -490,8 +593,10 @@ void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st)
 
 	spin_lock(&mailbox->lock);
 	st->flags = (mailbox->persistent ? KPOST_STAT_PERSIST : 0) |
-		    (mailbox->closed ? KPOST_STAT_CLOSED : 0) |
-		    (mailbox->anonymous ? KPOST_STAT_ANONYMOUS : 0);
+		    (mailbox->anonymous ? KPOST_STAT_ANONYMOUS : 0) |
+		    (mailbox->closed ? KPOST_STAT_CLOSED :
+		     mailbox->shut   ? KPOST_STAT_SHUT :
+				       0);
 	if (mailbox->named)
 		strscpy(st->name, mailbox->name, sizeof(st->name));
 	st->mode = mailbox->mode;

@@ -59,7 +59,8 @@ struct kpost_mailbox {
 	spinlock_t lock; /* protects what follows */
 	bool named; /* changed with office->lock held too */
 	bool persistent; /* likewise */
-	bool closed; /* likewise */
+	bool shut; /* likewise: it takes nothing more */
+	bool closed; /* likewise: it is shut, and nobody can receive from it */
 	unsigned int receivers; /* endpoints; changed with office->lock held too */
 	unsigned int senders; /* likewise */
 	kuid_t uid; /* changed with office->lock held too, as are gid and mode */
@@ -116,6 +117,7 @@ struct kpost_mailbox {
 void kpost_mailboxes_init(void);
 u32 kpost_default_messages(u64 bytes);
 struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struct kpost_open *arg);
+int kpost_mailbox_count(struct kpost_mailbox *mailbox);
 void kpost_mailbox_release(struct kref *refs);
 
 static inline void kpost_mailbox_get(struct kpost_mailbox *mailbox)
@@ -132,6 +134,7 @@ static inline void kpost_mailbox_put(struct kpost_mailbox *mailbox)
 int kpost_mailbox_permission(struct kpost_mailbox *mailbox, u32 rights);
 void kpost_mailbox_attach(struct kpost_mailbox *mailbox, u32 rights);
 void kpost_mailbox_unname(struct kpost_mailbox *mailbox);
+int kpost_mailbox_succeed(struct kpost_mailbox *old, struct kpost_mailbox *mailbox);
 
 /* Without: what may take a while. */
 void kpost_mailbox_unnamed(struct kpost_mailbox *mailbox);
@@ -166,6 +169,7 @@ static inline void kpost_mailbox_unlock(struct kpost_mailbox *mailbox, struct kp
 
 /* Without. */
 void kpost_mailbox_tell(struct kpost_mailbox *mailbox, __poll_t events, unsigned int arrivals);
+void kpost_mailbox_tell_shut(struct kpost_mailbox *mailbox);
 void kpost_mailbox_one_told(struct kpost_endpoint *endpoint);
 void kpost_mailbox_room_work(struct work_struct *work);
 

@@ -259,7 +259,7 @@ void kpost_kept_trim(struct kpost_mailbox *mailbox)
 	if (mailbox->kept && kept_free(mailbox->kept) > spare)
 		kept_cut(mailbox->kept, false, &cut);
 	/* Not too much even if all of it comes back. */
-	if (!mailbox->closed && mailbox->kept_bytes <= spare)
+	if (!mailbox->shut && mailbox->kept_bytes <= spare)
 		WRITE_ONCE(mailbox->tight, false);
 	spin_unlock(&mailbox->lock);
 	cut_free(&cut);

@@ -26,7 +26,8 @@ long kpost_setattr(struct kpost_operand *op)
 	if (err)
 		return err;
 	if (arg.valid & ~(KPOST_SET_MESSAGES | KPOST_SET_BYTES | KPOST_SET_MODE | KPOST_SET_UID |
-			  KPOST_SET_GID) ||
+			  KPOST_SET_GID | KPOST_SET_SHUT) ||
+	    (arg.valid & KPOST_SET_SHUT && arg.valid & (KPOST_SET_MESSAGES | KPOST_SET_BYTES)) ||
 	    arg.reserved || arg.mode & ~0777 || (arg.mode && !(arg.valid & KPOST_SET_MODE)) ||
 	    (arg.uid && !(arg.valid & KPOST_SET_UID)) ||
 	    (arg.gid && !(arg.valid & KPOST_SET_GID)) ||

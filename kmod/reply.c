@@ -8,6 +8,7 @@
 #include "endpoint.h"
 #include "payload.h"
 #include "trace.h"
+
 static struct kpost_call_state *call_find(struct kpost_endpoint *endpoint, u64 token)
 {
 	struct rb_node *node = endpoint->calls.rb_node;
@@ -78,9 +79,10 @@ static void call_unclaim(struct kpost_endpoint *endpoint, struct kpost_call_stat
 static int call_answer(struct kpost_endpoint *endpoint, struct kpost_call_state *call, int result)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
-	struct kpost_wakes wakes = {};
+	struct kpost_wakes wakes __uninitialized;
 	int err = 0;
 
+	kpost_wakes_init(&wakes);
 	spin_lock(&mailbox->lock);
 	kpost_call_unlink(endpoint, call);
 	if (call->left)

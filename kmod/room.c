@@ -16,7 +16,7 @@
 /* EPOLLOUT: would any message get in? */
 bool kpost_mailbox_writable(const struct kpost_mailbox *mailbox)
 {
-	return !mailbox->closed && kpost_mailbox_admits(mailbox, mailbox->message_max, 0);
+	return !mailbox->shut && kpost_mailbox_admits(mailbox, mailbox->message_max, 0);
 }
 
 static void mailbox_list_refused(struct kpost_endpoint *endpoint)
@@ -76,7 +76,7 @@ static void mailbox_find_refused(struct kpost_mailbox *mailbox, struct kpost_wak
 		kpost_pollers_queue(&mailbox->telling->room_work);
 }
 
-/* Those that are refused while this goes on have to wait for the next room. */
+/* Those that are refused while this goes on have to wait for the next room, or that there is none. */
 void kpost_mailbox_room_work(struct work_struct *work)
 {
 	struct kpost_mailbox *mailbox =
@@ -85,12 +85,13 @@ void kpost_mailbox_room_work(struct work_struct *work)
 
 	spin_lock(&mailbox->lock);
 	list_splice_init(&mailbox->refused, &refused);
-	while (!list_empty(&refused) && kpost_mailbox_writable(mailbox)) {
+	while (!list_empty(&refused) && (mailbox->shut || kpost_mailbox_writable(mailbox))) {
+		__poll_t events = mailbox->shut ? EPOLLERR : EPOLLOUT | EPOLLWRNORM;
 		unsigned int i;
 
 		/* Under the lock, since an endpoint takes itself off before it goes. */
 		for (i = 0; i < TELL_MAX && !list_empty(&refused); i++)
-			kpost_pollers_owe(&pop_refused(&refused)->room, EPOLLOUT | EPOLLWRNORM, 1);
+			kpost_pollers_owe(&pop_refused(&refused)->room, events, 1);
 		spin_unlock(&mailbox->lock);
 		cond_resched();
 		spin_lock(&mailbox->lock);
@@ -148,7 +149,7 @@ void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wak
 	unsigned int admitted = 0;
 
 	lockdep_assert_held(&mailbox->lock);
-	if (mailbox->closed)
+	if (mailbox->shut)
 		return;
 	while ((message = kpost_mailbox_first(&mailbox->pending)) &&
 	       kpost_mailbox_has_room(mailbox, message->size) && !kpost_wakes_full(wakes)) {
@@ -223,6 +224,13 @@ void kpost_mailbox_tell(struct kpost_mailbox *mailbox, __poll_t events, unsigned
 		/* Whoever closes the mailbox is no trustee of those who may only send. */
 		kpost_pollers_owe(&mailbox->end, end, 1);
 	}
+}
+
+/* Nothing more is taken: tell those who poll to send, also those of them who can receive. */
+void kpost_mailbox_tell_shut(struct kpost_mailbox *mailbox)
+{
+	kpost_pollers_owe(&mailbox->end, EPOLLHUP | EPOLLERR, 1);
+	kpost_pollers_queue(&mailbox->telling->room_work);
 }
 
 /* Tell those who poll @endpoint, which is held and may have been released, of @events. */

@@ -44,7 +44,7 @@ static inline bool kpost_mailbox_admits(const struct kpost_mailbox *mailbox, siz
 static inline bool kpost_mailbox_finished(const struct kpost_mailbox *mailbox)
 {
 	lockdep_assert_held(&mailbox->lock);
-	return !mailbox->named && !mailbox->senders && !mailbox->messages;
+	return !mailbox->messages && (mailbox->shut || (!mailbox->named && !mailbox->senders));
 }
 
 /* @message is to be queued, and those who poll are told, if there are any. */

@@ -47,7 +47,7 @@ message_fill_kept(struct kpost_mailbox *mailbox, const struct kpost_payload *fro
 		message = NULL;
 		spin_lock(&mailbox->lock);
 		/* One that would wait is not to have others without. */
-		if (likely(!mailbox->closed && kpost_mailbox_admits(mailbox, from->size, priority)))
+		if (likely(!mailbox->shut && kpost_mailbox_admits(mailbox, from->size, priority)))
 			message = kpost_message_take(mailbox->kept, from->size, &whole);
 		spin_unlock(&mailbox->lock);
 		if (unlikely(!message))
@@ -193,8 +193,8 @@ static __always_inline int message_commit(struct kpost_endpoint *endpoint,
 again:
 	spin_lock(&mailbox->lock);
 	origin = kpost_endpoint_origin(endpoint, &fresh);
-	if (unlikely(mailbox->closed || message->withdrawn)) {
-		err = mailbox->closed ? -EPIPE : -ECANCELED;
+	if (unlikely(mailbox->shut || message->withdrawn)) {
+		err = mailbox->shut ? -EPIPE : -ECANCELED;
 	} else if (unlikely(!origin)) {
 		spin_unlock(&mailbox->lock);
 		fresh = kpost_origin_new(endpoint);

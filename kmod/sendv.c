@@ -83,7 +83,7 @@ static unsigned int send_take(struct kpost_mailbox *mailbox, struct send_slot *s
 	size_t bytes = 0;
 
 	spin_lock(&mailbox->lock);
-	if (mailbox->closed)
+	if (mailbox->shut)
 		*n = 0;
 	for (i = 0; i < *n; i++) {
 		bytes += slots[i].size;
@@ -161,14 +161,14 @@ static int send_commit(struct kpost_endpoint *endpoint, struct send_slot *slots,
 
 	kpost_wakes_init(&wakes);
 	spin_lock(&mailbox->lock);
-	while (!(origin = kpost_endpoint_origin(endpoint, &fresh)) && !mailbox->closed) {
+	while (!(origin = kpost_endpoint_origin(endpoint, &fresh)) && !mailbox->shut) {
 		spin_unlock(&mailbox->lock);
 		fresh = kpost_origin_new(endpoint);
 		if (!fresh)
 			return -ENOMEM;
 		spin_lock(&mailbox->lock);
 	}
-	if (mailbox->closed)
+	if (mailbox->shut)
 		goto unlock;
 	for (n = 0; n < count; n++) {
 		bytes += slots[n].size;

@@ -229,7 +229,7 @@ static int collect_begin(struct kpost_operand *op, u64 id, struct kpost_waiter *
 		*taken = call;
 		return 0;
 	}
-	if (!id && op->endpoint->mailbox->closed && (!caller || RB_EMPTY_ROOT(&caller->submitted)))
+	if (!id && op->endpoint->mailbox->shut && (!caller || RB_EMPTY_ROOT(&caller->submitted)))
 		return -EPIPE;
 	if (!waiter)
 		return -EAGAIN;

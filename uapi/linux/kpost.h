@@ -81,6 +81,7 @@
 #define KPOST_FEATURE_CANCEL	(1ull << 9)	/* KPOST_IOC_CANCEL */
 /* what has to wait in io_uring needs no worker, see kpost_uring */
 #define KPOST_FEATURE_URING_PARK (1ull << 10)
+#define KPOST_FEATURE_SHUT	(1ull << 11)	/* KPOST_SET_SHUT, KPOST_OPEN_SUCCEED */
 
 /**
  * struct kpost_info - answer to KPOST_IOC_INFO
@@ -136,6 +137,7 @@ struct kpost_info {
 #define KPOST_OPEN_PAIR		(1u << 4)	/* with ANONYMOUS: a second endpoint, to send */
 #define KPOST_OPEN_PERSIST	(1u << 5)	/* it outlives its endpoints until unlinked */
 #define KPOST_OPEN_NONBLOCK	(1u << 6)	/* set O_NONBLOCK on the endpoint */
+#define KPOST_OPEN_SUCCEED	(1u << 7)	/* with CREATE: in place of the one that exists */
 
 /**
  * struct kpost_open - argument of KPOST_IOC_OPEN
@@ -164,6 +166,13 @@ struct kpost_info {
  * receive needs read permission, and KPOST_RIGHT_ADMIN needs its owner; whoever
  * makes a mailbox gets the rights that it asks for.  An anonymous one is made with
  * KPOST_RIGHT_RECV at least, since nobody else could receive from it.
+ *
+ * With KPOST_OPEN_SUCCEED a mailbox is made in any case.  If there is one of that name, which
+ * then has to be the caller's as for KPOST_RIGHT_ADMIN, the new one takes the name from it, and
+ * it is shut, in one step: nobody else can have the name in between, and what the old one has
+ * taken is for its receivers, see KPOST_SET_SHUT.  Where both have the same maker, only what the
+ * new one counts for more than the old is looked at; what is in the old one counts on top of
+ * that until it was received.
  *
  * On a non-blocking device, KPOST_OPEN_WAIT is EAGAIN where it would wait.
  *
@@ -256,7 +265,7 @@ struct kpost_iovec {
  * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), ECANCELED, EDQUOT (more than
  * kpost_info.user_sending_bytes), EFAULT, EINTR, EINVAL, EMSGSIZE (longer than the
  * mailbox's message_max), ENOBUFS (more than kpost_info.office_sending_bytes), ENOMEM,
- * EPIPE (the mailbox is closed), ETIMEDOUT.
+ * EPIPE (the mailbox is closed or shut), ETIMEDOUT.
  */
 struct kpost_send {
 	__u32 flags;
@@ -444,8 +453,8 @@ struct kpost_batch {
  * received, the endpoint was closed, the process that had received it ended, or the call was
  * given up), EDQUOT and ENOBUFS (as in struct kpost_send), EFAULT, EINTR, EINVAL, EMSGSIZE (request
  * or reply room too long; or @reply_len is less than it was when the call that goes on was made),
- * ENOENT (no such call of this process and endpoint that goes on),
- * ENOMEM, EPIPE (the mailbox is closed, or closed before the request was received), ETIMEDOUT.
+ * ENOENT (no such call of this process and endpoint that goes on), ENOMEM, EPIPE (the mailbox is
+ * closed or shut, or closed before the request was received), ETIMEDOUT.
  */
 struct kpost_call {
 	__u32 flags;
@@ -535,9 +544,9 @@ struct kpost_call_submit {
  *
  * Takes the reply of a call that this process has submitted through this endpoint.  Any means
  * the one that came first, of those that are there, or the next, also of a call that is submitted
- * later; a call that KPOST_IOC_CALL waits for is none of them.  Where the mailbox is closed, and
- * there are none, that is EPIPE, and @id stays 0.  What is there is taken also if @deadline has
- * passed.
+ * later; a call that KPOST_IOC_CALL waits for is none of them.  Where the mailbox is closed or
+ * shut, and there are none, that is EPIPE, and @id stays 0.  What is there is taken also if
+ * @deadline has passed.
  *
  * Returns how many bytes the reply has; or if there is none and never will be, ECONNRESET or
  * EPIPE, as KPOST_IOC_CALL does.  With these the fields that are out are written and the call is
@@ -682,6 +691,7 @@ struct kpost_cancel {
 #define KPOST_STAT_PERSIST	(1u << 0)	/* outlives its endpoints */
 #define KPOST_STAT_CLOSED	(1u << 1)	/* nobody can receive from it */
 #define KPOST_STAT_ANONYMOUS	(1u << 2)	/* never had a name */
+#define KPOST_STAT_SHUT		(1u << 3)	/* takes nothing more, and is not closed */
 
 /**
  * struct kpost_stat - answer to KPOST_IOC_STAT, and one entry of KPOST_IOC_LIST
@@ -772,6 +782,7 @@ struct kpost_list {
 #define KPOST_SET_MODE		(1u << 2)
 #define KPOST_SET_UID		(1u << 3)
 #define KPOST_SET_GID		(1u << 4)
+#define KPOST_SET_SHUT		(1u << 5)	/* it takes nothing more, for ever */
 
 /**
  * struct kpost_setattr - argument of KPOST_IOC_SETATTR
@@ -789,10 +800,18 @@ struct kpost_list {
  * a task of that user can make it larger, or one with CAP_SYS_RESOURCE in the initial user
  * namespace, and then for the office.  A smaller one counts for less once no more is in it.
  *
+ * With KPOST_SET_SHUT the mailbox takes nothing more.  Who sends to it gets EPIPE, also who waits
+ * for room; what was taken before is for its receivers, who get EPIPE, and read(2) 0, once
+ * nothing is left.  Calls that were received can be replied to.  It counts for what is in it
+ * only.  It keeps its name, but is persistent no more: without a receiver it closes, and what is
+ * left is dropped.  There is no way back; to shut it again changes nothing.  poll(2) says EPOLLERR to
+ * who can send, and EPOLLHUP too to who cannot receive; to who can, EPOLLHUP once nothing is
+ * left.
+ *
  * Errors: EDQUOT and ENOSPC (as in struct kpost_open), EFAULT, EINVAL (also an id that is
  * not mapped), EPERM (no KPOST_RIGHT_ADMIN; a larger capacity, by who is not its maker;
  * giving the mailbox to another user, or to a group one is not in, without CAP_CHOWN),
- * EPIPE (the mailbox is closed).
+ * EPIPE (the mailbox is closed; a capacity, and it is shut).
  */
 struct kpost_setattr {
 	__u32 valid;
