@@ -519,8 +519,8 @@ static int setattr_capacity(struct kpost_mailbox *mailbox, const struct kpost_se
 }
 
 /* Shut @mailbox, and close it if nobody can receive from it.  Both locks are held, and dropped. */
-static void setattr_shut(struct kpost_mailbox *mailbox)
-	__releases(&mailbox->lock) __releases(&mailbox->office->lock)
+static void setattr_shut(struct kpost_mailbox *mailbox) __releases(&mailbox->lock)
+	__releases(&mailbox->office->lock)
 {
 	bool closes = !mailbox->receivers, named = mailbox->named;
 

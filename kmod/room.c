@@ -76,7 +76,7 @@ static void mailbox_find_refused(struct kpost_mailbox *mailbox, struct kpost_wak
 		kpost_pollers_queue(&mailbox->telling->room_work);
 }
 
-/* Those that are refused while this goes on have to wait for the next room, or that there is none. */
+/* Those that are refused while this goes on wait for the next room, or the end. */
 void kpost_mailbox_room_work(struct work_struct *work)
 {
 	struct kpost_mailbox *mailbox =

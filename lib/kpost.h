@@ -200,13 +200,13 @@ static inline int kpost_stat(int fd, struct kpost_stat *st)
 }
 
 /**
- * kpost_setattr - change a mailbox's capacity, mode or owner
+ * kpost_setattr - change a mailbox's capacity, mode or owner, or shut it
  * @fd: an endpoint with KPOST_RIGHT_ADMIN
  * @attr: what to change, see struct kpost_setattr
  *
  * Returns 0; or -EDQUOT, -ENOSPC (a larger capacity counts for more than its maker, or the
  * office, has left), -EINVAL, -EPERM (also a larger capacity, by who is not its maker),
- * -EPIPE (the mailbox is closed).
+ * -EPIPE (the mailbox is closed; a capacity, and it is shut).
  */
 static inline int kpost_setattr(int fd, const struct kpost_setattr *attr)
 {

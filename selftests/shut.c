@@ -55,7 +55,9 @@ static int ready(int fd)
 
 TEST_F(shut, shut_takes_nothing_more)
 {
-	struct kpost_send entries[2] = { kt_send_args("m", 1, 0, 0, 0), kt_send_args("m", 1, 9, 0, 0) };
+	struct kpost_send entries[2] = {
+		kt_send_args("m", 1, 0, 0, 0), kt_send_args("m", 1, 9, 0, 0),
+	};
 	struct kpost_batch batch = {
 		.count = 2,
 		.entries = (uintptr_t)entries,
@@ -69,7 +71,8 @@ TEST_F(shut, shut_takes_nothing_more)
 	EXPECT_REFUSED(EPIPE, self->sender, kt_post(self->sender, "m", 1, 0));
 	EXPECT_REFUSED(EPIPE, self->sender, kt_post(self->sender, "", 0, KPOST_PRIORITY_MAX));
 	EXPECT_REFUSED(EPIPE, self->sender, kt_send(self->sender, "m", 1, 0, 0, kt_soon()));
-	EXPECT_REFUSED(EPIPE, self->sender, kt_send(self->sender, "m", 1, 0, KPOST_SYNC, kt_soon()));
+	EXPECT_REFUSED(EPIPE, self->sender,
+		       kt_send(self->sender, "m", 1, 0, KPOST_SYNC, kt_soon()));
 	EXPECT_REFUSED(EPIPE, self->sender, kt_ioctl(self->sender, KPOST_IOC_SENDV, &batch));
 	EXPECT_REFUSED(EPIPE, self->sender,
 		       kt_call(self->sender, "ask", 3, self->buf, sizeof(self->buf), kt_soon()));
@@ -124,7 +127,8 @@ TEST_F(shut, shut_sends_away_who_waits_for_room)
 	kt_start(&sending, self->sender, KPOST_IOC_SENDV, &batch);
 	ASSERT_TRUE(kt_until(kt_stat(self->owner).waiting_senders == 1));
 	for (int i = 0; i < CROWD; i++) {
-		sends[i] = kt_send_args("m", 1, (unsigned int)i % 3, i % 2 ? KPOST_SYNC : 0, kt_soon());
+		sends[i] = kt_send_args("m", 1, (unsigned int)i % 3, i % 2 ? KPOST_SYNC : 0,
+					kt_soon());
 		kt_start(&jobs[i], self->sender, KPOST_IOC_SEND, &sends[i]);
 	}
 	kt_start(&calling, self->sender, KPOST_IOC_CALL, &call);
@@ -175,7 +179,8 @@ TEST_F(shut, shut_leaves_what_was_taken_in_its_order)
 	for (int i = 0; i < 2; i++) {
 		EXPECT_EQ(POLLHUP, ready(self->owner));
 		EXPECT_EQ(-EPIPE, kt_take(self->owner, NULL, self->buf, sizeof(self->buf)));
-		EXPECT_EQ(-EPIPE, kt_recv(self->owner, NULL, self->buf, sizeof(self->buf), 0, kt_soon()));
+		EXPECT_EQ(-EPIPE, kt_recv(self->owner, NULL, self->buf, sizeof(self->buf), 0,
+					  kt_soon()));
 		EXPECT_EQ(0, read(self->owner, self->buf, sizeof(self->buf)));
 	}
 	EXPECT_EQ(4, kt_stat(self->owner).received);
@@ -351,7 +356,8 @@ TEST_F(shut, shut_is_for_ever)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
-		EXPECT_REFUSED(EINVAL, self->owner, kt_ioctl(self->owner, KPOST_IOC_SETATTR, &wrong[i]));
+		EXPECT_REFUSED(EINVAL, self->owner,
+			       kt_ioctl(self->owner, KPOST_IOC_SETATTR, &wrong[i]));
 	ASSERT_EQ(0, kt_ioctl(self->owner, KPOST_IOC_SETATTR, &attr));
 	EXPECT_EQ(KPOST_STAT_SHUT, kt_stat(self->owner).flags);
 	EXPECT_EQ(0640, kt_stat(self->owner).mode);

@@ -96,7 +96,8 @@ TEST(succeed_of_one_that_was_shut_and_has_its_name)
 TEST(succeed_drops_what_is_in_a_mailbox_without_a_receiver)
 {
 	char name[KT_NAME_SIZE];
-	int sender = kt_open(kt_name(name), KPOST_RIGHT_SEND, KPOST_OPEN_CREATE | KPOST_OPEN_PERSIST);
+	int sender = kt_open(kt_name(name), KPOST_RIGHT_SEND,
+			     KPOST_OPEN_CREATE | KPOST_OPEN_PERSIST);
 	int fresh;
 
 	ASSERT_LE(0, sender);
@@ -337,7 +338,7 @@ TEST(succeed_restarts_a_service_under_load_without_a_loss)
 		struct service *service;
 		int fd;
 	} instances[2];
-	uint64_t before;
+	uint64_t enough = 0;
 
 	kt_name(service.name);
 	instances[0].service = instances[1].service = &service;
@@ -347,8 +348,8 @@ TEST(succeed_restarts_a_service_under_load_without_a_loss)
 	for (int i = 0; i < 3; i++)
 		kt_start_fn(&senders[i], sends_to_whoever_has_the_name, &service);
 	for (int i = 1; i <= RESTARTS; i++) {
-		before = __atomic_load_n(&service.sent, __ATOMIC_RELAXED);
-		ASSERT_TRUE(kt_until(__atomic_load_n(&service.sent, __ATOMIC_RELAXED) > before + 5));
+		enough = __atomic_load_n(&service.sent, __ATOMIC_RELAXED) + 5;
+		ASSERT_TRUE(kt_until(__atomic_load_n(&service.sent, __ATOMIC_RELAXED) >= enough));
 		instances[i % 2].fd = succeed_with(service.name, 8, 4096);
 		ASSERT_LE(0, instances[i % 2].fd);
 		kt_start_fn(&server[i % 2], receives_until_its_mailbox_ends, &instances[i % 2]);
@@ -367,7 +368,7 @@ TEST(succeed_restarts_a_service_under_load_without_a_loss)
 	close(instances[RESTARTS % 2].fd);
 	EXPECT_EQ(0, service.missed);
 	EXPECT_EQ(service.sent, service.received);
-	EXPECT_LT(RESTARTS * 5, service.sent);
+	EXPECT_LE(RESTARTS * 5, service.sent);
 }
 
 /* two at once: each shuts the other's or is shut, and one has the name in the end */

@@ -49,6 +49,24 @@ static void prepare_create(struct stage *stage)
 	stage->args.open = kt_open_args(stage->other, KT_ALL, KPOST_OPEN_CREATE);
 }
 
+/* The mailbox that has the name is to be as it was, or shut. */
+static void prepare_succeed(struct stage *stage)
+{
+	prepare_create(stage);
+	stage->fd = kt_do_open(&stage->args.open);
+	must(stage, stage->fd >= 0 && kt_post(stage->fd, "old", 3, 0) == 0);
+	stage->args.open.flags |= KPOST_OPEN_SUCCEED;
+}
+
+static long call_succeed(struct stage *stage)
+{
+	long ret = call_open(stage);
+	struct kpost_stat st = kt_stat(stage->fd);
+
+	must(stage, st.flags == (ret < 0 ? 0 : KPOST_STAT_SHUT) && st.queued_messages == 1);
+	return ret;
+}
+
 static void prepare_existing(struct stage *stage)
 {
 	stage->args.open = kt_open_args(stage->name, KPOST_RIGHT_SEND, 0);
@@ -74,6 +92,12 @@ static void check_open(struct stage *stage)
 	check_closed(stage);
 	stage_snapshot(stage, &stage->after);
 	must(stage, !memcmp(&stage->before, &stage->after, sizeof(stage->before)));
+}
+
+static void check_succeed(struct stage *stage)
+{
+	must(stage, close(stage->fd) == 0);
+	check_open(stage);
 }
 
 static void check_pair(struct stage *stage)
@@ -246,6 +270,15 @@ const struct trial device_trials[] = {
 		.prepare = prepare_create,
 		.call = call_open,
 		.check = check_open,
+	},
+	{
+		.name = "OPEN, succeeding",
+		.family = "OPEN",
+		.routes = IOCTL,
+		.errnos = { ENOMEM, EFAULT },
+		.prepare = prepare_succeed,
+		.call = call_succeed,
+		.check = check_succeed,
 	},
 	{
 		.name = "OPEN existing",

@@ -60,12 +60,12 @@ static void print(const char *field, unsigned int value, const char *const *name
 
 static void print_flags(const struct operation *op)
 {
-	static const char *const open[] = { "CREATE", "EXCL",	 "WAIT",    "ANONYMOUS",
-					    "PAIR",   "PERSIST", "NONBLOCK" };
+	static const char *const open[] = { "CREATE", "EXCL",	 "WAIT",     "ANONYMOUS",
+					    "PAIR",   "PERSIST", "NONBLOCK", "SUCCEED" };
 	static const char *const message[] = { "DONTWAIT", "IOVEC",    "REPLY_IOVEC",
 					       "SYNC",	   "TRUNCATE", "DROP" };
 	bool opens = op->kind == OP_OPEN, sends = op->kind >= OP_SEND && op->kind <= OP_REPLY_RECV;
-	unsigned int i, count = opens ? 7 : 6, left = op->flags;
+	unsigned int i, count = opens ? 8 : 6, left = op->flags;
 	const char *before = ", .flags = ";
 
 	for (i = 0; (opens || sends) && i < count; i++) {

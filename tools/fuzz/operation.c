@@ -88,7 +88,10 @@ static void compose_open(struct kpost_open *arg, const struct operation *op)
 	uint32_t makes = op->flags & (KPOST_OPEN_CREATE | KPOST_OPEN_ANONYMOUS);
 	static const uint32_t modes[] = { 0600, 0666, 0, 0444, 0222, 0066, 01777, 0 };
 
-	arg->flags = op->flags & 0x80 ? op->flags << 3 : op->flags;
+	/* What can only be wrong stands for flags that there are not. */
+	arg->flags = (op->flags & (KPOST_OPEN_SUCCEED | KPOST_OPEN_CREATE)) == KPOST_OPEN_SUCCEED ?
+			     op->flags << 3 :
+			     op->flags;
 	arg->rights = op->rights ? op->rights & 7 : 7;
 	if (op->flags & KPOST_OPEN_PAIR)
 		arg->rights &= ~KPOST_RIGHT_SEND;

@@ -460,6 +460,22 @@ ends()
 		'timeout 20 kpost serve $MAILBOX-r -- sleep 0.3 & pid=$!
 		 kpost wait -t 10 $MAILBOX-r; kpost send $MAILBOX-r <<<x
 		 kpost rm $MAILBOX-r; wait $pid'
+	says 'a mailbox that is shut ends recv, when it is empty' 7 'come to its end' sh_in \
+		'kpost create $MAILBOX-s; seq 3 | kpost send $MAILBOX-s; kpost recv $MAILBOX-s
+		 timeout 20 kpost recv --follow $MAILBOX-s & pid=$!
+		 until kpost stat $MAILBOX-s | grep -q "receivers 1"; do sleep 0.05; done
+		 kpost shut $MAILBOX-s; wait $pid'
+	says 'shut has one that nobody receives from go' 3 'no such mailbox' sh_in \
+		'kpost create $MAILBOX-s; echo lost | kpost send $MAILBOX-s
+		 kpost shut $MAILBOX-s && kpost stat $MAILBOX-s'
+	says 'a server that is succeeded answers what it has, and ends' 7 'come to its end' sh_in \
+		'timeout 20 kpost serve $MAILBOX-s -- sh -c "sleep 0.3; echo old" & pid=$!
+		 kpost wait -t 10 $MAILBOX-s; kpost call $MAILBOX-s x | grep -qx old & call=$!
+		 until kpost stat $MAILBOX-s | grep -q "calls     1"; do sleep 0.05; done
+		 timeout 20 kpost serve --succeed $MAILBOX-s -- echo new & new=$!
+		 until kpost stat $MAILBOX-s | grep -q "calls     0"; do sleep 0.05; done
+		 test "$(kpost call $MAILBOX-s x)" = new && wait $call && wait $pid; status=$?
+		 kill $new; wait $new; exit $status'
 }
 
 complaints()

@@ -27,7 +27,7 @@ _kpost()
 	COMPREPLY=()
 
 	if ((COMP_CWORD == 1)); then
-		_kpost_words create send recv call serve grant ls stat set rm wait info \
+		_kpost_words create send recv call serve grant ls stat set shut rm wait info \
 			--help --version
 		return
 	fi
@@ -50,7 +50,7 @@ _kpost()
 		send) options='--priority --tag --timeout --sync --whole --create' ;;
 		recv) options='--count --follow --timeout --raw --json' ;;
 		call) options='--priority --tag --timeout --reply-max --raw --json' ;;
-		serve) options='--jobs --' ;;
+		serve) options='--jobs --succeed --' ;;
 		grant) options='--badge --tag --priority --input --' ;;
 		ls) options='--names --json' ;;
 		stat) options='--json' ;;
@@ -83,7 +83,7 @@ _kpost()
 			_kpost_names
 		fi
 		;;
-	recv | call | serve | grant | stat | rm) _kpost_names ;;
+	recv | call | serve | grant | stat | shut | rm) _kpost_names ;;
 	esac
 }
 

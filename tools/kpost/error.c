@@ -116,8 +116,8 @@ void fail_plain(int status, const char *format, ...)
 void fail_ended(const char *name)
 {
 	fail_plain(STATUS_GONE,
-		   "mailbox '%s' has come to its end: it was removed and is empty, and nobody can "
-		   "send to it any more",
+		   "mailbox '%s' has come to its end: it is empty, and was shut, or removed, and "
+		   "nobody can send to it any more",
 		   shown(name));
 }
 

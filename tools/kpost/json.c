@@ -150,6 +150,7 @@ void json_stat(const struct kpost_stat *st)
 	json_number("gid", st->gid);
 	json_bool("persistent", st->flags & KPOST_STAT_PERSIST);
 	json_bool("closed", st->flags & KPOST_STAT_CLOSED);
+	json_bool("shut", st->flags & KPOST_STAT_SHUT);
 	json_number("messages", st->messages);
 	json_number("bytes", st->bytes);
 	json_number("message_max", st->message_max);

@@ -23,6 +23,7 @@ static const struct verb {
 	{ "ls", verb_list, "list the mailboxes" },
 	{ "stat", verb_stat, "look at a mailbox" },
 	{ "set", verb_set, "change a mailbox's capacity, mode or owner" },
+	{ "shut", verb_shut, "have a mailbox take nothing more" },
 	{ "rm", verb_remove, "remove mailboxes" },
 	{ "wait", verb_wait, "wait until there is a mailbox" },
 	{ "info", verb_info, "show the module's version and limits" },

@@ -13,6 +13,7 @@ struct options {
 	const char *name;
 	char **command;
 	unsigned int jobs;
+	unsigned int flags;
 };
 
 struct server {
@@ -35,6 +36,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'j':
 		options->jobs = (unsigned int)parse_positive(state, "jobs", arg, JOBS_MAX);
 		break;
+	case KEY_SUCCEED:
+		options->flags |= KPOST_OPEN_SUCCEED;
+		break;
 	case ARGP_KEY_ARG:
 		take_name_or_command(state, arg, &options->name, &options->command);
 		break;
@@ -49,6 +53,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option choices[] = {
 	{ "jobs", 'j', "N", 0, "Run up to N commands at once; default 1", 0 },
+	{ "succeed", KEY_SUCCEED, NULL, 0,
+	  "Make the mailbox anew, and shut the one that has the name: who serves that answers what is "
+	  "left in it, and ends",
+	  0 },
 	{ 0 },
 };
 
@@ -73,7 +81,8 @@ static void server_open(struct server *server, const struct options *options)
 
 	server->options = options;
 	server->fd = mailbox_open(options->name, KPOST_RIGHT_RECV,
-				  KPOST_OPEN_CREATE | KPOST_OPEN_NONBLOCK, NULL, 0);
+				  KPOST_OPEN_CREATE | KPOST_OPEN_NONBLOCK | options->flags, NULL,
+				  0);
 	sigemptyset(&taken);
 	sigaddset(&taken, SIGINT);
 	sigaddset(&taken, SIGTERM);

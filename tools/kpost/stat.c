@@ -56,7 +56,9 @@ static void print_text(const struct kpost_stat *st)
 	output_text("lasts     %s%s\n",
 		    st->flags & KPOST_STAT_PERSIST ? "until it is removed" :
 						     "as long as it is open",
-		    st->flags & KPOST_STAT_CLOSED ? ", closed" : "");
+		    st->flags & KPOST_STAT_CLOSED ? ", closed" :
+		    st->flags & KPOST_STAT_SHUT	  ? ", takes nothing more" :
+						    "");
 	output_text("capacity  %u messages, %s; one message at most %s\n", st->messages,
 		    human_size(st->bytes), human_size(st->message_max));
 	output_text("counts    %s, for %s\n", human_size(st->counted), maker);

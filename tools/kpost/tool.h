@@ -43,6 +43,7 @@ int verb_info(int argc, char **argv);
 int verb_list(int argc, char **argv);
 int verb_recv(int argc, char **argv);
 int verb_remove(int argc, char **argv);
+int verb_shut(int argc, char **argv);
 int verb_send(int argc, char **argv);
 int verb_serve(int argc, char **argv);
 int verb_set(int argc, char **argv);
@@ -112,6 +113,7 @@ enum {
 	KEY_BYTES,
 	KEY_CREATE,
 	KEY_EXCLUSIVE,
+	KEY_SUCCEED,
 	KEY_INPUT,
 	KEY_JSON,
 	KEY_MESSAGES,

@@ -804,9 +804,9 @@ struct kpost_list {
  * for room; what was taken before is for its receivers, who get EPIPE, and read(2) 0, once
  * nothing is left.  Calls that were received can be replied to.  It counts for what is in it
  * only.  It keeps its name, but is persistent no more: without a receiver it closes, and what is
- * left is dropped.  There is no way back; to shut it again changes nothing.  poll(2) says EPOLLERR to
- * who can send, and EPOLLHUP too to who cannot receive; to who can, EPOLLHUP once nothing is
- * left.
+ * left is dropped.  There is no way back; to shut it again changes nothing.  poll(2) says
+ * EPOLLERR to who can send, with EPOLLHUP to who can do nothing else; to who can receive,
+ * EPOLLHUP once nothing is left.
  *
  * Errors: EDQUOT and ENOSPC (as in struct kpost_open), EFAULT, EINVAL (also an id that is
  * not mapped), EPERM (no KPOST_RIGHT_ADMIN; a larger capacity, by who is not its maker;
