@@ -14,6 +14,7 @@ inline close()
 {
 	lock();
 	assert(len(waiting) == 0);
+	shut = true;
 	closed = true;
 	unlock()
 }
@@ -48,6 +49,66 @@ inline drain()
 		request_free(gone);
 		gone = NONE
 	od;
+}
+
+/* mailbox_send_away(), and mailbox_drop_one() in its loop */
+inline send_away()
+{
+	yield;
+	lock();
+	if
+#ifndef WEAK_SHUT_FINISH
+	:: finished ->
+		run_room(FINISH, NONE)
+#endif
+	:: else
+	fi;
+	mailbox_unlock();
+	do
+	:: true ->
+		yield;
+		lock();
+		if
+#ifndef WEAK_SEND_AWAY
+		:: len(pending) > 0 ->
+			pending?gone;
+			waiting_senders--
+#endif
+		:: else ->
+			unlock();
+			break
+		fi;
+		assert(!message[gone].freed);
+		sender_dropped(gone);
+		assert(!more);
+		mailbox_unlock();
+		request_free(gone);
+		gone = NONE
+	od
+}
+
+/* kpost_mailbox_setattr(), and setattr_shut() */
+inline shut_it()
+{
+	office_lock();
+	lock();
+	if
+	:: closed ->
+		unlock();
+		office_locked = false
+	:: else ->
+		shut = true;
+		unlock();
+		if
+		:: receivers == 0 ->
+			close();
+			office_locked = false;
+			drain()
+		:: else ->
+			office_locked = false;
+			send_away()
+		fi
+	fi
 }
 
 /* mailbox_senders_gone() */
@@ -100,11 +161,16 @@ inline detach_sender()
 #endif
 }
 
-/* kpost_mailbox_unname() and kpost_mailbox_unnamed() */
+/* kpost_mailbox_unname() and kpost_mailbox_unnamed(), for kpost_mailbox_succeed() too */
 inline unlink()
 {
 	office_lock();
 	lock();
+	if
+	:: succeeds ->
+		shut = true
+	:: else
+	fi;
 	named = false;
 	unlock();
 	if
@@ -127,6 +193,8 @@ inline unlink()
 	if
 	:: was_closed ->
 		drain()
+	:: !was_closed && shut ->
+		send_away()
 	:: else
 	fi
 }

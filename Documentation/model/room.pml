@@ -23,7 +23,7 @@ typedef Message {
 Message message[SENDERS];
 
 bool locked;	/* mailbox->lock */
-bool closed;
+bool shut, closed;
 bool named;	/* and persistent, until it is unlinked */
 byte receivers = ENDPOINTS, senders = SENDERS;
 byte messages, bytes;
@@ -39,7 +39,7 @@ chan waiting = [RECEIVERS] of { byte };	/* task */
 
 #define has_room(m) (messages < MAX_MESSAGES && bytes + message[m].size <= max_bytes)
 #define admits(m) (has_room(m) && len(pending) == 0)
-#define finished (!named && senders == 0 && messages == 0)
+#define finished (messages == 0 && (shut || (!named && senders == 0)))
 
 inline lock()
 {
@@ -159,7 +159,7 @@ inline admit(m)
 	d_step {
 		messages++;
 		bytes = bytes + message[m].size;
-		assert(messages <= MAX_MESSAGES && bytes <= max_bytes);
+		assert(messages <= MAX_MESSAGES && bytes <= max_bytes && !shut);
 		sent++;
 		message[m].order = sent
 	}
@@ -202,11 +202,17 @@ inline put_in_order(m)
 	handed = false
 }
 
+#ifdef WEAK_SHUT_LET_IN
+#define LETS_IN_NONE closed
+#else
+#define LETS_IN_NONE shut
+#endif
+
 /* kpost_mailbox_let_in() */
 inline let_in()
 {
 	do
-	:: !closed && len(pending) > 0 && !wakes_full ->
+	:: !LETS_IN_NONE && len(pending) > 0 && !wakes_full ->
 		pending?<next>;
 		if
 		:: has_room(next) ->
@@ -216,7 +222,7 @@ inline let_in()
 		:: else ->
 			break
 		fi
-	:: !closed && len(pending) > 0 && wakes_full ->
+	:: !LETS_IN_NONE && len(pending) > 0 && wakes_full ->
 		more = true;
 		break
 	:: else ->

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* send.c */
 
-#ifdef WEAK_CLOSED
-#define is_closed false
+#if defined(WEAK_CLOSED)
+#define is_shut false
+#elif defined(WEAK_SHUT_COMMIT)
+#define is_shut closed
 #else
-#define is_closed closed
+#define is_shut shut
 #endif
 
 #ifndef CALLS
@@ -23,9 +25,9 @@ inline sender_dropped(m)
 inline commit(m, t)
 {
 	if
-	:: is_closed ->
+	:: is_shut ->
 		err = EPIPE
-	:: !is_closed && admits(m) ->
+	:: !is_shut && admits(m) ->
 		if
 		:: message[m].sync ->
 			message[m].sender = t;
@@ -36,9 +38,9 @@ inline commit(m, t)
 			err = OK
 		fi;
 		run_room(ADMIT, m)
-	:: !is_closed && !admits(m) && !message[m].sync && !message[m].call ->
+	:: !is_shut && !admits(m) && !message[m].sync && !message[m].call ->
 		err = EAGAIN
-	:: !is_closed && !admits(m) ->
+	:: !is_shut && !admits(m) ->
 		if
 		:: !message[m].call ->
 			message[m].sender = t

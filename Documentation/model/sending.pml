@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Senders, synchronous ones too, and receivers at one mailbox, while it is unlinked
+ * Senders, synchronous ones too, and receivers at one mailbox, while it is shut or not, unlinked,
  * and closes.  The first message is twice as large as the others, which may be all that the
  * mailbox has room for.
  */
@@ -88,11 +88,11 @@ proctype recv_task(byte me)
 	}
 }
 
-/* Unlinked at first, the mailbox is as one that never had a name. */
+/* Unlinked at first, the mailbox is as one that never had a name.  It may be shut before. */
 proctype unlink_task()
 {
 	byte gone = NONE;
-	bool was_closed;
+	bool was_closed, succeeds;
 	LOCALS;
 
 	atomic {
@@ -102,6 +102,18 @@ proctype unlink_task()
 		:: true ->
 			shutdown
 		fi;
+#ifdef SHUTS
+		if
+		:: shut_it();
+			if
+			:: true ->
+				yield
+			:: true ->
+				shutdown
+			fi
+		:: succeeds = true
+		fi;
+#endif
 		unlink();
 		running--
 	}
@@ -148,7 +160,7 @@ init {
 		if
 		:: len(pending) > 0 ->
 			pending?<i>;
-			assert(!closed && !has_room(i))
+			assert(!shut && !has_room(i))
 		:: else
 		fi;
 		i = 0;
