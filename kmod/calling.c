@@ -303,13 +303,18 @@ long kpost_call(struct kpost_operand *op)
 	ret = kpost_struct_get_back(op, &arg, id);
 	if (ret)
 		return ret;
-	if (arg.flags & ~(KPOST_IOVEC | KPOST_REPLY_IOVEC) || arg.priority > KPOST_PRIORITY_MAX ||
-	    arg.deadline > S64_MAX)
+	if (arg.flags & ~(KPOST_IOVEC | KPOST_REPLY_IOVEC | KPOST_PRESENT) ||
+	    arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->deadline = arg.deadline;
 	op->cookie = arg.cookie;
 	if (op->nowait && !arg.id && !kpost_parks(op))
 		return -EAGAIN;
+	if (unlikely(arg.flags & KPOST_PRESENT) && !arg.id) {
+		ret = kpost_mailbox_attended(op->endpoint->mailbox);
+		if (ret)
+			return ret;
+	}
 
 	/* What goes on has sent it. */
 	if (unlikely(arg.id))

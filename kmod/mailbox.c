@@ -582,6 +582,18 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 	return 0;
 }
 
+/* KPOST_PRESENT: can anybody receive?  Returns 0, -ENXIO, or -EPIPE if nobody ever can. */
+int kpost_mailbox_attended(struct kpost_mailbox *mailbox)
+{
+	int err = 0;
+
+	spin_lock(&mailbox->lock);
+	if (!mailbox->receivers)
+		err = mailbox->closed ? -EPIPE : -ENXIO;
+	spin_unlock(&mailbox->lock);
+	return err;
+}
+
 /* A snapshot, in the task's terms. */
 void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st)
 {

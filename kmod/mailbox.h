@@ -141,6 +141,7 @@ void kpost_mailbox_unnamed(struct kpost_mailbox *mailbox);
 void kpost_mailbox_detach(struct kpost_mailbox *mailbox, u32 rights);
 
 int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_setattr *arg);
+int kpost_mailbox_attended(struct kpost_mailbox *mailbox);
 void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st);
 
 /* With mailbox->lock held. */

@@ -381,7 +381,8 @@ long kpost_send(struct kpost_operand *op)
 	err = kpost_struct_get(op, &arg, cookie);
 	if (err)
 		return err;
-	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_SYNC | KPOST_WANT_SEQUENCE) ||
+	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_SYNC | KPOST_WANT_SEQUENCE |
+			  KPOST_PRESENT) ||
 	    arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
@@ -389,6 +390,11 @@ long kpost_send(struct kpost_operand *op)
 		return -EINVAL;
 	if (arg.flags & KPOST_SYNC && op->nowait && !kpost_parks(op))
 		return -EAGAIN;
+	if (unlikely(arg.flags & KPOST_PRESENT)) {
+		err = kpost_mailbox_attended(endpoint->mailbox);
+		if (err)
+			return err;
+	}
 
 	/* Before the message has its effect. */
 	if (arg.flags & KPOST_WANT_SEQUENCE &&

@@ -182,11 +182,16 @@ long kpost_call_submit(struct kpost_operand *op)
 	ret = kpost_struct_get(op, &arg, cookie);
 	if (ret)
 		return ret;
-	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC) || arg.priority > KPOST_PRIORITY_MAX ||
-	    arg.deadline > S64_MAX)
+	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_PRESENT) ||
+	    arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
 	op->cookie = arg.cookie;
+	if (arg.flags & KPOST_PRESENT) {
+		ret = kpost_mailbox_attended(op->endpoint->mailbox);
+		if (ret)
+			return ret;
+	}
 	/* Before the request has its effect. */
 	if (kpost_memory_touch(&to->id, 2 * sizeof(u64)) != 2 * sizeof(u64))
 		return -EFAULT;

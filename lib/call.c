@@ -100,10 +100,11 @@ KPOST_EXPORT ssize_t kpost_callv_sized(int fd, const struct iovec *request, int 
 	ret = kpost_struct_get(&options, sizeof(options), given, options_size);
 	if (ret)
 		goto out;
-	if (options.flags) {
+	if (options.flags & ~KPOST_PRESENT) {
 		ret = -EINVAL;
 		goto out;
 	}
+	calling.arg.flags |= options.flags;
 	ret = kpost_pieces_get(&calling.out, request, request_cnt);
 	if (ret)
 		goto out;

@@ -303,7 +303,7 @@ int kpost_close(int fd);
 /**
  * struct kpost_options - how to send; zero in any field for its default
  * @flags: KPOST_DONTWAIT: -EAGAIN instead of waiting for room; KPOST_SYNC: wait until a
- *	receiver has the message
+ *	receiver has the message; KPOST_PRESENT: -ENXIO if nobody can receive now
  * @priority: 0 to KPOST_PRIORITY_MAX, higher ones are received first
  * @deadline: when to give up waiting, by default never; the message is then not sent
  * @tag: any number, for the receiver: what kind of message it is, or which key it is of
@@ -380,14 +380,14 @@ ssize_t kpost_recvv_sized(int fd, const struct iovec *iov, int iovcnt,
  * @len: its length
  * @priority: 0 to KPOST_PRIORITY_MAX, higher ones are received first
  * @flags: KPOST_DONTWAIT: -EAGAIN instead of waiting for room; KPOST_SYNC: wait
- *	until a receiver has the message
+ *	until a receiver has the message; KPOST_PRESENT: -ENXIO if nobody can receive now
  * @deadline: when to give up waiting; the message is then not sent
  *
  * Returns 0; or -EAGAIN, -EBADF (not a sender's endpoint), -EDQUOT (it has to wait, or has
  * more than 64 KiB, and the user has as much under way as it may, see
  * kpost_info.user_sending_bytes), -EFAULT, -EINTR, -EINVAL, -EMSGSIZE (longer than the
- * mailbox takes), -ENOBUFS (likewise the office), -ENOMEM, -EPIPE (the mailbox is closed;
- * there is no SIGPIPE), -ETIMEDOUT.
+ * mailbox takes), -ENOBUFS (likewise the office), -ENOMEM, -ENXIO (nobody can receive now, with
+ * KPOST_PRESENT), -EPIPE (the mailbox is closed or shut; there is no SIGPIPE), -ETIMEDOUT.
  */
 int kpost_send(int fd, const void *buf, size_t len, unsigned int priority, unsigned int flags,
 	       uint64_t deadline);
@@ -455,7 +455,7 @@ int kpost_recv_batch_sized(int fd, struct kpost_recv *entries, size_t count, uns
  * kpost_send_batch - send many messages
  * @fd: an endpoint with KPOST_RIGHT_SEND
  * @entries: what to send, in this order: struct kpost_send of <linux/kpost.h>, each with
- *	flags KPOST_IOVEC and KPOST_WANT_SEQUENCE, priority, buf, len and tag; all else 0
+ *	flags KPOST_IOVEC, KPOST_WANT_SEQUENCE and KPOST_PRESENT, priority, buf, len and tag; all else 0
  * @count: how many there are, 1 to KPOST_BATCH_MAX
  * @flags: 0 or KPOST_DONTWAIT
  * @deadline: when to give up waiting until all are in the mailbox
@@ -585,8 +585,8 @@ ssize_t kpost_call(int fd, const void *request, size_t len, void *reply, size_t 
  * @request_cnt: how many, at most KPOST_IOVEC_MAX
  * @reply: pieces that the reply fills in order; may be NULL if there are none
  * @reply_cnt: how many, at most KPOST_IOVEC_MAX
- * @options: priority and tag of the request, and when to give up on room, receipt or
- *	reply; its flags must be 0, since a call always waits.  NULL for all defaults.
+ * @options: priority and tag of the request, and when to give up on room, receipt or reply;
+ *	its flags are 0 or KPOST_PRESENT, since a call always waits.  NULL for all defaults.
  * @answer: where goes what became of the call, however it ends, or NULL.  Where the
  *	arguments were refused, it says that nobody received the request.
  *
@@ -617,8 +617,8 @@ ssize_t kpost_call_collect_sized(int fd, uint64_t id, void *reply, size_t len,
  * @request_cnt: how many, at most KPOST_IOVEC_MAX
  * @reply_max: how long the reply can be
  * @user_data: any number, for who collects it
- * @options: priority and tag of the request, KPOST_DONTWAIT, and when to give up waiting for
- *	room, of which the receiver is told too.  NULL for all defaults.
+ * @options: priority and tag of the request, KPOST_DONTWAIT, KPOST_PRESENT, and when to give up
+ *	waiting for room, of which the receiver is told too.  NULL for all defaults.
  * @id: out, the call's number, never another's; may be NULL
  *
  * When this returns 0 the request is in the mailbox.  A program with one thread can have as

@@ -117,6 +117,7 @@ static void refused_call_was_answered_by_nobody(void **state)
 		{ 0, 0, { .flags = KPOST_SYNC } },
 		{ 0, 0, { .flags = KPOST_IOVEC } },
 		{ 0, 0, { .flags = KPOST_REPLY_IOVEC } },
+		{ 0, 0, { .flags = KPOST_PRESENT | KPOST_DONTWAIT } },
 		{ 0, 0, { .flags = 1u << 31 } },
 	};
 	struct kpost_answer answer;

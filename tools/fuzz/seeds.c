@@ -336,6 +336,17 @@ const struct seed seeds[] = {
 		{ .lane = 2, .kind = OP_SETATTR, .fd = 1, .via = VIA_WAIT },
 		{ .lane = 2, .kind = OP_RING_CLOSE },
 	} } },
+	{ "present", { SETUP_PERSISTENT, 0, {
+		{ .kind = OP_SEND, .fd = 2, .flags = KPOST_PRESENT },
+		{ .kind = OP_CLOSE, .fd = 1 },
+		{ .kind = OP_SEND, .fd = 2, .flags = KPOST_PRESENT },
+		{ .kind = OP_CALL, .fd = 2, .flags = KPOST_PRESENT },
+		{ .kind = OP_CALL_SUBMIT, .fd = 2, .flags = KPOST_PRESENT },
+		{ .kind = OP_SENDV, .fd = 2, .rights = KPOST_PRESENT },
+		{ .kind = OP_SEND, .fd = 2, .flags = KPOST_PRESENT, .via = VIA_RING },
+		{ .kind = OP_UNLINK },
+		{ .kind = OP_SEND, .fd = 2, .flags = KPOST_PRESENT },
+	} } },
 	{ "shut", { SETUP_NAMED, 0, {
 		{ .kind = OP_SEND, .fd = 2 },
 		{ .lane = 1, .kind = OP_CALL, .fd = 2, .deadline = AT_LATER },

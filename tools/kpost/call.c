@@ -11,6 +11,7 @@ struct options {
 	uint64_t tag;
 	size_t reply_max;
 	int64_t timeout;
+	bool present;
 	bool raw;
 	bool json;
 };
@@ -32,6 +33,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case KEY_REPLY_MAX:
 		options->reply_max = parse_size(state, "reply-max", arg, KPOST_PAYLOAD_MAX);
+		break;
+	case KEY_PRESENT:
+		options->present = true;
 		break;
 	case KEY_RAW:
 		options->raw = true;
@@ -64,6 +68,7 @@ static const struct argp_option choices[] = {
 	{ "tag", KEY_TAG, "N", 0, "A number for the receiver, of 64 bits; default 0", 0 },
 	TIMEOUT_OPTION("Give up when there is no reply after this long, with status 4"),
 	{ "reply-max", KEY_REPLY_MAX, "SIZE", 0, "Longest reply; default 64K", 0 },
+	{ "present", KEY_PRESENT, NULL, 0, "Fail if nobody can receive from the mailbox", 0 },
 	{ "raw", KEY_RAW, NULL, 0, "Print no newline after the reply", 0 },
 	{ "json", KEY_JSON, NULL, 0, "Print the reply as JSON, text or base64", 0 },
 	{ 0 },
@@ -143,6 +148,7 @@ int verb_call(int argc, char **argv)
 	if (!reply.iov_base)
 		fail(ENOMEM, NULL, "cannot make room for the reply");
 	how = (struct kpost_options){
+		.flags = options.present ? KPOST_PRESENT : 0,
 		.priority = options.priority,
 		.deadline = kpost_deadline(options.timeout),
 		.tag = options.tag,

@@ -47,9 +47,9 @@ _kpost()
 	if [[ $cur == -* ]]; then
 		case $verb in
 		create) options='--mode --messages --bytes --message-max --exclusive' ;;
-		send) options='--priority --tag --timeout --sync --whole --create' ;;
+		send) options='--priority --tag --timeout --sync --present --whole --create' ;;
 		recv) options='--count --follow --timeout --raw --json' ;;
-		call) options='--priority --tag --timeout --reply-max --raw --json' ;;
+		call) options='--priority --tag --timeout --present --reply-max --raw --json' ;;
 		serve) options='--jobs --succeed --' ;;
 		grant) options='--badge --tag --priority --input --' ;;
 		ls) options='--names --json' ;;

@@ -21,6 +21,8 @@ static const struct reason {
 	{ EAGAIN, STATUS_TIMED_OUT, "nothing to be had at once", NULL },
 	{ EPIPE, STATUS_GONE, "the mailbox is closed",
 	  "its receivers have gone; wait for a new one with 'kpost wait %s'" },
+	{ ENXIO, STATUS_GONE, "nobody can receive from it now",
+	  "without --present it waits there for somebody" },
 	{ ECONNRESET, STATUS_GONE, "the receiver had the request, and gave the call up or died",
 	  NULL },
 	{ EMSGSIZE, STATUS_FAILED, "longer than the mailbox or the other side takes",

@@ -12,6 +12,7 @@ struct options {
 	unsigned int open_flags;
 	int64_t timeout;
 	bool sync;
+	bool present;
 	bool whole;
 };
 
@@ -49,6 +50,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_SYNC:
 		options->sync = true;
 		break;
+	case KEY_PRESENT:
+		options->present = true;
+		break;
 	case KEY_WHOLE:
 		options->whole = true;
 		break;
@@ -75,6 +79,7 @@ static const struct argp_option choices[] = {
 	{ "tag", KEY_TAG, "N", 0, "A number for the receiver, of 64 bits; default 0", 0 },
 	TIMEOUT_OPTION("Give up when it takes longer than this in all, with status 4"),
 	{ "sync", KEY_SYNC, NULL, 0, "Wait for each message until it was received", 0 },
+	{ "present", KEY_PRESENT, NULL, 0, "Fail if nobody can receive from the mailbox", 0 },
 	{ "whole", KEY_WHOLE, NULL, 0, "Send the whole input as one message", 0 },
 	{ "create", KEY_CREATE, NULL, 0, "Make the mailbox if it does not exist", 0 },
 	{ 0 },
@@ -146,7 +151,7 @@ static void send_sync(struct transfer *transfer, const struct kpost_send *messag
 		.iov_len = message->len,
 	};
 	const struct kpost_options how = {
-		.flags = KPOST_SYNC,
+		.flags = KPOST_SYNC | message->flags,
 		.priority = message->priority,
 		.deadline = transfer->deadline,
 		.tag = message->tag,
@@ -171,6 +176,7 @@ static void send_one(struct transfer *transfer, const char *bytes, size_t len)
 		fail_at(transfer, 0);
 	}
 	*message = (struct kpost_send){
+		.flags = options->present ? KPOST_PRESENT : 0,
 		.priority = options->priority,
 		.buf = (uintptr_t)bytes,
 		.len = len,

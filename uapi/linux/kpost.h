@@ -82,6 +82,7 @@
 /* what has to wait in io_uring needs no worker, see kpost_uring */
 #define KPOST_FEATURE_URING_PARK (1ull << 10)
 #define KPOST_FEATURE_SHUT	(1ull << 11)	/* KPOST_SET_SHUT, KPOST_OPEN_SUCCEED */
+#define KPOST_FEATURE_PRESENT	(1ull << 12)	/* KPOST_PRESENT */
 
 /**
  * struct kpost_info - answer to KPOST_IOC_INFO
@@ -223,6 +224,7 @@ struct kpost_unlink {
 #define KPOST_TRUNCATE		(1u << 4)	/* cut off what does not fit */
 #define KPOST_DROP		(1u << 5)	/* give the call up instead of replying */
 #define KPOST_WANT_SEQUENCE	(1u << 6)	/* tell the message's sequence number */
+#define KPOST_PRESENT		(1u << 7)	/* ENXIO if nobody can receive now */
 
 /**
  * struct kpost_iovec - one piece of a payload
@@ -238,7 +240,7 @@ struct kpost_iovec {
 
 /**
  * struct kpost_send - argument of KPOST_IOC_SEND
- * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_SYNC, KPOST_WANT_SEQUENCE
+ * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_SYNC, KPOST_WANT_SEQUENCE, KPOST_PRESENT
  * @priority: 0 to KPOST_PRIORITY_MAX
  * @deadline: when to give up waiting for room, and with KPOST_SYNC for receipt
  * @buf: the payload, or with KPOST_IOVEC its pieces
@@ -255,6 +257,10 @@ struct kpost_iovec {
  * without waiting, so with KPOST_DONTWAIT it is EINVAL, and EAGAIN on a
  * non-blocking endpoint.
  *
+ * A mailbox can be without receivers: one that is persistent, or whose first has yet to come.
+ * What is sent then waits for one, but with KPOST_PRESENT that is ENXIO, and nothing was sent.
+ * What is looked at is whether an endpoint can receive when the operation begins.
+ *
  * A message of up to 64 KiB that finds room meets no limit but the mailbox's own.  One
  * that has to wait, or is longer, counts for who sends it until it is in the mailbox: see
  * kpost_info.user_sending_bytes.  An endpoint that was refused for that is not EPOLLOUT
@@ -264,8 +270,8 @@ struct kpost_iovec {
  *
  * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), ECANCELED, EDQUOT (more than
  * kpost_info.user_sending_bytes), EFAULT, EINTR, EINVAL, EMSGSIZE (longer than the
- * mailbox's message_max), ENOBUFS (more than kpost_info.office_sending_bytes), ENOMEM,
- * EPIPE (the mailbox is closed or shut), ETIMEDOUT.
+ * mailbox's message_max), ENOBUFS (more than kpost_info.office_sending_bytes), ENOMEM, ENXIO
+ * (nobody can receive, with KPOST_PRESENT), EPIPE (the mailbox is closed or shut), ETIMEDOUT.
  */
 struct kpost_send {
 	__u32 flags;
@@ -365,7 +371,8 @@ struct kpost_recv {
  * Sends or receives many messages, in the order of their entries, as if one were done after
  * the other.  Each entry is what KPOST_IOC_SEND or KPOST_IOC_RECV would take, and is filled in
  * as there, but that @deadline and @cookie must be 0 in it, and of the flags only KPOST_IOVEC,
- * KPOST_WANT_SEQUENCE and KPOST_TRUNCATE are known.  What others do may come in between.
+ * KPOST_WANT_SEQUENCE, KPOST_PRESENT and KPOST_TRUNCATE are known.  What others do may come in
+ * between.
  *
  * SENDV waits until all are in the mailbox.  RECVV waits for the first, and takes what else is
  * there.  Either ends with the first entry that cannot be done; the entries behind it are as
@@ -394,8 +401,9 @@ struct kpost_batch {
 
 /**
  * struct kpost_call - argument of KPOST_IOC_CALL
- * @flags: KPOST_IOVEC, KPOST_REPLY_IOVEC; KPOST_DONTWAIT is EINVAL, since a call
- *	waits, and on a non-blocking endpoint it is EAGAIN
+ * @flags: KPOST_IOVEC, KPOST_REPLY_IOVEC, KPOST_PRESENT (as in struct kpost_send; of no effect
+ *	for one that goes on); KPOST_DONTWAIT is EINVAL, since a call waits, and on a
+ *	non-blocking endpoint it is EAGAIN
  * @priority: of the request
  * @deadline: when to give up on room, receipt or reply
  * @buf: the request, or with KPOST_IOVEC its pieces
@@ -453,8 +461,9 @@ struct kpost_batch {
  * received, the endpoint was closed, the process that had received it ended, or the call was
  * given up), EDQUOT and ENOBUFS (as in struct kpost_send), EFAULT, EINTR, EINVAL, EMSGSIZE (request
  * or reply room too long; or @reply_len is less than it was when the call that goes on was made),
- * ENOENT (no such call of this process and endpoint that goes on), ENOMEM, EPIPE (the mailbox is
- * closed or shut, or closed before the request was received), ETIMEDOUT.
+ * ENOENT (no such call of this process and endpoint that goes on), ENOMEM, ENXIO (nobody can
+ * receive, with KPOST_PRESENT), EPIPE (the mailbox is closed or shut, or closed before the request
+ * was received), ETIMEDOUT.
  */
 struct kpost_call {
 	__u32 flags;
@@ -481,7 +490,7 @@ struct kpost_call {
 
 /**
  * struct kpost_call_submit - argument of KPOST_IOC_CALL_SUBMIT
- * @flags: KPOST_DONTWAIT, KPOST_IOVEC
+ * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_PRESENT
  * @priority: of the request
  * @deadline: when to give up waiting for room; the receiver is told of it, and else nothing
  *	happens then
@@ -503,8 +512,8 @@ struct kpost_call {
  * That @id and @sequence can be written to is looked at before the request is sent.
  *
  * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), ECANCELED (cancelled while it waited for room),
- * EDQUOT and ENOBUFS (as in struct kpost_send), EFAULT, EINTR, EINVAL, EMSGSIZE, ENOMEM, EPIPE,
- * ETIMEDOUT; nothing was sent then.
+ * EDQUOT and ENOBUFS (as in struct kpost_send), EFAULT, EINTR, EINVAL, EMSGSIZE, ENOMEM, ENXIO
+ * (nobody can receive, with KPOST_PRESENT), EPIPE, ETIMEDOUT; nothing was sent then.
  */
 struct kpost_call_submit {
 	__u32 flags;
