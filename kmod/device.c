@@ -45,7 +45,7 @@ static long device_info(struct kpost_office *office, struct kpost_operand *op)
 			    KPOST_FEATURE_IDENTITY | KPOST_FEATURE_BATCH |
 			    KPOST_FEATURE_CALL_SUBMIT | KPOST_FEATURE_CANCEL |
 			    (KPOST_PARKS ? KPOST_FEATURE_URING_PARK : 0) | KPOST_FEATURE_SHUT |
-			    KPOST_FEATURE_PRESENT,
+			    KPOST_FEATURE_PRESENT | KPOST_FEATURE_STAT_TIMES,
 		.payload_max = KPOST_PAYLOAD_MAX,
 		.priority_max = KPOST_PRIORITY_MAX,
 		.iovec_max = KPOST_IOVEC_MAX,
@@ -304,11 +304,15 @@ static long device_list(struct kpost_office *office, struct kpost_operand *op)
 			return -EINTR;
 		spin_lock(&office->lock);
 		mailbox = kpost_office_after(office, arg.after);
-		if (mailbox)
+		if (mailbox) {
+			kpost_mailbox_get(mailbox);
 			kpost_mailbox_stat(mailbox, &st);
+		}
 		spin_unlock(&office->lock);
 		if (!mailbox)
 			break;
+		st.oldest = kpost_mailbox_oldest(mailbox);
+		kpost_mailbox_put(mailbox);
 		if (copy_to_user(to, &st, known) || clear_user(to + known, arg.entry_size - known))
 			return -EFAULT;
 		strscpy(arg.after, st.name, sizeof(arg.after));

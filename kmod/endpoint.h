@@ -97,7 +97,7 @@ struct kpost_operand {
 #define KPOST_SEND_SIZE_1 56
 #define KPOST_REPLY_SIZE_1 40
 #define KPOST_RECV_SIZE_1 128
-#define KPOST_STAT_SIZE_1 376
+#define KPOST_STAT_SIZE_1 400
 #define KPOST_CANCEL_SIZE_1 16
 
 #define KPOST_STRUCT_MAX ((1U << _IOC_SIZEBITS) - 1)

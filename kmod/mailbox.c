@@ -594,7 +594,49 @@ int kpost_mailbox_attended(struct kpost_mailbox *mailbox)
 	return err;
 }
 
-/* A snapshot, in the task's terms. */
+/* How many priorities are looked at in one go. */
+#define OLDEST_LEVELS 32
+
+/*
+ * When the oldest of the messages that wait to be received got in, or 0 if there is none.  It is
+ * the first of its priority, and any of those: they are looked at a few at a time.  What is
+ * received meanwhile may have been the oldest.
+ */
+u64 kpost_mailbox_oldest(struct kpost_mailbox *mailbox)
+{
+	u32 below = KPOST_PRIORITY_MAX + 1;
+	struct kpost_node *node;
+	u64 oldest = 0, time;
+	unsigned int i;
+
+	do {
+		spin_lock(&mailbox->lock);
+		for (i = 0; i < OLDEST_LEVELS; i++) {
+			node = kpost_queue_below(&mailbox->queue, below);
+			if (!node)
+				break;
+			time = container_of(node, struct kpost_message, node)->time;
+			oldest = oldest ? min(oldest, time) : time;
+			below = node->priority;
+		}
+		spin_unlock(&mailbox->lock);
+		cond_resched();
+	} while (node);
+	return kpost_time_here(oldest);
+}
+
+/* When a message was received last.  The same for all who ask, though jiffies are no clock. */
+static u64 mailbox_received_time(struct kpost_mailbox *mailbox)
+{
+	lockdep_assert_held(&mailbox->lock);
+	if (!mailbox->dated)
+		mailbox->received_time = ktime_get_coarse_ns() -
+					 jiffies_to_nsecs(jiffies - mailbox->received_at);
+	mailbox->dated = true;
+	return mailbox->received_time;
+}
+
+/* A snapshot, in the task's terms, but for the oldest message. */
 void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st)
 {
 	memset(st, 0, sizeof(*st));
@@ -627,6 +669,8 @@ void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st)
 	st->received = mailbox->received;
 	st->dropped = mailbox->dropped;
 	st->unattended = mailbox->unattended;
+	st->last_sent = mailbox->sent ? kpost_time_here(mailbox->sent_at) : 0;
+	st->last_received = mailbox->received ? kpost_time_here(mailbox_received_time(mailbox)) : 0;
 	st->identity = mailbox->identity;
 	st->counted = mailbox->counted + mailbox->counted_own;
 	spin_unlock(&mailbox->lock);

@@ -47,8 +47,8 @@ struct kpost_telling {
 
 struct kpost_mailbox {
 	struct kref refs;
-	struct kpost_office *office;
 	bool anonymous; /* never had a name */
+	struct kpost_office *office;
 
 	struct kpost_account *account; /* the maker's, held; fixed */
 
@@ -75,6 +75,7 @@ struct kpost_mailbox {
 	u64 counted_own;
 	bool above; /* that is more */
 	bool tight; /* what it keeps may be too much; read without the lock too */
+	bool dated; /* @received_time is that of @received_at */
 
 	u32 max_messages;
 	u64 max_bytes;
@@ -89,14 +90,17 @@ struct kpost_mailbox {
 	unsigned int open_calls;
 
 	/* Read without the lock too. */
-	struct kpost_kept *kept; /* or NULL; changed with keepers_lock held too */
 	u32 kept_bytes; /* of blocks that are its own, free ones or not */
+	struct kpost_kept *kept; /* or NULL; changed with keepers_lock held too */
 	unsigned long own_at; /* in jiffies: a message in its sender's own memory was received */
 
 	u64 sent; /* the last sequence number */
 	u64 received;
 	u64 dropped;
 	u64 unattended; /* of those sent, who found it empty and nobody waiting */
+	u64 sent_at; /* the last of them: CLOCK_MONOTONIC, coarse */
+	unsigned long received_at; /* the last of those received: in jiffies, which are at hand */
+	u64 received_time; /* the same as @sent_at, if it is @dated: somebody has asked */
 
 	/*
 	 * Endpoints that were told that there is no room.  Who polls for room does so on its
@@ -143,6 +147,7 @@ void kpost_mailbox_detach(struct kpost_mailbox *mailbox, u32 rights);
 int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_setattr *arg);
 int kpost_mailbox_attended(struct kpost_mailbox *mailbox);
 void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st);
+u64 kpost_mailbox_oldest(struct kpost_mailbox *mailbox);
 
 /* With mailbox->lock held. */
 bool kpost_mailbox_writable(const struct kpost_mailbox *mailbox);

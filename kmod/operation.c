@@ -13,6 +13,7 @@ long kpost_stat(struct kpost_operand *op)
 	struct kpost_stat st;
 
 	kpost_mailbox_stat(op->endpoint->mailbox, &st);
+	st.oldest = kpost_mailbox_oldest(op->endpoint->mailbox);
 	st.rights = op->endpoint->rights;
 	return kpost_struct_answer(op, &st, sizeof(st));
 }
@@ -49,7 +50,7 @@ static_assert(sizeof(struct kpost_call_cancel) == 24);
 static_assert(sizeof(struct kpost_cancel) == KPOST_CANCEL_SIZE_1);
 static_assert(sizeof(struct kpost_reply) == 40);
 static_assert(sizeof(struct kpost_reply_recv) == 24);
-static_assert(sizeof(struct kpost_stat) == 376);
+static_assert(sizeof(struct kpost_stat) == 400);
 static_assert(sizeof(struct kpost_setattr) == 32);
 static_assert(sizeof(struct kpost_grant) == 32);
 static_assert(sizeof(struct kpost_batch) == 40);

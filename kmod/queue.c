@@ -1,6 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "queue.h"
 
+/* The first node of the highest priority below @priority in @tree, or NULL. */
+static struct kpost_node *tree_below(const struct rb_root_cached *tree, u32 priority)
+{
+	struct rb_node *at = tree->rb_root.rb_node;
+	struct kpost_node *node, *found = NULL;
+
+	while (at) {
+		node = rb_entry(at, struct kpost_node, level);
+		if (node->priority < priority) {
+			found = node;
+			at = at->rb_left;
+		} else {
+			at = at->rb_right;
+		}
+	}
+	return found;
+}
+
+/* Of the highest priority below @priority the node to be served first, or NULL. */
+struct kpost_node *kpost_queue_below(const struct kpost_queue *queue, u32 priority)
+{
+	struct kpost_node *level = tree_below(&queue->levels, priority);
+	struct kpost_node *returned = tree_below(&queue->returned, priority);
+
+	if (!returned || (level && level->priority > returned->priority))
+		return level;
+	return returned;
+}
+
 static void queue_add_peer(struct kpost_node *level, struct kpost_node *node)
 {
 	RB_CLEAR_NODE(&node->level);

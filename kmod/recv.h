@@ -6,6 +6,7 @@
 #ifndef KPOST_RECV_H
 #define KPOST_RECV_H
 
+#include <linux/jiffies.h>
 #include <linux/sizes.h>
 
 #include "call.h"
@@ -32,6 +33,8 @@ static __always_inline struct kpost_origin *kpost_message_received(struct kpost_
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 
 	mailbox->received++;
+	mailbox->received_at = jiffies;
+	mailbox->dated = false;
 	if (message->call)
 		kpost_call_received(endpoint, message, process);
 	else if (message->sender)

@@ -103,6 +103,7 @@ static __always_inline void kpost_mailbox_admit_at(struct kpost_mailbox *mailbox
 		message->account = NULL;
 	}
 	message->time = now;
+	mailbox->sent_at = now;
 	message->node.order = ++mailbox->sent;
 	trace_kpost_send(mailbox, message);
 	if (unlikely(sender)) {

@@ -30,6 +30,17 @@ FIXTURE_TEARDOWN(stat)
 	close(self->fd);
 }
 
+/* all but the times, which are for other tests */
+static bool stat_is(struct kpost_stat *want, int fd)
+{
+	struct kpost_stat st = kt_stat(fd);
+
+	want->oldest = st.oldest;
+	want->last_sent = st.last_sent;
+	want->last_received = st.last_received;
+	return kt_stat_same(*want, st);
+}
+
 TEST_F(stat, stat_counts_everything_and_leaves_no_byte_undefined)
 {
 	struct kpost_stat want = {
@@ -54,14 +65,14 @@ TEST_F(stat, stat_counts_everything_and_leaves_no_byte_undefined)
 	strcpy(want.name, self->name);
 	want.rights = KT_ALL;
 	want.identity = kt_stat(self->fd).identity;
-	EXPECT_TRUE(kt_stat_same(want, kt_stat(self->fd)));
+	EXPECT_TRUE(stat_is(&want, self->fd));
 
 	kt_start(&caller, self->fd, KPOST_IOC_CALL, &call);
 	ASSERT_EQ(3, kt_recv(self->fd, &recv, got, sizeof(got), 0, kt_soon()));
 	want.sent = want.received = want.open_calls = 1;
 	/* whoever was there first */
 	want.unattended = kt_stat(self->fd).unattended;
-	EXPECT_TRUE(kt_stat_same(want, kt_stat(self->fd)));
+	EXPECT_TRUE(stat_is(&want, self->fd));
 
 	for (int i = 0; i < 5; i++) {
 		ASSERT_EQ(0, kt_post(self->fd, "12345678", i, 0));
@@ -70,11 +81,11 @@ TEST_F(stat, stat_counts_everything_and_leaves_no_byte_undefined)
 	want.queued_bytes = 0 + 1 + 2 + 3 + 4;
 	want.sent = 6;
 	want.unattended++;
-	EXPECT_TRUE(kt_stat_same(want, kt_stat(self->fd)));
+	EXPECT_TRUE(stat_is(&want, self->fd));
 
 	kt_start(&sender, self->fd, KPOST_IOC_SEND, &send);
 	want.waiting_senders = 1;
-	EXPECT_TRUE(kt_until(kt_stat_same(want, kt_stat(self->fd))));
+	EXPECT_TRUE(kt_until(stat_is(&want, self->fd)));
 
 	ASSERT_EQ(0, kt_take(self->fd, NULL, got, sizeof(got)));
 	ASSERT_TRUE(kt_join(&sender));
@@ -82,16 +93,90 @@ TEST_F(stat, stat_counts_everything_and_leaves_no_byte_undefined)
 	want.queued_bytes += 4;
 	want.received = 2;
 	want.sent = 7;
-	EXPECT_TRUE(kt_stat_same(want, kt_stat(self->fd)));
+	EXPECT_TRUE(stat_is(&want, self->fd));
 
 	ASSERT_EQ(0, kt_reply(self->fd, recv.token, "", 0));
 	ASSERT_TRUE(kt_join(&caller));
 	want.open_calls = 0;
-	EXPECT_TRUE(kt_stat_same(want, kt_stat(self->fd)));
+	EXPECT_TRUE(stat_is(&want, self->fd));
 
 	ASSERT_EQ(0, kt_unlink(self->name));
 	memset(want.name, 0, sizeof(want.name));
-	EXPECT_TRUE(kt_stat_same(want, kt_stat(self->fd)));
+	EXPECT_TRUE(stat_is(&want, self->fd));
+}
+
+/* a tick of the slowest kernel, and what reading the clock takes */
+#define TICK	(20 * KT_MS)
+
+TEST_F(stat, stat_tells_when_the_last_was_sent_and_received)
+{
+	struct kpost_stat first = kt_stat(self->fd), second;
+	uint64_t before, after;
+	struct kpost_recv recv;
+
+	EXPECT_EQ(0, first.oldest);
+	EXPECT_EQ(0, first.last_sent);
+	EXPECT_EQ(0, first.last_received);
+	ASSERT_EQ(0, kt_post(self->fd, "a", 1, 0));
+	first = kt_stat(self->fd);
+	EXPECT_EQ(first.last_sent, first.oldest);
+	EXPECT_EQ(0, first.last_received);
+	before = kt_now();
+	ASSERT_EQ(1, kt_take(self->fd, &recv, self->buf, sizeof(self->buf)));
+	after = kt_now();
+	EXPECT_EQ(recv.time, first.last_sent);
+	first = kt_stat(self->fd);
+	EXPECT_EQ(0, first.oldest);
+	EXPECT_EQ(recv.time, first.last_sent);
+	EXPECT_LE(before, first.last_received + TICK);
+	EXPECT_GE(after + TICK, first.last_received);
+	/* whoever asks, and when */
+	while (kt_now() < after + 3 * TICK)
+		kt_pause();
+	second = kt_stat(self->fd);
+	EXPECT_TRUE(kt_stat_same(first, second));
+	/* what is refused, or goes back, is no receive */
+	ASSERT_EQ(0, kt_post(self->fd, "long", 4, 0));
+	EXPECT_EQ(-EMSGSIZE, kt_take(self->fd, NULL, self->buf, 1));
+	second = kt_stat(self->fd);
+	EXPECT_EQ(first.last_received, second.last_received);
+	EXPECT_LT(first.last_sent, second.last_sent);
+	before = kt_now();
+	ASSERT_EQ(4, kt_take(self->fd, NULL, self->buf, sizeof(self->buf)));
+	EXPECT_LE(before, kt_stat(self->fd).last_received + TICK);
+}
+
+/* of whatever priority, however many there are */
+TEST_F(stat, stat_tells_when_the_oldest_got_in)
+{
+	enum { LEVELS = 200 };
+	int fd = kt_mailbox(2 * LEVELS, 0, 0);
+	static uint64_t times[2 * LEVELS];
+	struct kpost_recv recv;
+	uint64_t last;
+
+	ASSERT_LE(0, fd);
+	for (unsigned int i = 0; i < 2 * LEVELS; i++) {
+		/* the oldest is of the lowest priority but one, and the second oldest of all */
+		ASSERT_EQ(0, kt_post(fd, "m", 1, i ? (i * 7) % LEVELS : 1));
+		times[i] = kt_stat(fd).last_sent;
+		EXPECT_EQ(times[0], kt_stat(fd).oldest);
+		for (last = kt_now(); i < 4 && kt_now() < last + TICK;)
+			kt_pause();
+	}
+	EXPECT_LT(times[0], times[1]);
+	EXPECT_LT(times[1], times[2]);
+	for (unsigned int left = 2 * LEVELS; left; left--) {
+		ASSERT_EQ(1, kt_take(fd, &recv, self->buf, sizeof(self->buf)));
+		times[recv.sequence - 1] = 0;
+		last = UINT64_MAX;
+		for (unsigned int i = 0; i < 2 * LEVELS; i++) {
+			if (times[i] && times[i] < last)
+				last = times[i];
+		}
+		ASSERT_EQ(left > 1 ? last : 0, kt_stat(fd).oldest);
+	}
+	close(fd);
 }
 
 TEST_F(stat, stat_that_faults_changes_nothing)

@@ -170,6 +170,9 @@ void json_stat(const struct kpost_stat *st)
 	json_number("received", st->received);
 	json_number("dropped", st->dropped);
 	json_number("unattended", st->unattended);
+	json_number("oldest", st->oldest);
+	json_number("last_sent", st->last_sent);
+	json_number("last_received", st->last_received);
 	json_id("identity", st->identity);
 	json_close("}");
 }

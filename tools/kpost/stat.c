@@ -42,6 +42,16 @@ static const struct argp argp = {
 	.doc = "Show all there is to know of a mailbox.",
 };
 
+/* How long before now @time was; nothing if that is 0. */
+static void print_ago(const char *before, uint64_t time, const char *behind)
+{
+	uint64_t now = kpost_deadline(0);
+
+	if (time)
+		output_text("%s %.3f s%s", before, now > time ? (double)(now - time) / 1e9 : 0,
+			    behind);
+}
+
 static void print_text(const struct kpost_stat *st)
 {
 	const struct passwd *user = getpwuid(st->uid);
@@ -62,8 +72,9 @@ static void print_text(const struct kpost_stat *st)
 	output_text("capacity  %u messages, %s; one message at most %s\n", st->messages,
 		    human_size(st->bytes), human_size(st->message_max));
 	output_text("counts    %s, for %s\n", human_size(st->counted), maker);
-	output_text("queued    %u messages, %s\n", st->queued_messages,
-		    human_size(st->queued_bytes));
+	output_text("queued    %u messages, %s", st->queued_messages, human_size(st->queued_bytes));
+	print_ago("; the oldest for", st->oldest, "");
+	output_text("\n");
 	output_text("senders   %u, of which %u tasks wait for room\n", st->senders,
 		    st->waiting_senders);
 	output_text("receivers %u, of which %u tasks wait for a message\n", st->receivers,
@@ -74,6 +85,11 @@ static void print_text(const struct kpost_stat *st)
 		    (unsigned long long)st->dropped);
 	output_text("          %llu of those sent found it empty and nobody waiting\n",
 		    (unsigned long long)st->unattended);
+	if (st->last_sent) {
+		print_ago("last      sent", st->last_sent, " ago");
+		print_ago(", received", st->last_received, " ago");
+		output_text("\n");
+	}
 	output_text("identity  %llu\n", (unsigned long long)st->identity);
 }
 

@@ -83,6 +83,7 @@
 #define KPOST_FEATURE_URING_PARK (1ull << 10)
 #define KPOST_FEATURE_SHUT	(1ull << 11)	/* KPOST_SET_SHUT, KPOST_OPEN_SUCCEED */
 #define KPOST_FEATURE_PRESENT	(1ull << 12)	/* KPOST_PRESENT */
+#define KPOST_FEATURE_STAT_TIMES (1ull << 13)	/* kpost_stat.oldest, and what follows it */
 
 /**
  * struct kpost_info - answer to KPOST_IOC_INFO
@@ -727,6 +728,10 @@ struct kpost_cancel {
  *	after a restart, but by a chance that is next to none.  It is no secret.
  * @counted: bytes that it counts for, see kpost_info.user_bytes; for more than its capacity
  *	while it holds more, after it was made smaller
+ * @oldest: when the oldest message that waits to be received got in, as kpost_recv.time would
+ *	tell; 0 if there is none.  Others may receive while it is looked for
+ * @last_sent: when the last message got in, likewise; 0 if there never was one
+ * @last_received: when the last was received, likewise
  * @rights: of the endpoint that asks; 0 in a list
  * @maker: the user that it counts for; KPOST_MAKER_OFFICE if none, since who made it had
  *	CAP_SYS_RESOURCE
@@ -758,6 +763,9 @@ struct kpost_stat {
 	__u64 unattended;
 	__u64 identity;
 	__u64 counted;
+	__u64 oldest;
+	__u64 last_sent;
+	__u64 last_received;
 	__u32 rights;
 	__u32 maker;
 	char name[KPOST_NAME_MAX + 1];
