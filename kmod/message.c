@@ -224,15 +224,45 @@ struct kpost_block *kpost_message_shed_pieces(struct kpost_message *message)
 	return own;
 }
 
+/* Leave @message, which is in no list, to those who still look at it, if there are any. */
+static bool message_leave_to_pins(struct kpost_mailbox *mailbox, struct kpost_message *message)
+{
+	bool pinned;
+
+	spin_lock(&mailbox->lock);
+	pinned = message->pins;
+	if (pinned)
+		message->state = KPOST_GONE;
+	spin_unlock(&mailbox->lock);
+	return pinned;
+}
+
+/* Somebody has looked at @message, which may be gone since. */
+void kpost_message_unpin(struct kpost_mailbox *mailbox, struct kpost_message *message)
+{
+	bool gone;
+
+	spin_lock(&mailbox->lock);
+	WRITE_ONCE(message->pins, message->pins - 1);
+	gone = !message->pins && message->state == KPOST_GONE;
+	spin_unlock(&mailbox->lock);
+	if (gone)
+		kpost_message_discard(mailbox, message);
+}
+
 /* Let go of a message that nobody will receive, and is in no list. */
 void kpost_message_discard(struct kpost_mailbox *mailbox, struct kpost_message *message)
 {
 	struct kpost_account *account = message->account;
 	struct kpost_call_state *call = message->call;
-	struct kpost_block *own = kpost_message_shed(message);
 	size_t cost = kpost_message_cost(message->room);
 	struct kpost_origin *origin;
+	struct kpost_block *own;
 
+	/* There are no more than there were when it left the queue. */
+	if (unlikely(READ_ONCE(message->pins)) && message_leave_to_pins(mailbox, message))
+		return;
+	own = kpost_message_shed(message);
 	spin_lock(&mailbox->lock);
 	origin = kpost_message_leave(mailbox->kept, message, &own);
 	spin_unlock(&mailbox->lock);

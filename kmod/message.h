@@ -9,10 +9,15 @@
  *	PENDING   its sender waits for room; in mailbox->pending
  *	QUEUED    in mailbox->queue
  *	TAKEN     a receiver copies it out; in no list, its room still held
+ *	GONE      received, dropped or withdrawn, while somebody still looks at it
  *
  * From TAKEN it is received and freed, or goes back to QUEUED if the copy
  * needs a page that is not there, or is dropped if its sender has withdrawn it in
  * the meantime.
+ *
+ * Whoever peeks pins a message that is QUEUED, for as long as a copy takes that waits for no
+ * page.  It can be received, dropped or withdrawn meanwhile: who does that leaves the memory to
+ * the last that looks at it.  What is in no queue is pinned no further.
  */
 #ifndef KPOST_MESSAGE_H
 #define KPOST_MESSAGE_H
@@ -35,6 +40,7 @@ enum kpost_message_state {
 	KPOST_PENDING,
 	KPOST_QUEUED,
 	KPOST_TAKEN,
+	KPOST_GONE,
 };
 
 struct kpost_message {
@@ -50,6 +56,7 @@ struct kpost_message {
 	bool first_kept; /* its first block is the mailbox's */
 	bool own; /* some block is the sender's */
 	u8 class; /* of its first block */
+	u16 pins; /* so many look at it (protected by the mailbox's lock) */
 	u32 size; /* of the payload */
 	u32 room; /* bytes that there is memory for, no less than that */
 	u64 tag; /* the sender's */
@@ -103,6 +110,7 @@ struct kpost_message *kpost_message_alloc(size_t size);
 void kpost_message_free(struct kpost_message *message);
 
 void kpost_message_discard(struct kpost_mailbox *mailbox, struct kpost_message *message);
+void kpost_message_unpin(struct kpost_mailbox *mailbox, struct kpost_message *message);
 int kpost_message_extend(struct kpost_message *message);
 bool kpost_message_take_pieces(struct kpost_kept *kept, struct kpost_message *message);
 void kpost_message_give_pieces(struct kpost_kept *kept, struct kpost_message *message);
@@ -141,6 +149,7 @@ static __always_inline void kpost_message_init(struct kpost_message *message, si
 	message->first_kept = kept;
 	message->own = !kept;
 	message->class = class;
+	message->pins = 0;
 	message->size = size;
 	message->room = size;
 	message->origin = NULL;

@@ -185,9 +185,11 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
 					    struct kpost_process *process)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	/* There are no more pins than there were when it was taken; with some its pieces stay. */
+	bool pinned = READ_ONCE(message->pins);
+	struct kpost_origin *origin = NULL;
 	struct kpost_wakes wakes __uninitialized;
-	struct kpost_block *own = kpost_message_shed(message);
-	struct kpost_origin *origin;
+	struct kpost_block *own = likely(!pinned) ? kpost_message_shed(message) : NULL;
 
 	kpost_wakes_init(&wakes);
 	spin_lock(&mailbox->lock);
@@ -199,9 +201,13 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
 		kpost_message_discard(mailbox, message);
 		return false;
 	}
-	origin = kpost_message_received(endpoint, message, process, &wakes, &own);
+	kpost_message_received(endpoint, message, process, &wakes);
+	if (likely(!pinned))
+		origin = kpost_message_leave(mailbox->kept, message, &own);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	kpost_origin_free(origin);
+	if (unlikely(pinned))
+		kpost_message_discard(mailbox, message);
 	kpost_mailbox_received(mailbox, own);
 	return true;
 }
@@ -223,7 +229,7 @@ static noinline int reception_look(struct reception *recv)
  * fault.  Returns 0, or -EFAULT, or -EINTR.
  */
 static __always_inline int reception_fill(struct reception *recv, struct kpost_message *message,
-					  size_t stored)
+					  const struct kpost_call_state *call, size_t stored)
 {
 	int err;
 
@@ -238,7 +244,7 @@ static __always_inline int reception_fill(struct reception *recv, struct kpost_m
 		err = -EINTR;
 	/* Last, so that a struct in shared memory tells what was received. */
 	if (!err && recv->arg)
-		err = kpost_message_tell(message, recv->op, recv->arg, stored);
+		err = kpost_message_tell(message, call, recv->op, recv->arg, stored);
 	pagefault_enable();
 	return err && fatal_signal_pending(current) ? -EINTR : err;
 }
@@ -307,7 +313,7 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 				continue;
 		}
 		stored = min_t(size_t, message->size, count);
-		ret = reception_fill(recv, message, stored);
+		ret = reception_fill(recv, message, message->call, stored);
 		if (likely(!ret)) {
 			if (likely(receive_message(endpoint, message, process))) {
 				ret = stored;
@@ -327,6 +333,45 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 	return ret;
 }
 
+/*
+ * Copy the next message out as @recv says, and leave it where it is: anybody may receive it
+ * meanwhile, and who does gets its token.  Returns bytes stored or -errno.
+ */
+static noinline ssize_t peek(struct kpost_mailbox *mailbox, struct reception *recv)
+{
+	size_t room = recv->truncate ? SIZE_MAX : recv->to->size, stored;
+	struct kpost_message *message;
+	int err;
+
+	do {
+		err = 0;
+		spin_lock(&mailbox->lock);
+		message = kpost_mailbox_first(&mailbox->queue);
+		if (!message) {
+			err = kpost_mailbox_finished(mailbox) ? -EPIPE : -EAGAIN;
+		} else if (message->size > room) {
+			recv->size = message->size;
+			err = -EMSGSIZE;
+		} else if (message->pins == U16_MAX) {
+			err = -EBUSY;
+		} else {
+			WRITE_ONCE(message->pins, message->pins + 1);
+		}
+		spin_unlock(&mailbox->lock);
+		if (err)
+			return err;
+		stored = min_t(size_t, message->size, recv->to->size);
+		err = reception_fill(recv, message, NULL, stored);
+		kpost_message_unpin(mailbox, message);
+		if (!err)
+			return stored;
+		if (err == -EFAULT)
+			err = reception_bring_in(recv, stored);
+		cond_resched();
+	} while (!err);
+	return err;
+}
+
 long kpost_recv(struct kpost_operand *op)
 {
 	struct kpost_payload payload __uninitialized;
@@ -340,9 +385,10 @@ long kpost_recv(struct kpost_operand *op)
 	err = kpost_struct_get_back(op, &arg, cookie);
 	if (err)
 		return err;
-	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE) || arg.deadline > S64_MAX)
+	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE | KPOST_PEEK) ||
+	    arg.deadline > S64_MAX)
 		return -EINVAL;
-	op->dontwait = arg.flags & KPOST_DONTWAIT;
+	op->dontwait = arg.flags & (KPOST_DONTWAIT | KPOST_PEEK);
 
 	err = kpost_payload_import(&payload, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_DEST,
 				   op->fixed);
@@ -350,7 +396,10 @@ long kpost_recv(struct kpost_operand *op)
 		return err;
 	reception_init(&recv, op, &arg, &payload, op->nowait || op->dontwait);
 	recv.truncate = arg.flags & KPOST_TRUNCATE;
-	ret = receive(op->endpoint, &recv);
+	if (unlikely(arg.flags & KPOST_PEEK))
+		ret = peek(op->endpoint->mailbox, &recv);
+	else
+		ret = receive(op->endpoint, &recv);
 	kpost_payload_release(&payload);
 
 	if (ret == -EMSGSIZE) {

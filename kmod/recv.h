@@ -19,16 +19,11 @@
 
 void kpost_message_put_back(struct kpost_mailbox *mailbox, struct kpost_message *message);
 
-/*
- * With the mailbox's lock held: @message is received, if it is a call by @process, and gone.
- * Its blocks that are not the mailbox's are added to *@own.  Returns its origin if that is to
- * be freed, or NULL.
- */
-static __always_inline struct kpost_origin *kpost_message_received(struct kpost_endpoint *endpoint,
-								   struct kpost_message *message,
-								   struct kpost_process *process,
-								   struct kpost_wakes *wakes,
-								   struct kpost_block **own)
+/* With the mailbox's lock held: @message is received, if it is a call by @process. */
+static __always_inline void kpost_message_received(struct kpost_endpoint *endpoint,
+						   struct kpost_message *message,
+						   struct kpost_process *process,
+						   struct kpost_wakes *wakes)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 
@@ -41,7 +36,6 @@ static __always_inline struct kpost_origin *kpost_message_received(struct kpost_
 		kpost_waiter_done(message->sender, 0, wakes);
 	trace_kpost_receive(mailbox, message);
 	kpost_mailbox_give_back(mailbox, message, wakes);
-	return kpost_message_leave(mailbox->kept, message, own);
 }
 
 /* Something was received from @mailbox, and @own is what of it was not the mailbox's. */
@@ -79,13 +73,16 @@ static __always_inline void kpost_mailbox_received(struct kpost_mailbox *mailbox
 		set(opener_gid, ids->opener_gid); \
 	} while (0)
 
-/* Tell it in @op's struct, for which @arg is a place here.  Returns 0 or -EFAULT. */
+/*
+ * Tell it in @op's struct, for which @arg is a place here; @call is that of @message, if the task
+ * is to have it.  Returns 0 or -EFAULT.
+ */
 static __always_inline int kpost_message_tell(const struct kpost_message *message,
+					      const struct kpost_call_state *call,
 					      const struct kpost_operand *op,
 					      struct kpost_recv *arg, size_t stored)
 {
 	const struct kpost_who *who = &message->origin->who;
-	const struct kpost_call_state *call = message->call;
 	u64 time = kpost_time_here(message->time), deadline = 0;
 	struct kpost_recv __user *to = op->arg;
 	struct kpost_ids space __uninitialized;

@@ -63,8 +63,11 @@ static unsigned int recv_prepare(struct kpost_rounds *rounds, struct recv_slot *
 
 static bool recv_fits(const struct recv_slot *slot, const struct kpost_message *message)
 {
-	/* Who receives one message notes who has a call, and sheds the sender's own pieces. */
-	return message->size <= slot->room && !message->call &&
+	/*
+	 * Who receives one message notes who has a call, sheds the sender's own pieces, and leaves
+	 * the rest to who looks at it.
+	 */
+	return message->size <= slot->room && !message->call && !message->pins &&
 	       !(message->own && kpost_message_in_pieces(message));
 }
 
@@ -119,7 +122,7 @@ static unsigned int recv_fill(struct kpost_rounds *rounds, const struct recv_slo
 		payload.size = slots[i].len;
 		kpost_place_init(&place, &payload);
 		if (kpost_message_copy_out(slots[i].message, &payload, &place, stored) ||
-		    kpost_message_tell(slots[i].message, entry, NULL, stored))
+		    kpost_message_tell(slots[i].message, NULL, entry, NULL, stored))
 			break;
 	}
 	entry->arg = first;
@@ -148,7 +151,8 @@ static unsigned int recv_receive(struct kpost_endpoint *endpoint, const struct r
 		}
 		if (slots[i].message->withdrawn)
 			break;
-		origin = kpost_message_received(endpoint, slots[i].message, NULL, &wakes, &own);
+		kpost_message_received(endpoint, slots[i].message, NULL, &wakes);
+		origin = kpost_message_leave(mailbox->kept, slots[i].message, &own);
 		if (origin) {
 			origin->next = origins;
 			origins = origin;

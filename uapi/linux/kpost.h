@@ -84,6 +84,7 @@
 #define KPOST_FEATURE_SHUT	(1ull << 11)	/* KPOST_SET_SHUT, KPOST_OPEN_SUCCEED */
 #define KPOST_FEATURE_PRESENT	(1ull << 12)	/* KPOST_PRESENT */
 #define KPOST_FEATURE_STAT_TIMES (1ull << 13)	/* kpost_stat.oldest, and what follows it */
+#define KPOST_FEATURE_PEEK	(1ull << 14)	/* KPOST_PEEK */
 
 /**
  * struct kpost_info - answer to KPOST_IOC_INFO
@@ -226,6 +227,7 @@ struct kpost_unlink {
 #define KPOST_DROP		(1u << 5)	/* give the call up instead of replying */
 #define KPOST_WANT_SEQUENCE	(1u << 6)	/* tell the message's sequence number */
 #define KPOST_PRESENT		(1u << 7)	/* ENXIO if nobody can receive now */
+#define KPOST_PEEK		(1u << 8)	/* leave the message where it is */
 
 /**
  * struct kpost_iovec - one piece of a payload
@@ -294,7 +296,7 @@ struct kpost_send {
 
 /**
  * struct kpost_recv - argument of KPOST_IOC_RECV
- * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_TRUNCATE
+ * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_TRUNCATE, KPOST_PEEK
  * @message_flags: out, mask of KPOST_MESSAGE_*
  * @deadline: when to give up waiting for a message
  * @buf: where the payload goes, or with KPOST_IOVEC the pieces
@@ -332,9 +334,15 @@ struct kpost_send {
  * stored, the rest is lost, and KPOST_MESSAGE_TRUNCATED says so.  A buffer that
  * faults loses nothing: the message is in the mailbox until all of it was copied.
  *
- * Errors: EAGAIN, EBADF (no KPOST_RIGHT_RECV), ECANCELED, EFAULT, EINTR, EINVAL, EMSGSIZE,
- * ENOMEM, EPIPE (a mailbox without a name, because it never had one or was unlinked,
- * is empty and its last sender has gone), ETIMEDOUT.
+ * With KPOST_PEEK the next message is copied, and stays: what is told of it is as ever, but
+ * @token, @reply_max and @call_deadline are 0.  It keeps nobody from receiving it meanwhile; if
+ * the copy has to wait for memory, and it was received by then, the next one is copied instead.
+ * No message is waited for: EAGAIN if there is none.
+ *
+ * Errors: EAGAIN, EBADF (no KPOST_RIGHT_RECV), EBUSY (too many look at the message, with
+ * KPOST_PEEK), ECANCELED, EFAULT, EINTR, EINVAL, EMSGSIZE, ENOMEM, EPIPE (the mailbox is empty,
+ * and was shut, or has no name, because it never had one or was unlinked, and its last sender has
+ * gone), ETIMEDOUT.
  */
 struct kpost_recv {
 	__u32 flags;
