@@ -630,8 +630,8 @@ static u64 mailbox_received_time(struct kpost_mailbox *mailbox)
 {
 	lockdep_assert_held(&mailbox->lock);
 	if (!mailbox->dated)
-		mailbox->received_time = ktime_get_coarse_ns() -
-					 jiffies_to_nsecs(jiffies - mailbox->received_at);
+		mailbox->received_time =
+			ktime_get_coarse_ns() - jiffies_to_nsecs(jiffies - mailbox->received_at);
 	mailbox->dated = true;
 	return mailbox->received_time;
 }

@@ -415,7 +415,8 @@ static inline int kpost_sendv(int fd, const struct iovec *iov, int iovcnt,
  * @len: how much fits there
  * @message: where its description goes, or NULL
  * @flags: KPOST_DONTWAIT: -EAGAIN instead of waiting; KPOST_TRUNCATE: take the
- *	beginning of a message that does not fit, and lose the rest
+ *	beginning of a message that does not fit, and lose the rest; KPOST_PEEK: leave the
+ *	message where it is, without a token, and never wait
  * @deadline: when to give up waiting
  *
  * Returns how many bytes were stored; or -EAGAIN, -EBADF (not a receiver's

@@ -143,6 +143,11 @@ static void prepare_recv_dontwait(struct stage *stage)
 	prepare_recv(stage, SHORT, PAYLOAD_MAX, KPOST_DONTWAIT);
 }
 
+static void prepare_peek(struct stage *stage)
+{
+	prepare_recv(stage, LONG, PAYLOAD_MAX, KPOST_PEEK);
+}
+
 static void prepare_recv_iovec(struct stage *stage)
 {
 	prepare_recv(stage, LONG, PAYLOAD_MAX, KPOST_IOVEC);
@@ -172,6 +177,13 @@ static void check_received(struct stage *stage)
 	must(stage, stage->args.recv.sequence == stage->before.st.sent);
 	must(stage, stage->args.recv.pid == (__u32)getpid());
 	must(stage, kt_stat(stage->fds[0]).queued_messages == 0);
+}
+
+static void check_peeked(struct stage *stage)
+{
+	must(stage, stage->ret == (long)stage->len && arrived(stage, stage->buffer));
+	must(stage, kt_stat(stage->fds[0]).queued_messages == 1);
+	must(stage, kt_take(stage->fds[0], NULL, stage->buffer, PAYLOAD_MAX) == (long)stage->len);
 }
 
 static void check_truncated(struct stage *stage)
@@ -459,6 +471,14 @@ const struct trial message_trials[] = {
 		.prepare = prepare_recv_long,
 		.call = call_recv,
 		.check = check_received,
+	},
+	{
+		.name = "RECV, peeking",
+		COMMAND("RECV", ALL_ROUTES),
+		.errnos = { EFAULT },
+		.prepare = prepare_peek,
+		.call = call_recv,
+		.check = check_peeked,
 	},
 	{
 		.name = "RECV iovec",

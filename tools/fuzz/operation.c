@@ -176,7 +176,9 @@ static uint64_t tag(const struct operation *op)
 
 static void compose_recv(struct kpost_recv *arg, const struct operation *op, struct work *work)
 {
-	arg->flags = op->flags;
+	/* The highest that an operation here can have is none of a receive's. */
+	arg->flags = op->flags & KPOST_PRESENT ? (op->flags & ~KPOST_PRESENT) | KPOST_PEEK :
+						 op->flags;
 	arg->cookie = cookie(op);
 	arg->deadline = memory_deadline(op->deadline);
 	work->most = compose_payload(&arg->buf, &arg->len, op->flags & KPOST_IOVEC, work->pieces,

@@ -347,6 +347,22 @@ const struct seed seeds[] = {
 		{ .kind = OP_UNLINK },
 		{ .kind = OP_SEND, .fd = 2, .flags = KPOST_PRESENT },
 	} } },
+	/* KPOST_PRESENT of a receive is KPOST_PEEK. */
+	{ "peek", { SETUP_PAIR, 0, {
+		{ .kind = OP_RECV, .fd = 1, .flags = KPOST_PRESENT },
+		{ .kind = OP_SEND, .fd = 2, .len = LEN_9000 },
+		{ .kind = OP_RECV, .fd = 1, .flags = KPOST_PRESENT, .len = LEN_9000 },
+		{ .kind = OP_RECV, .fd = 1, .flags = KPOST_PRESENT, .len = LEN_1 },
+		{ .kind = OP_RECV, .fd = 1, .flags = KPOST_PRESENT, .len = LEN_9000,
+		  .buf = MEM_PARTLY },
+		{ .kind = OP_RECV, .fd = 1, .flags = KPOST_PRESENT, .len = LEN_9000, .via = VIA_RING },
+		{ .lane = 1, .kind = OP_RECV, .fd = 1, .len = LEN_9000 },
+		{ .kind = OP_CALL, .fd = 2, .deadline = AT_LATER },
+		{ .lane = 2, .kind = OP_SETTLE },
+		{ .lane = 2, .kind = OP_RECV, .fd = 1, .flags = KPOST_PRESENT },
+		{ .lane = 2, .kind = OP_RECV, .fd = 1 },
+		{ .lane = 2, .kind = OP_REPLY, .fd = 1 },
+	} } },
 	{ "shut", { SETUP_NAMED, 0, {
 		{ .kind = OP_SEND, .fd = 2 },
 		{ .lane = 1, .kind = OP_CALL, .fd = 2, .deadline = AT_LATER },

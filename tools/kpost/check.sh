@@ -93,6 +93,10 @@ basics()
 	is 'create again' 0 '' kpost create "$mailbox"
 	says 'create --exclusive' 1 'exists already' kpost create --exclusive "$mailbox"
 	is 'send and recv a line' 0 'hello\n' sh_in 'kpost send $MAILBOX <<<hello; kpost recv $MAILBOX'
+	is 'recv --peek leaves the message' 0 'hello\nhello\nhello\n' sh_in \
+		'kpost send $MAILBOX <<<hello; kpost recv --peek $MAILBOX; kpost recv --peek $MAILBOX
+		 kpost recv $MAILBOX'
+	says 'recv --peek of many' 2 'one message' kpost recv --peek --follow "$mailbox"
 	is 'lines of any bytes, in order' 0 'a\n\n\0001\0377\0\nlast\n' sh_in \
 		'printf "a\n\n\1\377\0\nlast" | kpost send $MAILBOX; kpost recv -n 4 $MAILBOX'
 	is 'nothing sent is nothing there' 4 '' sh_in \
@@ -465,6 +469,9 @@ ends()
 		 timeout 20 kpost recv --follow $MAILBOX-s & pid=$!
 		 until kpost stat $MAILBOX-s | grep -q "receivers 1"; do sleep 0.05; done
 		 kpost shut $MAILBOX-s; wait $pid'
+	says 'send --present where nobody receives' 7 'nobody can receive' sh_in \
+		'kpost create $MAILBOX-p; echo x | kpost send --present $MAILBOX-p'
+	says 'call --present likewise' 7 'nobody can receive' kpost call --present "$mailbox-p" x
 	says 'shut has one that nobody receives from go' 3 'no such mailbox' sh_in \
 		'kpost create $MAILBOX-s; echo lost | kpost send $MAILBOX-s
 		 kpost shut $MAILBOX-s && kpost stat $MAILBOX-s'

@@ -48,7 +48,7 @@ _kpost()
 		case $verb in
 		create) options='--mode --messages --bytes --message-max --exclusive' ;;
 		send) options='--priority --tag --timeout --sync --present --whole --create' ;;
-		recv) options='--count --follow --timeout --raw --json' ;;
+		recv) options='--count --follow --timeout --peek --raw --json' ;;
 		call) options='--priority --tag --timeout --present --reply-max --raw --json' ;;
 		serve) options='--jobs --succeed --' ;;
 		grant) options='--badge --tag --priority --input --' ;;

@@ -14,6 +14,7 @@ struct options {
 	const char *name;
 	uint64_t count; /* 0 to follow */
 	int64_t timeout;
+	bool peek;
 	bool raw;
 	bool json;
 };
@@ -44,6 +45,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 't':
 		options->timeout = parse_timeout(state, arg);
 		break;
+	case KEY_PEEK:
+		options->peek = true;
+		break;
 	case KEY_RAW:
 		options->raw = true;
 		break;
@@ -60,6 +64,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "from which mailbox?");
 		if (options->raw && options->json)
 			argp_error(state, "--raw and --json exclude each other");
+		if (options->peek && options->count != 1)
+			argp_error(state, "--peek shows one message, the next");
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -71,6 +77,7 @@ static const struct argp_option choices[] = {
 	{ "count", 'n', "N", 0, "Take N messages; default 1, 0 for as --follow", 0 },
 	{ "follow", 'f', NULL, 0, "Take messages until interrupted", 0 },
 	TIMEOUT_OPTION("Give up when no message comes for this long, with status 4"),
+	{ "peek", KEY_PEEK, NULL, 0, "Show the next message, and leave it in the mailbox", 0 },
 	{ "raw", KEY_RAW, NULL, 0, "Print no newline after each payload", 0 },
 	{ "json", KEY_JSON, NULL, 0,
 	  "Print an object a line: what is known of the message, and its "
@@ -138,7 +145,7 @@ static void print(const struct options *options, const struct kpost_recv *messag
 	json_number("opener_gid", message->opener_gid);
 	json_bool("mixed_ids", message->message_flags & KPOST_MESSAGE_MIXED_IDS);
 	json_bool("call", message->message_flags & KPOST_MESSAGE_CALL);
-	if (message->message_flags & KPOST_MESSAGE_CALL)
+	if (message->message_flags & KPOST_MESSAGE_CALL && !options->peek)
 		json_number("call_deadline", message->call_deadline);
 	json_bool("sync", message->message_flags & KPOST_MESSAGE_SYNC);
 	json_bool("truncated", message->message_flags & KPOST_MESSAGE_TRUNCATED);
@@ -183,6 +190,31 @@ static int wait_for_one(struct receiver *receiver, uint64_t deadline)
 	return ret ? 0 : -ETIMEDOUT;
 }
 
+/* The next message as one of a batch, though it stays.  Returns 1 or -errno. */
+static int look(struct receiver *receiver)
+{
+	struct kpost_message seen = { 0 };
+	ssize_t ret =
+		kpost_recv(receiver->fd, receiver->bytes, receiver->room, &seen, KPOST_PEEK, 0);
+
+	receiver->batch[0] = (struct kpost_recv){
+		.message_flags = seen.flags,
+		.buf = (uintptr_t)receiver->bytes,
+		.tag = seen.tag,
+		.size = seen.size,
+		.sequence = seen.sequence,
+		.badge = seen.badge,
+		.time = seen.time,
+		.priority = seen.priority,
+		.pid = (__u32)seen.pid,
+		.uid = seen.uid,
+		.gid = seen.gid,
+		.opener_uid = seen.opener_uid,
+		.opener_gid = seen.opener_gid,
+	};
+	return ret < 0 ? (int)ret : 1;
+}
+
 /*
  * Take what is there now into @batch, @most messages at the most.  Returns how many, or -EAGAIN.
  * One that is longer than its part of the buffer comes alone, and the buffer grows for it.
@@ -197,7 +229,9 @@ static int take(struct receiver *receiver, size_t most)
 			.buf = (uintptr_t)receiver->bytes + i * part,
 			.len = part,
 		};
-	ret = kpost_recv_batch(receiver->fd, receiver->batch, most, KPOST_DONTWAIT, 0, NULL);
+	ret = receiver->options->peek ? look(receiver) :
+					kpost_recv_batch(receiver->fd, receiver->batch, most,
+							 KPOST_DONTWAIT, 0, NULL);
 	if (ret != -EMSGSIZE)
 		return ret;
 	if (receiver->batch[0].size > receiver->room) {
@@ -216,6 +250,9 @@ static _Noreturn void fail_lost(struct receiver *receiver, size_t count, uint64_
 	unsigned long long first = receiver->batch[0].sequence, size = bytes;
 
 	progress_end(&receiver->progress);
+	if (receiver->options->peek)
+		output_fail("message %llu of mailbox '%s', %llu bytes, is still there", first, name,
+			    size);
 	if (count == 1)
 		output_fail("message %llu of mailbox '%s', %llu bytes, had been taken and is lost",
 			    first, name, size);
