@@ -279,7 +279,8 @@ static long peeks(void *arg)
 			continue;
 		if (ret < 0)
 			return ret;
-		if (!is_whole(buf, ret) || recv.size != (uint64_t)ret || recv.pid != (__u32)getpid())
+		if (!is_whole(buf, ret) || recv.size != (uint64_t)ret ||
+		    recv.pid != (__u32)getpid())
 			return -EBADMSG;
 		__atomic_add_fetch(&crowd->peeked, 1, __ATOMIC_RELAXED);
 	}

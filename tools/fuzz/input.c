@@ -62,9 +62,8 @@ static void print_flags(const struct operation *op)
 {
 	static const char *const open[] = { "CREATE", "EXCL",	 "WAIT",     "ANONYMOUS",
 					    "PAIR",   "PERSIST", "NONBLOCK", "SUCCEED" };
-	static const char *const message[] = { "DONTWAIT", "IOVEC",    "REPLY_IOVEC",
-					       "SYNC",	   "TRUNCATE", "DROP",
-					       "WANT_SEQUENCE", "PRESENT" };
+	static const char *const message[] = { "DONTWAIT", "IOVEC", "REPLY_IOVEC",   "SYNC",
+					       "TRUNCATE", "DROP",  "WANT_SEQUENCE", "PRESENT" };
 	bool opens = op->kind == OP_OPEN, sends = op->kind >= OP_SEND && op->kind <= OP_REPLY_RECV;
 	unsigned int i, count = 8, left = op->flags;
 	const char *before = ", .flags = ";
