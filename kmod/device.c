@@ -13,6 +13,7 @@
 
 #include "compat/compat.h"
 #include "endpoint.h"
+#include "overflow.h"
 #include "park.h"
 #include "trace.h"
 
@@ -45,7 +46,8 @@ static long device_info(struct kpost_office *office, struct kpost_operand *op)
 			    KPOST_FEATURE_IDENTITY | KPOST_FEATURE_BATCH |
 			    KPOST_FEATURE_CALL_SUBMIT | KPOST_FEATURE_CANCEL |
 			    (KPOST_PARKS ? KPOST_FEATURE_URING_PARK : 0) | KPOST_FEATURE_SHUT |
-			    KPOST_FEATURE_PRESENT | KPOST_FEATURE_STAT_TIMES | KPOST_FEATURE_PEEK,
+			    KPOST_FEATURE_PRESENT | KPOST_FEATURE_STAT_TIMES | KPOST_FEATURE_PEEK |
+			    KPOST_FEATURE_OVERFLOW,
 		.payload_max = KPOST_PAYLOAD_MAX,
 		.priority_max = KPOST_PRIORITY_MAX,
 		.iovec_max = KPOST_IOVEC_MAX,
@@ -102,7 +104,10 @@ static int open_check(const struct kpost_open *arg)
 	if (arg->mode & ~0777 || arg->send_fd || arg->deadline > S64_MAX ||
 	    ((arg->deadline || arg->cookie) && !(flags & KPOST_OPEN_WAIT)))
 		return -EINVAL;
-	if (!makes && (arg->mode || arg->messages || arg->bytes || arg->message_max))
+	if (!makes &&
+	    (arg->mode || arg->messages || arg->bytes || arg->message_max || arg->overflow))
+		return -EINVAL;
+	if (arg->overflow & ~KPOST_OVERFLOWS || arg->reserved)
 		return -EINVAL;
 	if (flags & KPOST_OPEN_ANONYMOUS)
 		return memchr_inv(arg->name, 0, sizeof(arg->name)) ? -EINVAL : 0;
@@ -331,7 +336,7 @@ static const struct {
 	long (*operate)(struct kpost_office *office, struct kpost_operand *op);
 } operations[] = {
 	{ KPOST_IOC_INFO, 104, device_info },
-	{ KPOST_IOC_OPEN, 304, device_open_mailbox },
+	{ KPOST_IOC_OPEN, 312, device_open_mailbox },
 	{ KPOST_IOC_UNLINK, 264, device_unlink },
 	{ KPOST_IOC_LIST, 272, device_list },
 	{ KPOST_IOC_CANCEL, KPOST_CANCEL_SIZE_1, device_cancel },
@@ -339,7 +344,7 @@ static const struct {
 
 /* Grown structs keep their places and their first sizes; these change with them. */
 static_assert(sizeof(struct kpost_info) == 104);
-static_assert(sizeof(struct kpost_open) == 304);
+static_assert(sizeof(struct kpost_open) == 312);
 static_assert(sizeof(struct kpost_unlink) == 264);
 static_assert(sizeof(struct kpost_list) == 272);
 

@@ -12,6 +12,7 @@
 #include "call.h"
 #include "caller.h"
 #include "endpoint.h"
+#include "overflow.h"
 #include "process.h"
 #include "room.h"
 #include "trace.h"
@@ -115,12 +116,12 @@ long kpost_grant(struct kpost_operand *op)
 	struct file *file;
 	int fd, err;
 
-	err = kpost_struct_get(op, &arg, reserved);
+	err = kpost_struct_get(op, &arg, write_flags);
 	if (err)
 		return err;
 	if (arg.flags & ~(KPOST_GRANT_NONBLOCK | KPOST_GRANT_BADGE) || !arg.rights ||
 	    arg.rights & ~(KPOST_RIGHT_SEND | KPOST_RIGHT_RECV | KPOST_RIGHT_ADMIN) ||
-	    arg.priority > KPOST_PRIORITY_MAX || arg.reserved ||
+	    arg.priority > KPOST_PRIORITY_MAX || arg.write_flags & ~KPOST_DROPS ||
 	    (arg.badge && !(arg.flags & KPOST_GRANT_BADGE)))
 		return -EINVAL;
 	if (arg.rights & ~endpoint->rights ||
@@ -138,6 +139,7 @@ long kpost_grant(struct kpost_operand *op)
 	granted->badge = arg.flags & KPOST_GRANT_BADGE ? arg.badge : endpoint->badge;
 	granted->tag = arg.tag;
 	granted->priority = arg.priority;
+	granted->write_flags = arg.write_flags;
 	spin_lock(&office->lock);
 	err = mailbox->closed ? -EPIPE : 0;
 	if (!err)

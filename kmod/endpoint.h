@@ -38,8 +38,9 @@ struct kpost_endpoint {
 	struct kpost_account *account; /* the opener's, see kpost_endpoint_charge() */
 	struct kpost_charge charge; /* for it, if it was granted */
 	struct net *net;
-	u32 rights; /* fixed once the file is known, as are the next three */
+	u32 rights; /* fixed once the file is known, as are the next four */
 	u32 priority; /* of what write(2) sends */
+	u32 write_flags; /* likewise: KPOST_DROP_* */
 	u64 tag; /* likewise */
 	u64 badge; /* stamped on what goes through it */
 	kuid_t uid; /* the opener's effective one, fixed, as is the next */
@@ -96,8 +97,8 @@ struct kpost_operand {
 /* Sizes of structs in their first version, where more than the table needs them. */
 #define KPOST_SEND_SIZE_1 56
 #define KPOST_REPLY_SIZE_1 40
-#define KPOST_RECV_SIZE_1 128
-#define KPOST_STAT_SIZE_1 400
+#define KPOST_RECV_SIZE_1 136
+#define KPOST_STAT_SIZE_1 424
 #define KPOST_CANCEL_SIZE_1 16
 
 #define KPOST_STRUCT_MAX ((1U << _IOC_SIZEBITS) - 1)

@@ -11,6 +11,7 @@
 #include "../uapi/linux/kpost.h"
 #include "call.h"
 #include "mailbox.h"
+#include "overflow.h"
 #include "park.h"
 #include "room.h"
 #include "trace.h"
@@ -137,6 +138,7 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	u32 messages = arg->messages, message_max = arg->message_max;
 	u64 bytes = arg->bytes;
 	struct kpost_account *account;
+	struct kpost_losses *losses = NULL;
 	struct kpost_mailbox *mailbox;
 	struct kpost_telling *telling;
 
@@ -154,8 +156,13 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	mailbox = kzalloc(struct_size(mailbox, name, strlen(arg->name) + 1), GFP_KERNEL_ACCOUNT);
 	telling = kmalloc(sizeof(*telling), GFP_KERNEL_ACCOUNT);
 	account = kpost_account_payer(office);
-	if (!mailbox || !telling || !account)
+	if (arg->overflow)
+		losses = kzalloc(sizeof(*losses), GFP_KERNEL_ACCOUNT);
+	if (!mailbox || !telling || !account || (arg->overflow && !losses))
 		goto err_free;
+	if (losses)
+		losses->overflow = arg->overflow;
+	mailbox->losses = losses;
 
 	kref_init(&mailbox->refs);
 	mailbox->office = office;
@@ -189,6 +196,7 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 err_free:
 	if (account)
 		kpost_account_put(account);
+	kfree(losses);
 	kfree(telling);
 	kfree(mailbox);
 	return ERR_PTR(-ENOMEM);
@@ -208,6 +216,7 @@ void kpost_mailbox_release(struct kref *refs)
 	kpost_teller_exit(&mailbox->telling->teller);
 	kfree(mailbox->telling);
 	kpost_kept_end(mailbox);
+	kfree(mailbox->losses);
 	kfree(mailbox);
 }
 
@@ -539,8 +548,20 @@ static void setattr_shut(struct kpost_mailbox *mailbox) __releases(&mailbox->loc
 		kpost_mailbox_put(mailbox);
 }
 
-/* Change what may change; the endpoint's right to do so was checked. */
-int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_setattr *arg)
+/* May what senders drop become what @arg says?  Whether it can be others' messages is for good. */
+static bool setattr_overflow_ok(const struct kpost_mailbox *mailbox,
+				const struct kpost_setattr *arg)
+{
+	u32 before = mailbox->losses ? mailbox->losses->overflow : 0;
+
+	lockdep_assert_held(&mailbox->lock);
+	return !(arg->valid & KPOST_SET_OVERFLOW) ||
+	       !((arg->overflow ^ before) & KPOST_OVERFLOW_ANY);
+}
+
+/* Change what may change; *@fresh is there for KPOST_SET_OVERFLOW, and NULL if it is used. */
+static int mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_setattr *arg,
+			   struct kpost_losses **fresh)
 {
 	struct kpost_office *office = mailbox->office;
 	struct kpost_wakes wakes = {};
@@ -548,18 +569,14 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 	kgid_t gid;
 	int err;
 
-	if ((arg->valid & KPOST_SET_MESSAGES && !arg->messages) ||
-	    (arg->valid & KPOST_SET_BYTES && arg->bytes < mailbox->message_max))
-		return -EINVAL;
-	if (!capacity_is_possible(arg->messages, arg->bytes))
-		return -EINVAL;
-
 	spin_lock(&office->lock);
 	spin_lock(&mailbox->lock);
 	err = setattr_owner(mailbox, arg, &uid, &gid);
 	if (!err && (mailbox->closed ||
 		     (mailbox->shut && arg->valid & (KPOST_SET_MESSAGES | KPOST_SET_BYTES))))
 		err = -EPIPE;
+	if (!err && !setattr_overflow_ok(mailbox, arg))
+		err = -EINVAL;
 	if (!err)
 		err = setattr_capacity(mailbox, arg);
 	if (err) {
@@ -571,6 +588,13 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 	mailbox->gid = gid;
 	if (arg->valid & KPOST_SET_MODE)
 		mailbox->mode = arg->mode;
+	if (arg->valid & KPOST_SET_OVERFLOW) {
+		if (!mailbox->losses) {
+			WRITE_ONCE(mailbox->losses, *fresh);
+			*fresh = NULL;
+		}
+		mailbox->losses->overflow = arg->overflow;
+	}
 	if (arg->valid & KPOST_SET_SHUT) {
 		setattr_shut(mailbox);
 		return 0;
@@ -580,6 +604,27 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 	kpost_mailbox_unlock(mailbox, &wakes);
 	kpost_kept_trim(mailbox);
 	return 0;
+}
+
+/* The endpoint's right to do so was checked. */
+int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_setattr *arg)
+{
+	struct kpost_losses *losses = NULL;
+	int err;
+
+	if ((arg->valid & KPOST_SET_MESSAGES && !arg->messages) ||
+	    (arg->valid & KPOST_SET_BYTES && arg->bytes < mailbox->message_max))
+		return -EINVAL;
+	if (!capacity_is_possible(arg->messages, arg->bytes))
+		return -EINVAL;
+	if (arg->valid & KPOST_SET_OVERFLOW) {
+		losses = kzalloc(sizeof(*losses), GFP_KERNEL_ACCOUNT);
+		if (!losses)
+			return -ENOMEM;
+	}
+	err = mailbox_setattr(mailbox, arg, &losses);
+	kfree(losses);
+	return err;
 }
 
 /* KPOST_PRESENT: can anybody receive?  Returns 0, -ENXIO, or -EPIPE if nobody ever can. */
@@ -669,6 +714,11 @@ void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st)
 	st->received = mailbox->received;
 	st->dropped = mailbox->dropped;
 	st->unattended = mailbox->unattended;
+	if (mailbox->losses) {
+		st->dropped_new = mailbox->losses->dropped_new;
+		st->dropped_old = mailbox->losses->dropped_old;
+		st->overflow = mailbox->losses->overflow;
+	}
 	st->last_sent = mailbox->sent ? kpost_time_here(mailbox->sent_at) : 0;
 	st->last_received = mailbox->received ? kpost_time_here(mailbox_received_time(mailbox)) : 0;
 	st->identity = mailbox->identity;

@@ -31,6 +31,7 @@
 
 struct kpost_call_state;
 struct kpost_endpoint;
+struct kpost_losses;
 struct kpost_open;
 struct kpost_setattr;
 struct kpost_stat;
@@ -93,6 +94,8 @@ struct kpost_mailbox {
 	u32 kept_bytes; /* of blocks that are its own, free ones or not */
 	struct kpost_kept *kept; /* or NULL; changed with keepers_lock held too */
 	unsigned long own_at; /* in jiffies: a message in its sender's own memory was received */
+
+	struct kpost_losses *losses; /* by overflow; NULL if there never can have been any */
 
 	u64 sent; /* the last sequence number */
 	u64 received;

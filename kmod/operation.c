@@ -7,6 +7,7 @@
 
 #include "call.h"
 #include "endpoint.h"
+#include "overflow.h"
 
 long kpost_stat(struct kpost_operand *op)
 {
@@ -27,9 +28,11 @@ long kpost_setattr(struct kpost_operand *op)
 	if (err)
 		return err;
 	if (arg.valid & ~(KPOST_SET_MESSAGES | KPOST_SET_BYTES | KPOST_SET_MODE | KPOST_SET_UID |
-			  KPOST_SET_GID | KPOST_SET_SHUT) ||
+			  KPOST_SET_GID | KPOST_SET_SHUT | KPOST_SET_OVERFLOW) ||
 	    (arg.valid & KPOST_SET_SHUT && arg.valid & (KPOST_SET_MESSAGES | KPOST_SET_BYTES)) ||
-	    arg.reserved || arg.mode & ~0777 || (arg.mode && !(arg.valid & KPOST_SET_MODE)) ||
+	    arg.overflow & ~KPOST_OVERFLOWS ||
+	    (arg.overflow && !(arg.valid & KPOST_SET_OVERFLOW)) || arg.mode & ~0777 ||
+	    (arg.mode && !(arg.valid & KPOST_SET_MODE)) ||
 	    (arg.uid && !(arg.valid & KPOST_SET_UID)) ||
 	    (arg.gid && !(arg.valid & KPOST_SET_GID)) ||
 	    (arg.messages && !(arg.valid & KPOST_SET_MESSAGES)) ||
@@ -42,7 +45,7 @@ long kpost_setattr(struct kpost_operand *op)
 
 /* Grown structs keep their places and their first sizes; these change with them. */
 static_assert(sizeof(struct kpost_send) == 56);
-static_assert(sizeof(struct kpost_recv) == 128);
+static_assert(sizeof(struct kpost_recv) == 136);
 static_assert(sizeof(struct kpost_call) == 128);
 static_assert(sizeof(struct kpost_call_submit) == 80);
 static_assert(sizeof(struct kpost_call_collect) == 120);
@@ -50,7 +53,7 @@ static_assert(sizeof(struct kpost_call_cancel) == 24);
 static_assert(sizeof(struct kpost_cancel) == KPOST_CANCEL_SIZE_1);
 static_assert(sizeof(struct kpost_reply) == 40);
 static_assert(sizeof(struct kpost_reply_recv) == 24);
-static_assert(sizeof(struct kpost_stat) == 400);
+static_assert(sizeof(struct kpost_stat) == 424);
 static_assert(sizeof(struct kpost_setattr) == 32);
 static_assert(sizeof(struct kpost_grant) == 32);
 static_assert(sizeof(struct kpost_batch) == 40);

@@ -30,6 +30,19 @@ struct kpost_node *kpost_queue_below(const struct kpost_queue *queue, u32 priori
 	return returned;
 }
 
+/* Of the lowest priority that there is the node to be served first, or NULL. */
+struct kpost_node *kpost_queue_lowest(const struct kpost_queue *queue)
+{
+	struct kpost_node *level =
+		rb_entry_safe(rb_last(&queue->levels.rb_root), struct kpost_node, level);
+	struct kpost_node *returned =
+		rb_entry_safe(rb_last(&queue->returned.rb_root), struct kpost_node, level);
+
+	if (!returned || (level && level->priority < returned->priority))
+		return level;
+	return tree_below(&queue->returned, returned->priority + 1);
+}
+
 static void queue_add_peer(struct kpost_node *level, struct kpost_node *node)
 {
 	RB_CLEAR_NODE(&node->level);

@@ -57,6 +57,7 @@ static inline struct kpost_node *kpost_queue_first(const struct kpost_queue *que
 }
 
 struct kpost_node *kpost_queue_below(const struct kpost_queue *queue, u32 priority);
+struct kpost_node *kpost_queue_lowest(const struct kpost_queue *queue);
 void kpost_queue_join(struct kpost_queue *queue, struct kpost_node *node);
 void kpost_queue_return(struct kpost_queue *queue, struct kpost_node *node);
 void kpost_queue_del_level(struct kpost_queue *queue, struct kpost_node *node);

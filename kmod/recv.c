@@ -21,6 +21,7 @@
 
 #include "call.h"
 #include "endpoint.h"
+#include "overflow.h"
 #include "payload.h"
 #include "process.h"
 #include "recv.h"
@@ -43,6 +44,8 @@ struct reception {
 	bool empty; /* there was no message */
 	size_t size; /* of the next message, or of any; out, with -EMSGSIZE */
 
+	u64 missed; /* by all receivers: this one has to tell of it, or to return it */
+
 	/* The message that was copied last, and how much of it was. */
 	u64 sequence;
 	struct kpost_place place;
@@ -60,6 +63,7 @@ static void reception_init(struct reception *recv, struct kpost_operand *op, str
 	recv->looked = false;
 	recv->empty = false;
 	recv->size = 0;
+	recv->missed = 0;
 	recv->sequence = 0;
 }
 
@@ -244,7 +248,7 @@ static __always_inline int reception_fill(struct reception *recv, struct kpost_m
 		err = -EINTR;
 	/* Last, so that a struct in shared memory tells what was received. */
 	if (!err && recv->arg)
-		err = kpost_message_tell(message, call, recv->op, recv->arg, stored);
+		err = kpost_message_tell(message, call, recv->missed, recv->op, recv->arg, stored);
 	pagefault_enable();
 	return err && fatal_signal_pending(current) ? -EINTR : err;
 }
@@ -312,6 +316,8 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 			if (ret)
 				continue;
 		}
+		if (unlikely(kpost_missed(mailbox) && recv->arg))
+			recv->missed += kpost_missed_claim(mailbox);
 		stored = min_t(size_t, message->size, count);
 		ret = reception_fill(recv, message, message->call, stored);
 		if (likely(!ret)) {
@@ -330,6 +336,8 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 	}
 	if (unlikely(process))
 		kpost_process_put(process);
+	if (unlikely(recv->missed && ret < 0))
+		kpost_missed_return(mailbox, recv->missed);
 	return ret;
 }
 
@@ -360,6 +368,8 @@ static noinline ssize_t peek(struct kpost_mailbox *mailbox, struct reception *re
 		spin_unlock(&mailbox->lock);
 		if (err)
 			return err;
+		/* Who receives it is told, too. */
+		recv->missed = kpost_missed(mailbox) ? READ_ONCE(mailbox->losses->missed) : 0;
 		stored = min_t(size_t, message->size, recv->to->size);
 		err = reception_fill(recv, message, NULL, stored);
 		kpost_message_unpin(mailbox, message);

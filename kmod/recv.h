@@ -71,14 +71,15 @@ static __always_inline void kpost_mailbox_received(struct kpost_mailbox *mailbox
 		set(gid, ids->gid); \
 		set(opener_uid, ids->opener_uid); \
 		set(opener_gid, ids->opener_gid); \
+		set(missed, missed); \
 	} while (0)
 
 /*
  * Tell it in @op's struct, for which @arg is a place here; @call is that of @message, if the task
- * is to have it.  Returns 0 or -EFAULT.
+ * is to have it, and so many were @missed before.  Returns 0 or -EFAULT.
  */
 static __always_inline int kpost_message_tell(const struct kpost_message *message,
-					      const struct kpost_call_state *call,
+					      const struct kpost_call_state *call, u64 missed,
 					      const struct kpost_operand *op,
 					      struct kpost_recv *arg, size_t stored)
 {

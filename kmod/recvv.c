@@ -4,6 +4,7 @@
 
 #include "batch.h"
 #include "endpoint.h"
+#include "overflow.h"
 #include "payload.h"
 #include "recv.h"
 #include "room.h"
@@ -100,9 +101,12 @@ static unsigned int recv_take(struct kpost_mailbox *mailbox, struct recv_slot *s
 	return i;
 }
 
-/* Copy messages out.  Returns up to which slot, before a fault or the task's end. */
+/*
+ * Copy messages out, and say with the first that so many were @missed before.  Returns up to which
+ * slot, before a fault or the task's end.
+ */
 static unsigned int recv_fill(struct kpost_rounds *rounds, const struct recv_slot *slots,
-			      unsigned int from, unsigned int to)
+			      unsigned int from, unsigned int to, u64 missed)
 {
 	struct kpost_operand *entry = &rounds->entry;
 	void __user *first = entry->arg;
@@ -122,7 +126,7 @@ static unsigned int recv_fill(struct kpost_rounds *rounds, const struct recv_slo
 		payload.size = slots[i].len;
 		kpost_place_init(&place, &payload);
 		if (kpost_message_copy_out(slots[i].message, &payload, &place, stored) ||
-		    kpost_message_tell(slots[i].message, NULL, entry, NULL, stored))
+		    kpost_message_tell(slots[i].message, NULL, i ? 0 : missed, entry, NULL, stored))
 			break;
 	}
 	entry->arg = first;
@@ -228,6 +232,7 @@ static noinline unsigned int recv_plain(struct kpost_rounds *rounds)
 	struct kpost_mailbox *mailbox = rounds->op->endpoint->mailbox;
 	struct recv_slot slots[KPOST_ROUND];
 	unsigned int n, taken, filled, told = 0, received = 0;
+	u64 missed;
 
 	/* A struct of another size, or in pieces of words, is written one by one. */
 	if (!kpost_struct_fits(&rounds->entry, sizeof(struct kpost_recv)) || rounds->entry.fixed)
@@ -236,14 +241,17 @@ static noinline unsigned int recv_plain(struct kpost_rounds *rounds)
 	n = min3(rounds->left, rounds->most, data_race(mailbox->messages));
 	n = recv_prepare(rounds, slots, n);
 	taken = n ? recv_take(mailbox, slots, n) : 0;
+	missed = taken && kpost_missed(mailbox) ? kpost_missed_claim(mailbox) : 0;
 	while (received < taken) {
-		filled = recv_fill(rounds, slots, received, taken);
+		filled = recv_fill(rounds, slots, received, taken, missed);
 		told = max(told, filled);
 		received = recv_receive(rounds->op->endpoint, slots, received, filled);
 		if (received == filled)
 			break;
 		taken = recv_move_up(mailbox, slots, received, taken);
 	}
+	if (unlikely(missed && !received))
+		kpost_missed_return(mailbox, missed);
 	if (received < taken)
 		recv_put_back(mailbox, slots, received, taken);
 	if (received < told)

@@ -16,6 +16,7 @@
 
 #include "call.h"
 #include "endpoint.h"
+#include "overflow.h"
 #include "payload.h"
 #include "room.h"
 #include "send.h"
@@ -343,6 +344,21 @@ static noinline int send_park(struct kpost_operand *op, struct kpost_message *me
 }
 
 /*
+ * @message has found no room: do what the KPOST_DROP_* in @flags ask for.  If that goes not, it is
+ * as any other.  Returns as kpost_message_commit(), and 0 if @message was dropped, and is gone.
+ */
+static noinline int send_overflows(struct kpost_endpoint *endpoint, struct kpost_message *message,
+				   u32 flags, struct kpost_waiter *sender, bool nowait,
+				   u64 *sequence)
+{
+	int err = kpost_overflow(endpoint, message, flags, sequence);
+
+	if (err != -EAGAIN || nowait)
+		return err;
+	return kpost_message_commit(endpoint, message, sender, false, sequence);
+}
+
+/*
  * @message, of which @arg is the struct, was committed with @err, which is not 0.  Returns what
  * becomes of it: 0, or -errno, or -EIOCBQUEUED.
  */
@@ -356,12 +372,27 @@ static noinline int send_waits(struct kpost_operand *op, const struct kpost_send
 
 	op->deadline = arg->deadline ?: op->deadline;
 	op->cookie = arg->cookie ?: op->cookie;
+	if (err == -EAGAIN && arg->flags & KPOST_DROPS)
+		err = send_overflows(op->endpoint, message, arg->flags, sender,
+				     op->nowait || op->dontwait, sequence);
 	if (err == -EAGAIN && (op->parked || kpost_parks(op)) && !op->dontwait)
 		err = send_park(op, message, numbered ? &to->sequence : NULL, sequence);
 	if (err > 0)
 		return await_message(mailbox, message, sender, op->deadline, op, sequence);
 	if (err < 0 && err != -EIOCBQUEUED)
 		kpost_message_discard(mailbox, message);
+	return err;
+}
+
+/* Does what @flags ask of the mailbox go?  Returns 0, or -ENXIO, -EPIPE, -EPERM, -EINVAL. */
+static noinline int send_asks(struct kpost_mailbox *mailbox, u32 flags)
+{
+	int err = 0;
+
+	if (flags & KPOST_DROPS)
+		err = flags & KPOST_SYNC ? -EINVAL : kpost_overflow_permission(mailbox, flags);
+	if (!err && flags & KPOST_PRESENT)
+		err = kpost_mailbox_attended(mailbox);
 	return err;
 }
 
@@ -382,7 +413,7 @@ long kpost_send(struct kpost_operand *op)
 	if (err)
 		return err;
 	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_SYNC | KPOST_WANT_SEQUENCE |
-			  KPOST_PRESENT) ||
+			  KPOST_PRESENT | KPOST_DROPS) ||
 	    arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
@@ -390,8 +421,8 @@ long kpost_send(struct kpost_operand *op)
 		return -EINVAL;
 	if (arg.flags & KPOST_SYNC && op->nowait && !kpost_parks(op))
 		return -EAGAIN;
-	if (unlikely(arg.flags & KPOST_PRESENT)) {
-		err = kpost_mailbox_attended(endpoint->mailbox);
+	if (unlikely(arg.flags & (KPOST_PRESENT | KPOST_DROPS))) {
+		err = send_asks(endpoint->mailbox, arg.flags);
 		if (err)
 			return err;
 	}
@@ -416,7 +447,8 @@ long kpost_send(struct kpost_operand *op)
 	else if (unlikely(message->flags && kpost_parks(op)))
 		err = -EAGAIN;
 	else
-		err = message_commit(endpoint, message, &sender, false, op->nowait || op->dontwait,
+		err = message_commit(endpoint, message, &sender, false,
+				     op->nowait || arg.flags & (KPOST_DONTWAIT | KPOST_DROPS),
 				     &sequence);
 	if (unlikely(err))
 		err = send_waits(op, &arg, message, &sender, err, &sequence);
@@ -433,17 +465,25 @@ ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	struct kpost_payload payload __uninitialized;
 	struct kpost_waiter sender __uninitialized;
 	struct kpost_message *message;
+	u32 drops = endpoint->write_flags;
 	u64 sequence;
 	int err;
 
 	if (!(endpoint->rights & KPOST_RIGHT_SEND))
 		return -EBADF;
+	if (unlikely(drops)) {
+		err = kpost_overflow_permission(endpoint->mailbox, drops);
+		if (err)
+			return err;
+	}
 	kpost_payload_of_iter(&payload, from);
 	message = kpost_message_build(endpoint, &payload, endpoint->priority, endpoint->tag,
 				      kpost_payload_counts(&payload));
 	if (IS_ERR(message))
 		return PTR_ERR(message);
-	err = kpost_message_commit(endpoint, message, &sender, nowait, &sequence);
+	err = kpost_message_commit(endpoint, message, &sender, nowait || drops, &sequence);
+	if (unlikely(err == -EAGAIN && drops))
+		err = send_overflows(endpoint, message, drops, &sender, nowait, &sequence);
 	if (err < 0)
 		kpost_message_discard(endpoint->mailbox, message);
 	else if (err > 0)

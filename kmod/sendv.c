@@ -5,6 +5,7 @@
 
 #include "batch.h"
 #include "endpoint.h"
+#include "overflow.h"
 #include "park.h"
 #include "payload.h"
 #include "room.h"
@@ -17,7 +18,7 @@ static int send_entry_get(const struct kpost_operand *entry, struct kpost_send *
 
 	if (err)
 		return err;
-	return arg->flags & ~(KPOST_IOVEC | KPOST_WANT_SEQUENCE | KPOST_PRESENT) ||
+	return arg->flags & ~(KPOST_IOVEC | KPOST_WANT_SEQUENCE | KPOST_PRESENT | KPOST_DROPS) ||
 			       arg->priority > KPOST_PRIORITY_MAX || arg->deadline || arg->cookie ?
 		       -EINVAL :
 		       0;
@@ -47,7 +48,7 @@ static unsigned int send_prepare(struct kpost_rounds *rounds, struct send_slot *
 	for (n = 0; n < most; n++, entry->arg += entry->size) {
 		struct kpost_send __user *to = entry->arg;
 
-		if (send_entry_get(entry, &arg) || arg.flags & (KPOST_IOVEC | KPOST_PRESENT) ||
+		if (send_entry_get(entry, &arg) || arg.flags & ~KPOST_WANT_SEQUENCE ||
 		    arg.len > message_max || arg.len > left || !kpost_range_ok(arg.buf, arg.len))
 			break;
 		slots[n].want_sequence = arg.flags & KPOST_WANT_SEQUENCE;

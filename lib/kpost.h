@@ -104,6 +104,9 @@ uint64_t kpost_deadline(int64_t milliseconds);
  * @messages: capacity in messages, by default one for each 512 of @bytes, at least 16
  * @bytes: capacity in bytes of payload, by default 128 KiB (see kpost_info.default_bytes)
  * @message_max: largest payload of a message, by default a quarter of @bytes
+ * @overflow: mask of KPOST_OVERFLOW_*, what its senders may have become of messages that find no
+ *	room, by default nothing but to wait
+ * @reserved: 0
  *
  * The mailbox counts for its maker, as 1 KiB + @bytes + 256 * @messages, from when it is
  * made until it closes; what is in it counts no more.
@@ -113,6 +116,8 @@ struct kpost_attr {
 	unsigned int messages;
 	uint64_t bytes;
 	size_t message_max;
+	unsigned int overflow;
+	unsigned int reserved;
 };
 
 /* kpost_attr.mode of 0, which only the owner and the privileged can change or pass by */
@@ -303,7 +308,8 @@ int kpost_close(int fd);
 /**
  * struct kpost_options - how to send; zero in any field for its default
  * @flags: KPOST_DONTWAIT: -EAGAIN instead of waiting for room; KPOST_SYNC: wait until a
- *	receiver has the message; KPOST_PRESENT: -ENXIO if nobody can receive now
+ *	receiver has the message; KPOST_PRESENT: -ENXIO if nobody can receive now;
+ *	KPOST_DROP_NEW, KPOST_DROP_OLD: where there is no room, see struct kpost_send
  * @priority: 0 to KPOST_PRIORITY_MAX, higher ones are received first
  * @deadline: when to give up waiting, by default never; the message is then not sent
  * @tag: any number, for the receiver: what kind of message it is, or which key it is of
@@ -338,6 +344,7 @@ struct kpost_options {
  *	opened it
  * @opener_gid: likewise its group
  * @reserved: 0
+ * @missed: how many messages senders have had dropped since somebody was told so last
  *
  * Ids are as seen in the receiver's user namespace, or the overflow id (65534).
  *
@@ -363,6 +370,7 @@ struct kpost_message {
 	uid_t opener_uid;
 	gid_t opener_gid;
 	unsigned int reserved;
+	uint64_t missed;
 };
 
 int kpost_sendv_sized(int fd, const struct iovec *iov, int iovcnt,
@@ -380,14 +388,16 @@ ssize_t kpost_recvv_sized(int fd, const struct iovec *iov, int iovcnt,
  * @len: its length
  * @priority: 0 to KPOST_PRIORITY_MAX, higher ones are received first
  * @flags: KPOST_DONTWAIT: -EAGAIN instead of waiting for room; KPOST_SYNC: wait
- *	until a receiver has the message; KPOST_PRESENT: -ENXIO if nobody can receive now
+ *	until a receiver has the message; KPOST_PRESENT: -ENXIO if nobody can receive now;
+ *	KPOST_DROP_NEW, KPOST_DROP_OLD: where there is no room, see struct kpost_send
  * @deadline: when to give up waiting; the message is then not sent
  *
  * Returns 0; or -EAGAIN, -EBADF (not a sender's endpoint), -EDQUOT (it has to wait, or has
  * more than 64 KiB, and the user has as much under way as it may, see
  * kpost_info.user_sending_bytes), -EFAULT, -EINTR, -EINVAL, -EMSGSIZE (longer than the
  * mailbox takes), -ENOBUFS (likewise the office), -ENOMEM, -ENXIO (nobody can receive now, with
- * KPOST_PRESENT), -EPIPE (the mailbox is closed or shut; there is no SIGPIPE), -ETIMEDOUT.
+ * KPOST_PRESENT), -EPERM (the mailbox does not let its senders drop so), -EPIPE (the mailbox is
+ * closed or shut; there is no SIGPIPE), -ETIMEDOUT.
  */
 int kpost_send(int fd, const void *buf, size_t len, unsigned int priority, unsigned int flags,
 	       uint64_t deadline);
@@ -456,7 +466,7 @@ int kpost_recv_batch_sized(int fd, struct kpost_recv *entries, size_t count, uns
  * kpost_send_batch - send many messages
  * @fd: an endpoint with KPOST_RIGHT_SEND
  * @entries: what to send, in this order: struct kpost_send of <linux/kpost.h>, each with
- *	flags KPOST_IOVEC, KPOST_WANT_SEQUENCE and KPOST_PRESENT, priority, buf, len and tag; all else 0
+ *	flags KPOST_IOVEC, KPOST_WANT_SEQUENCE, KPOST_PRESENT and KPOST_DROP_*, priority, buf, len and tag; all else 0
  * @count: how many there are, 1 to KPOST_BATCH_MAX
  * @flags: 0 or KPOST_DONTWAIT
  * @deadline: when to give up waiting until all are in the mailbox

@@ -93,6 +93,7 @@ void kpost_receipt_tell(const struct kpost_receipt *receipt, ssize_t ret,
 		.gid = arg->gid,
 		.opener_uid = arg->opener_uid,
 		.opener_gid = arg->opener_gid,
+		.missed = arg->missed,
 	};
 
 	if (ret >= 0)

@@ -63,20 +63,21 @@ static const struct operation {
 	struct range out[16]; /* of the struct; empty if nothing is */
 } operations[] = {
 	{ INFO, "INFO", KPOST_IOC_INFO, 104, true, { WHOLE } },
-	{ OPEN, "OPEN", KPOST_IOC_OPEN, 304, true, { FIELD(kpost_open, send_fd) } },
+	{ OPEN, "OPEN", KPOST_IOC_OPEN, 312, true, { FIELD(kpost_open, send_fd) } },
 	{ UNLINK, "UNLINK", KPOST_IOC_UNLINK, 264, true, { { 0, 0 } } },
 	{ LIST, "LIST", KPOST_IOC_LIST, 272, true, { { 0, 0 } } },
 	{ SEND, "SEND", KPOST_IOC_SEND, 56, false, { { 0, 0 } } },
 	{ SEND_TOLD, "SEND that tells", KPOST_IOC_SEND, 56, false, {
 		FIELD(kpost_send, sequence) } },
-	{ RECV, "RECV", KPOST_IOC_RECV, 128, false, {
+	{ RECV, "RECV", KPOST_IOC_RECV, 136, false, {
 		FIELD(kpost_recv, message_flags), FIELD(kpost_recv, tag), FIELD(kpost_recv, size),
 		FIELD(kpost_recv, sequence), FIELD(kpost_recv, token),
 		FIELD(kpost_recv, reply_max), FIELD(kpost_recv, badge), FIELD(kpost_recv, time),
 		FIELD(kpost_recv, call_deadline), FIELD(kpost_recv, priority),
 		FIELD(kpost_recv, pid), FIELD(kpost_recv, uid), FIELD(kpost_recv, gid),
-		FIELD(kpost_recv, opener_uid), FIELD(kpost_recv, opener_gid) } },
-	{ RECV_TOO_LONG, "RECV of too much", KPOST_IOC_RECV, 128, false, {
+		FIELD(kpost_recv, opener_uid), FIELD(kpost_recv, opener_gid),
+		FIELD(kpost_recv, missed) } },
+	{ RECV_TOO_LONG, "RECV of too much", KPOST_IOC_RECV, 136, false, {
 		FIELD(kpost_recv, size) } },
 	{ REPLY, "REPLY", KPOST_IOC_REPLY, 40, false, { { 0, 0 } } },
 	{ CALL, "CALL", KPOST_IOC_CALL, 128, false, { CALL_OUT } },
@@ -94,7 +95,7 @@ static const struct operation {
 		FIELD(kpost_call_collect, opener_gid) } },
 	{ CANCEL, "CALL_CANCEL", KPOST_IOC_CALL_CANCEL, 24, false, {
 		FIELD(kpost_call_cancel, message_flags), FIELD(kpost_call_cancel, sequence) } },
-	{ STAT, "STAT", KPOST_IOC_STAT, 400, false, { WHOLE } },
+	{ STAT, "STAT", KPOST_IOC_STAT, 424, false, { WHOLE } },
 	{ SETATTR, "SETATTR", KPOST_IOC_SETATTR, 32, false, { { 0, 0 } } },
 	{ GRANT, "GRANT", KPOST_IOC_GRANT, 32, false, { { 0, 0 } } },
 };

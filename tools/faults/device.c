@@ -47,6 +47,7 @@ static long call_open(struct stage *stage)
 static void prepare_create(struct stage *stage)
 {
 	stage->args.open = kt_open_args(stage->other, KT_ALL, KPOST_OPEN_CREATE);
+	stage->args.open.overflow = KPOST_OVERFLOW_DROP_OLD;
 }
 
 /* The mailbox that has the name is to be as it was, or shut. */

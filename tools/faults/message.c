@@ -215,7 +215,8 @@ static void check_stat(struct stage *stage)
 static void prepare_setattr(struct stage *stage)
 {
 	stage->args.set = (struct kpost_setattr){
-		.valid = KPOST_SET_MESSAGES | KPOST_SET_MODE,
+		.valid = KPOST_SET_MESSAGES | KPOST_SET_MODE | KPOST_SET_OVERFLOW,
+		.overflow = KPOST_OVERFLOW_DROP_OLD,
 		.mode = 0640,
 		.messages = kt_stat(stage->fds[0]).messages + 1,
 	};

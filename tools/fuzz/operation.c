@@ -105,6 +105,8 @@ static void compose_open(struct kpost_open *arg, const struct operation *op)
 			arg->message_max = arg->bytes;
 		if (op->value & 16)
 			arg->message_max++;
+		if (!(op->flags & KPOST_OPEN_WAIT))
+			arg->overflow = op->deadline;
 	}
 	if (op->flags & KPOST_OPEN_WAIT || op->value & 64)
 		arg->deadline = memory_deadline(op->deadline);
@@ -166,6 +168,12 @@ static uint32_t priority(const struct operation *op)
 	return op->value == 255 ? KPOST_PRIORITY_MAX + 1 :
 	       op->value == 254 ? KPOST_PRIORITY_MAX :
 				  op->value % 4;
+}
+
+/* What a send asks for where there is no room. */
+static uint32_t drops(const struct operation *op)
+{
+	return (op->to & 1 ? KPOST_DROP_NEW : 0) | (op->to & 2 ? KPOST_DROP_OLD : 0);
 }
 
 /* Nothing of kpost's looks at what it is. */
@@ -251,7 +259,7 @@ static void compose_setattr(struct kpost_setattr *arg, const struct operation *o
 	if (op->flags & KPOST_SET_BYTES)
 		arg->bytes = memory_length(op->len);
 	if (op->rights)
-		arg->reserved = op->rights & 1;
+		arg->overflow = op->rights >> 2;
 	if (op->rights & 2)
 		arg->gid = 1;
 }
@@ -264,7 +272,7 @@ static void compose_grant(struct kpost_grant *arg, const struct operation *op)
 		arg->badge = tag(op);
 	arg->tag = tag(op);
 	arg->priority = priority(op);
-	arg->reserved = op->len == LEN_3;
+	arg->write_flags = op->len * KPOST_DROP_NEW;
 }
 
 /*
@@ -294,7 +302,7 @@ static void compose_batch(struct kpost_batch *arg, const struct operation *op, s
 		if (sends) {
 			work->sends[i] = (struct kpost_send){
 				.flags = (pieces ? KPOST_IOVEC : 0) |
-					 (i == last ? op->rights & 0x58 : 0),
+					 (i == last ? op->rights & 0x58 : 0) | drops(op),
 				.priority = i == last ? priority(op) : op->value % 3 * (i % 3),
 				.buf = buf,
 				.len = n,
@@ -383,7 +391,7 @@ void operation_compose(struct work *work)
 		compose_list(&work->arg.list, op, work);
 		break;
 	case OP_SEND:
-		work->arg.send.flags = op->flags;
+		work->arg.send.flags = op->flags | drops(op);
 		work->arg.send.priority = priority(op);
 		work->arg.send.tag = tag(op);
 		work->arg.send.cookie = cookie(op);

@@ -35,7 +35,7 @@
 	X(OP_OPEN) /* name, rights, flags; to: slot (and the one after it) */ \
 	X(OP_UNLINK) \
 	X(OP_LIST) \
-	X(OP_SEND) \
+	X(OP_SEND) /* to: 1 and 2: KPOST_DROP_* */ \
 	X(OP_RECV) \
 	X(OP_CALL) \
 	X(OP_REPLY) /* value: which of the tokens seen */ \
@@ -43,7 +43,7 @@
 	X(OP_STAT) \
 	X(OP_SETATTR) \
 	X(OP_GRANT) /* rights, flags, value: badge; to: slot */ \
-	X(OP_SENDV) /* flags, reply_len: count; rights: flags of entries; buf, len, value */ \
+	X(OP_SENDV) /* flags, reply_len: count; rights, to: flags of entries; buf, len, value */ \
 	X(OP_RECVV) /* likewise */ \
 	X(OP_CALL_SUBMIT) /* reply_len: how long the reply may be */ \
 	X(OP_CALL_COLLECT) /* rights: 1: one of the ids seen, which value says, as of OP_CALL */ \

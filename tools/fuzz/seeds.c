@@ -347,6 +347,26 @@ const struct seed seeds[] = {
 		{ .kind = OP_UNLINK },
 		{ .kind = OP_SEND, .fd = 2, .flags = KPOST_PRESENT },
 	} } },
+	/* What a send may drop is in .to, and what a mailbox lets be dropped in .deadline. */
+	{ "overflow", { SETUP_NAMED, 0, {
+		{ .kind = OP_OPEN, .to = 3, .name = NAME_B, .flags = KPOST_OPEN_CREATE,
+		  .reply_len = LEN_2, .deadline = 3 },
+		{ .kind = OP_SEND, .fd = 3, .to = 1 },
+		{ .kind = OP_SEND, .fd = 3, .to = 2, .value = 1 },
+		{ .kind = OP_SEND, .fd = 3, .to = 1 },
+		{ .kind = OP_SEND, .fd = 3, .to = 2, .value = 1 },
+		{ .kind = OP_SENDV, .fd = 3, .to = 3, .reply_len = LEN_3 },
+		{ .kind = OP_RECVV, .fd = 3, .reply_len = LEN_2 },
+		{ .kind = OP_SEND, .fd = 3, .to = 2, .via = VIA_RING },
+		{ .kind = OP_SEND, .fd = 2, .to = 2 },
+		{ .kind = OP_SETATTR, .fd = 1, .flags = 0x40, .rights = 12 },
+		{ .kind = OP_SEND, .fd = 2, .to = 2 },
+		{ .kind = OP_GRANT, .fd = 3, .to = 4, .len = LEN_2 },
+		{ .kind = OP_WRITE, .fd = 4 },
+		{ .kind = OP_WRITE, .fd = 4 },
+		{ .kind = OP_RECV, .fd = 3, .buf = MEM_UNMAPPED },
+		{ .kind = OP_RECV, .fd = 3 },
+	} } },
 	/* KPOST_PRESENT of a receive is KPOST_PEEK. */
 	{ "peek", { SETUP_PAIR, 0, {
 		{ .kind = OP_RECV, .fd = 1, .flags = KPOST_PRESENT },

@@ -469,6 +469,15 @@ ends()
 		 timeout 20 kpost recv --follow $MAILBOX-s & pid=$!
 		 until kpost stat $MAILBOX-s | grep -q "receivers 1"; do sleep 0.05; done
 		 kpost shut $MAILBOX-s; wait $pid'
+	is 'send --drop=old keeps the newest' 0 '4\n5\n' sh_in \
+		'kpost create --messages 2 --overflow old $MAILBOX-o; seq 5 | kpost send --drop=old $MAILBOX-o
+		 kpost recv -n 2 $MAILBOX-o'
+	is '... and the receiver is told' 0 '1\n"missed":2\n' sh_in \
+		'seq 4 | kpost send --drop=old $MAILBOX-o; kpost stat --json $MAILBOX-o | grep -c "\"dropped_old\":5,"
+		 kpost recv --json $MAILBOX-o | grep -o "\"missed\":[0-9]*"'
+	says 'send --drop=new where that may not be' 5 'kpost set --overflow' sh_in \
+		'echo x | kpost send --drop=new $MAILBOX-o'
+	says 'set --overflow any' 2 "said by 'kpost create'" kpost set --overflow any "$mailbox-o"
 	says 'send --present where nobody receives' 7 'nobody can receive' sh_in \
 		'kpost create $MAILBOX-p; echo x | kpost send --present $MAILBOX-p'
 	says 'call --present likewise' 7 'nobody can receive' kpost call --present "$mailbox-p" x

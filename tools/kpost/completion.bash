@@ -46,15 +46,15 @@ _kpost()
 	fi
 	if [[ $cur == -* ]]; then
 		case $verb in
-		create) options='--mode --messages --bytes --message-max --exclusive' ;;
-		send) options='--priority --tag --timeout --sync --present --whole --create' ;;
+		create) options='--mode --messages --bytes --message-max --overflow --exclusive' ;;
+		send) options='--priority --tag --timeout --sync --drop --present --whole --create' ;;
 		recv) options='--count --follow --timeout --peek --raw --json' ;;
 		call) options='--priority --tag --timeout --present --reply-max --raw --json' ;;
 		serve) options='--jobs --succeed --' ;;
 		grant) options='--badge --tag --priority --input --' ;;
 		ls) options='--names --json' ;;
 		stat) options='--json' ;;
-		set) options='--mode --owner --messages --bytes' ;;
+		set) options='--mode --owner --messages --bytes --overflow' ;;
 		wait) options='--timeout' ;;
 		info) options='--json' ;;
 		esac

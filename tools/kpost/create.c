@@ -34,6 +34,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		options->attr.message_max =
 			parse_positive(state, "message-max", arg, KPOST_PAYLOAD_MAX);
 		break;
+	case KEY_OVERFLOW:
+		options->attr.overflow = parse_overflow(state, arg);
+		break;
 	case KEY_EXCLUSIVE:
 		options->flags |= KPOST_OPEN_EXCL;
 		break;
@@ -59,6 +62,10 @@ static const struct argp_option choices[] = {
 	{ "bytes", KEY_BYTES, "SIZE", 0, "Capacity in bytes of payload; K, M, G for 1024s", 0 },
 	{ "message-max", KEY_MESSAGE_MAX, "SIZE", 0,
 	  "Longest message; default a quarter of --bytes", 0 },
+	{ "overflow", KEY_OVERFLOW, "old,new,any", 0,
+	  "Let senders drop messages where there is no room: their own old ones, new ones, or with "
+	  "'any' also those of others",
+	  0 },
 	{ "exclusive", KEY_EXCLUSIVE, NULL, 0, "Fail if there is such a mailbox already", 0 },
 	{ 0 },
 };

@@ -13,6 +13,7 @@ struct options {
 	int64_t timeout;
 	bool sync;
 	bool present;
+	unsigned int drops;
 	bool whole;
 };
 
@@ -50,6 +51,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_SYNC:
 		options->sync = true;
 		break;
+	case KEY_DROP:
+		options->drops |= !strcmp(arg, "old") ? KPOST_DROP_OLD :
+				  !strcmp(arg, "new") ? KPOST_DROP_NEW :
+							0;
+		if (strcmp(arg, "old") && strcmp(arg, "new"))
+			argp_error(state, "--drop takes 'old' or 'new'");
+		break;
 	case KEY_PRESENT:
 		options->present = true;
 		break;
@@ -67,6 +75,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!options->name)
 			argp_error(state, "to which mailbox?");
+		if (options->sync && options->drops)
+			argp_error(state, "--sync and --drop exclude each other");
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -79,6 +89,8 @@ static const struct argp_option choices[] = {
 	{ "tag", KEY_TAG, "N", 0, "A number for the receiver, of 64 bits; default 0", 0 },
 	TIMEOUT_OPTION("Give up when it takes longer than this in all, with status 4"),
 	{ "sync", KEY_SYNC, NULL, 0, "Wait for each message until it was received", 0 },
+	{ "drop", KEY_DROP, "old|new", 0,
+	  "Where there is no room, drop older messages of this user, or what is to be sent", 0 },
 	{ "present", KEY_PRESENT, NULL, 0, "Fail if nobody can receive from the mailbox", 0 },
 	{ "whole", KEY_WHOLE, NULL, 0, "Send the whole input as one message", 0 },
 	{ "create", KEY_CREATE, NULL, 0, "Make the mailbox if it does not exist", 0 },
@@ -109,6 +121,12 @@ static _Noreturn void fail_at(struct transfer *transfer, int error)
 			   "%zu bytes that this mailbox takes; 'kpost create --message-max' makes "
 			   "one that takes more",
 			   number, name, so_far, transfer->input.limit);
+	if (error == -EPERM)
+		fail_plain(
+			STATUS_PERMISSION,
+			"cannot send message %llu to mailbox '%s'%s: it does not let its senders "
+			"drop messages so; its owner can, with 'kpost set --overflow'",
+			number, name, so_far);
 	fail(error, transfer->options->name, "cannot send message %llu to mailbox '%s'%s", number,
 	     name, so_far);
 }
@@ -176,7 +194,7 @@ static void send_one(struct transfer *transfer, const char *bytes, size_t len)
 		fail_at(transfer, 0);
 	}
 	*message = (struct kpost_send){
-		.flags = options->present ? KPOST_PRESENT : 0,
+		.flags = options->drops | (options->present ? KPOST_PRESENT : 0),
 		.priority = options->priority,
 		.buf = (uintptr_t)bytes,
 		.len = len,

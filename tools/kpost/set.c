@@ -72,6 +72,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		attr->bytes = parse_positive(state, "bytes", arg, BYTES_HARD_MAX);
 		attr->valid |= KPOST_SET_BYTES;
 		break;
+	case KEY_OVERFLOW:
+		attr->overflow = parse_overflow(state, arg);
+		attr->valid |= KPOST_SET_OVERFLOW;
+		break;
 	case ARGP_KEY_ARG:
 		if (options->name)
 			argp_usage(state);
@@ -94,6 +98,8 @@ static const struct argp_option choices[] = {
 	{ "owner", 'o', "USER[:GROUP]", 0, "Owner, group or both, by name or number", 0 },
 	{ "messages", KEY_MESSAGES, "N", 0, "Capacity in messages", 0 },
 	{ "bytes", KEY_BYTES, "SIZE", 0, "Capacity in bytes of payload; K, M, G for 1024s", 0 },
+	{ "overflow", KEY_OVERFLOW, "old,new,any|none", 0,
+	  "What senders may drop where there is no room; 'any' cannot be changed", 0 },
 	{ 0 },
 };
 
@@ -142,6 +148,13 @@ int verb_set(int argc, char **argv)
 			   "cannot change mailbox '%s': --bytes must be at least %u, the longest "
 			   "message that it takes",
 			   shown(options.name), st.message_max);
+	if (ret == -EINVAL && !kpost_stat(fd, &st) && options.attr.valid & KPOST_SET_OVERFLOW &&
+	    (options.attr.overflow ^ st.overflow) & KPOST_OVERFLOW_ANY)
+		fail_plain(
+			STATUS_USAGE,
+			"cannot change mailbox '%s': whether senders may drop messages of others "
+			"('any') is said by 'kpost create'",
+			shown(options.name));
 	if (ret == -EINVAL)
 		fail_plain(STATUS_USAGE,
 			   "cannot change mailbox '%s': this user namespace has no such owner",

@@ -85,6 +85,10 @@ static void print_text(const struct kpost_stat *st)
 		    (unsigned long long)st->dropped);
 	output_text("          %llu of those sent found it empty and nobody waiting\n",
 		    (unsigned long long)st->unattended);
+	if (st->overflow || st->dropped_new || st->dropped_old)
+		output_text("overflow  senders may drop %s; so far %llu new, %llu old\n",
+			    overflow_text(st->overflow), (unsigned long long)st->dropped_new,
+			    (unsigned long long)st->dropped_old);
 	if (st->last_sent) {
 		print_ago("last      sent", st->last_sent, " ago");
 		print_ago(", received", st->last_received, " ago");

@@ -170,6 +170,40 @@ void want_name_and_command(struct argp_state *state, const char *name, char *con
 		argp_error(state, "which command?");
 }
 
+static const char *const overflows[] = { "new", "old", "any", NULL };
+
+unsigned int parse_overflow(struct argp_state *state, char *arg)
+{
+	char *const words[] = { (char *)"new", (char *)"old", (char *)"any", (char *)"none", NULL };
+	unsigned int overflow = 0;
+	char *value;
+	int word;
+
+	while (*arg) {
+		word = getsubopt(&arg, words, &value);
+		if (word < 0 || value)
+			argp_error(state, "--overflow takes 'old', 'new' and 'any', or 'none'");
+		if (word < 3)
+			overflow |= 1u << word;
+	}
+	return overflow;
+}
+
+const char *overflow_text(unsigned int overflow)
+{
+	static char text[16];
+
+	*text = 0;
+	for (unsigned int i = 0; overflows[i]; i++) {
+		if (!(overflow & 1u << i))
+			continue;
+		if (*text)
+			strcat(text, ",");
+		strcat(text, overflows[i]);
+	}
+	return *text ? text : "none";
+}
+
 unsigned int parse_mode(struct argp_state *state, const char *arg)
 {
 	unsigned long value;

@@ -105,6 +105,9 @@ uint64_t parse_number(struct argp_state *state, const char *option, const char *
 void take_name_or_command(struct argp_state *state, char *arg, const char **name, char ***command);
 void want_name_and_command(struct argp_state *state, const char *name, char *const *command);
 unsigned int parse_mode(struct argp_state *state, const char *arg);
+/* What senders may drop, as in "old,new,any", or "none". */
+unsigned int parse_overflow(struct argp_state *state, char *arg);
+const char *overflow_text(unsigned int overflow);
 int64_t parse_timeout(struct argp_state *state, const char *arg); /* milliseconds */
 
 /* Keys of options that have no letter. */
@@ -114,6 +117,8 @@ enum {
 	KEY_CREATE,
 	KEY_EXCLUSIVE,
 	KEY_SUCCEED,
+	KEY_DROP,
+	KEY_OVERFLOW,
 	KEY_PRESENT,
 	KEY_PEEK,
 	KEY_INPUT,

@@ -85,6 +85,7 @@
 #define KPOST_FEATURE_PRESENT	(1ull << 12)	/* KPOST_PRESENT */
 #define KPOST_FEATURE_STAT_TIMES (1ull << 13)	/* kpost_stat.oldest, and what follows it */
 #define KPOST_FEATURE_PEEK	(1ull << 14)	/* KPOST_PEEK */
+#define KPOST_FEATURE_OVERFLOW	(1ull << 15)	/* KPOST_DROP_NEW, KPOST_DROP_OLD */
 
 /**
  * struct kpost_info - answer to KPOST_IOC_INFO
@@ -156,6 +157,9 @@ struct kpost_info {
  *	must be 0 on entry
  * @deadline: with KPOST_OPEN_WAIT: how long to wait
  * @cookie: with KPOST_OPEN_WAIT: for KPOST_IOC_CANCEL; else 0
+ * @overflow: of a mailbox that is made: mask of KPOST_OVERFLOW_*, what its senders may have
+ *	become of messages that find no room, see struct kpost_send
+ * @reserved: 0
  * @name: the name, NUL-terminated, at most KPOST_NAME_MAX bytes; any bytes but
  *	'/' and control characters, and not "." or "..".  All zero with
  *	KPOST_OPEN_ANONYMOUS.
@@ -196,6 +200,8 @@ struct kpost_open {
 	__s32 send_fd;
 	__u64 deadline;
 	__u64 cookie;
+	__u32 overflow;
+	__u32 reserved;
 	char name[KPOST_NAME_MAX + 1];
 };
 
@@ -228,6 +234,13 @@ struct kpost_unlink {
 #define KPOST_WANT_SEQUENCE	(1u << 6)	/* tell the message's sequence number */
 #define KPOST_PRESENT		(1u << 7)	/* ENXIO if nobody can receive now */
 #define KPOST_PEEK		(1u << 8)	/* leave the message where it is */
+#define KPOST_DROP_NEW		(1u << 9)	/* where there is no room, drop this message */
+#define KPOST_DROP_OLD		(1u << 10)	/* ... drop older ones */
+
+/* What the senders of a mailbox may have become of messages that find no room. */
+#define KPOST_OVERFLOW_DROP_NEW	(1u << 0)	/* KPOST_DROP_NEW */
+#define KPOST_OVERFLOW_DROP_OLD	(1u << 1)	/* KPOST_DROP_OLD */
+#define KPOST_OVERFLOW_ANY	(1u << 2)	/* messages of others too */
 
 /**
  * struct kpost_iovec - one piece of a payload
@@ -243,7 +256,8 @@ struct kpost_iovec {
 
 /**
  * struct kpost_send - argument of KPOST_IOC_SEND
- * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_SYNC, KPOST_WANT_SEQUENCE, KPOST_PRESENT
+ * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_SYNC, KPOST_WANT_SEQUENCE, KPOST_PRESENT,
+ *	KPOST_DROP_NEW, KPOST_DROP_OLD
  * @priority: 0 to KPOST_PRIORITY_MAX
  * @deadline: when to give up waiting for room, and with KPOST_SYNC for receipt
  * @buf: the payload, or with KPOST_IOVEC its pieces
@@ -264,6 +278,18 @@ struct kpost_iovec {
  * What is sent then waits for one, but with KPOST_PRESENT that is ENXIO, and nothing was sent.
  * What is looked at is whether an endpoint can receive when the operation begins.
  *
+ * A message that finds no room waits, but with one of these flags, which the mailbox has to let
+ * its senders use (else EPERM), and which do not go with KPOST_SYNC:
+ *
+ *  - KPOST_DROP_NEW: it is dropped, and that is success.  @sequence is 0.
+ *  - KPOST_DROP_OLD: the oldest messages of the lowest priority make room for it, 16 at the most,
+ *    if they are of no higher priority than it, and it then fits; else it is as if this was not
+ *    asked for.  Only messages are dropped that came through an endpoint of the same badge, or if
+ *    that is 0, of the same opener (kpost_recv.opener_uid), but from a mailbox that was made with
+ *    KPOST_OVERFLOW_ANY any; and no calls, nor messages sent with KPOST_SYNC.
+ *
+ * What is dropped so is counted, and the next receiver is told, see kpost_recv.missed.
+ *
  * A message of up to 64 KiB that finds room meets no limit but the mailbox's own.  One
  * that has to wait, or is longer, counts for who sends it until it is in the mailbox: see
  * kpost_info.user_sending_bytes.  An endpoint that was refused for that is not EPOLLOUT
@@ -274,7 +300,8 @@ struct kpost_iovec {
  * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), ECANCELED, EDQUOT (more than
  * kpost_info.user_sending_bytes), EFAULT, EINTR, EINVAL, EMSGSIZE (longer than the
  * mailbox's message_max), ENOBUFS (more than kpost_info.office_sending_bytes), ENOMEM, ENXIO
- * (nobody can receive, with KPOST_PRESENT), EPIPE (the mailbox is closed or shut), ETIMEDOUT.
+ * (nobody can receive, with KPOST_PRESENT), EPERM (the mailbox does not let its senders drop so),
+ * EPIPE (the mailbox is closed or shut), ETIMEDOUT.
  */
 struct kpost_send {
 	__u32 flags;
@@ -321,6 +348,7 @@ struct kpost_send {
  * @opener_uid: out, the effective user that opened the endpoint it was sent through,
  *	when it opened it, likewise
  * @opener_gid: out, likewise its group
+ * @missed: out, how many messages senders have had dropped since somebody was told so last
  *
  * Returns how many bytes were stored.
  *
@@ -365,6 +393,7 @@ struct kpost_recv {
 	__u32 gid;
 	__u32 opener_uid;
 	__u32 opener_gid;
+	__u64 missed;
 };
 
 /**
@@ -380,7 +409,7 @@ struct kpost_recv {
  * Sends or receives many messages, in the order of their entries, as if one were done after
  * the other.  Each entry is what KPOST_IOC_SEND or KPOST_IOC_RECV would take, and is filled in
  * as there, but that @deadline and @cookie must be 0 in it, and of the flags only KPOST_IOVEC,
- * KPOST_WANT_SEQUENCE, KPOST_PRESENT and KPOST_TRUNCATE are known.  What others do may come in
+ * KPOST_WANT_SEQUENCE, KPOST_PRESENT, KPOST_DROP_* and KPOST_TRUNCATE are known.  What others do may come in
  * between.
  *
  * SENDV waits until all are in the mailbox.  RECVV waits for the first, and takes what else is
@@ -740,6 +769,11 @@ struct kpost_cancel {
  *	tell; 0 if there is none.  Others may receive while it is looked for
  * @last_sent: when the last message got in, likewise; 0 if there never was one
  * @last_received: when the last was received, likewise
+ * @dropped_new: messages that found no room and were dropped, with KPOST_DROP_NEW; they are not in
+ *	@sent
+ * @dropped_old: messages that made room for others, with KPOST_DROP_OLD
+ * @overflow: mask of KPOST_OVERFLOW_*
+ * @reserved: 0
  * @rights: of the endpoint that asks; 0 in a list
  * @maker: the user that it counts for; KPOST_MAKER_OFFICE if none, since who made it had
  *	CAP_SYS_RESOURCE
@@ -774,6 +808,10 @@ struct kpost_stat {
 	__u64 oldest;
 	__u64 last_sent;
 	__u64 last_received;
+	__u64 dropped_new;
+	__u64 dropped_old;
+	__u32 overflow;
+	__u32 reserved;
 	__u32 rights;
 	__u32 maker;
 	char name[KPOST_NAME_MAX + 1];
@@ -808,6 +846,7 @@ struct kpost_list {
 #define KPOST_SET_UID		(1u << 3)
 #define KPOST_SET_GID		(1u << 4)
 #define KPOST_SET_SHUT		(1u << 5)	/* it takes nothing more, for ever */
+#define KPOST_SET_OVERFLOW	(1u << 6)
 
 /**
  * struct kpost_setattr - argument of KPOST_IOC_SETATTR
@@ -816,7 +855,7 @@ struct kpost_list {
  * @uid: owner, as seen in the caller's user namespace
  * @gid: group, likewise
  * @messages: capacity in messages, not 0
- * @reserved: 0
+ * @overflow: mask of KPOST_OVERFLOW_*; whether KPOST_OVERFLOW_ANY is in it must not change
  * @bytes: capacity in payload bytes, no less than the mailbox's message_max
  *
  * A capacity below what is queued drops nothing; it only takes no more until
@@ -834,7 +873,7 @@ struct kpost_list {
  * EPOLLHUP once nothing is left.
  *
  * Errors: EDQUOT and ENOSPC (as in struct kpost_open), EFAULT, EINVAL (also an id that is
- * not mapped), EPERM (no KPOST_RIGHT_ADMIN; a larger capacity, by who is not its maker;
+ * not mapped), ENOMEM (with KPOST_SET_OVERFLOW), EPERM (no KPOST_RIGHT_ADMIN; a larger capacity, by who is not its maker;
  * giving the mailbox to another user, or to a group one is not in, without CAP_CHOWN),
  * EPIPE (the mailbox is closed; a capacity, and it is shut).
  */
@@ -844,7 +883,7 @@ struct kpost_setattr {
 	__u32 uid;
 	__u32 gid;
 	__u32 messages;
-	__u32 reserved;
+	__u32 overflow;
 	__u64 bytes;
 };
 
@@ -860,7 +899,7 @@ struct kpost_setattr {
  *	endpoint; else 0
  * @tag: of what write(2) sends through it
  * @priority: likewise, 0 to KPOST_PRIORITY_MAX
- * @reserved: 0
+ * @write_flags: likewise, 0 or KPOST_DROP_NEW, KPOST_DROP_OLD
  *
  * Makes another endpoint on this one's mailbox, to be handed to somebody else.  It has the
  * badge of this one, or with KPOST_GRANT_BADGE another, for which KPOST_RIGHT_ADMIN is
@@ -881,7 +920,7 @@ struct kpost_grant {
 	__u64 badge;
 	__u64 tag;
 	__u32 priority;
-	__u32 reserved;
+	__u32 write_flags;
 };
 
 /**

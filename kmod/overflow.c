@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "endpoint.h"
+#include "overflow.h"
+#include "room.h"
+#include "trace.h"
+
+/* The most messages that one makes give way. */
+#define DROP_MAX 16
+
+/* May senders of @mailbox do what the KPOST_DROP_* in @flags ask for?  Returns 0 or -EPERM. */
+int kpost_overflow_permission(struct kpost_mailbox *mailbox, u32 flags)
+{
+	u32 wants = (flags & KPOST_DROP_NEW ? KPOST_OVERFLOW_DROP_NEW : 0) |
+		    (flags & KPOST_DROP_OLD ? KPOST_OVERFLOW_DROP_OLD : 0);
+	u32 may;
+
+	spin_lock(&mailbox->lock);
+	may = mailbox->losses ? mailbox->losses->overflow : 0;
+	spin_unlock(&mailbox->lock);
+	return wants & ~may ? -EPERM : 0;
+}
+
+/* May who sends @message through @endpoint have @old dropped? */
+static bool may_drop(const struct kpost_endpoint *endpoint, const struct kpost_message *message,
+		     const struct kpost_message *old)
+{
+	const struct kpost_who *who = &old->origin->who;
+
+	if (old->call || old->sender || old->node.priority > message->node.priority)
+		return false;
+	if (endpoint->mailbox->losses->overflow & KPOST_OVERFLOW_ANY)
+		return true;
+	if (who->badge != endpoint->badge)
+		return false;
+	return endpoint->badge || who->ids.opener_uid == __kuid_val(endpoint->uid);
+}
+
+/*
+ * Have the oldest of the lowest priority give way to @message, as few as it takes: they are in
+ * @dropped then, and count no more.  Returns whether @message has room now; if not, all are as
+ * they were.
+ */
+static bool make_room(struct kpost_endpoint *endpoint, const struct kpost_message *message,
+		      struct list_head *dropped)
+{
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	struct kpost_message *old, *next;
+	unsigned int count;
+
+	lockdep_assert_held(&mailbox->lock);
+	for (count = 0; !kpost_mailbox_has_room(mailbox, message->size) && count < DROP_MAX;
+	     count++) {
+		struct kpost_node *node = kpost_queue_lowest(&mailbox->queue);
+
+		old = node ? container_of(node, struct kpost_message, node) : NULL;
+		if (!old || !may_drop(endpoint, message, old))
+			break;
+		kpost_queue_del(&mailbox->queue, node);
+		list_add_tail(&node->peers, dropped);
+		mailbox->messages--;
+		mailbox->bytes -= old->size;
+	}
+	if (kpost_mailbox_admits(mailbox, message->size, message->node.priority))
+		return true;
+	list_for_each_entry_safe(old, next, dropped, node.peers) {
+		list_del(&old->node.peers);
+		mailbox->messages++;
+		mailbox->bytes += old->size;
+		kpost_queue_return(&mailbox->queue, &old->node);
+	}
+	return false;
+}
+
+/*
+ * @message found no room, and has none yet: do what the KPOST_DROP_* in @flags ask for.  Returns
+ * 0 if it is in the mailbox, *@sequence is its number then, or was dropped, and is gone, and
+ * *@sequence is 0; or -EAGAIN, -EPIPE, -ENOMEM, and it is the caller's.
+ */
+int kpost_overflow(struct kpost_endpoint *endpoint, struct kpost_message *message, u32 flags,
+		   u64 *sequence)
+{
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	struct kpost_origin *origin, *fresh = NULL;
+	struct kpost_message *old, *next;
+	struct kpost_losses *losses;
+	struct kpost_wakes wakes = {};
+	LIST_HEAD(dropped);
+	bool drop = false;
+	int err = -EAGAIN;
+
+	spin_lock(&mailbox->lock);
+	while (!(origin = kpost_endpoint_origin(endpoint, &fresh)) && !mailbox->shut) {
+		spin_unlock(&mailbox->lock);
+		fresh = kpost_origin_new(endpoint);
+		if (!fresh)
+			return -ENOMEM;
+		spin_lock(&mailbox->lock);
+	}
+	losses = mailbox->losses;
+	if (mailbox->shut) {
+		err = -EPIPE;
+	} else if (kpost_mailbox_admits(mailbox, message->size, message->node.priority) ||
+		   (flags & KPOST_DROP_OLD && make_room(endpoint, message, &dropped))) {
+		message->origin = origin;
+		origin->uses++;
+		kpost_mailbox_admit(mailbox, message, &wakes);
+		*sequence = mailbox->sent;
+		/* Larger ones may have made more room than it takes. */
+		if (!list_empty(&dropped))
+			kpost_mailbox_let_in(mailbox, &wakes);
+		err = 0;
+	} else if (flags & KPOST_DROP_NEW) {
+		losses->dropped_new++;
+		WRITE_ONCE(losses->missed, losses->missed + 1);
+		drop = true;
+		*sequence = 0;
+		err = 0;
+	}
+	list_for_each_entry(old, &dropped, node.peers) {
+		losses->dropped_old++;
+		WRITE_ONCE(losses->missed, losses->missed + 1);
+	}
+	kpost_mailbox_unlock(mailbox, &wakes);
+	kpost_origin_free(fresh);
+	list_for_each_entry_safe(old, next, &dropped, node.peers) {
+		trace_kpost_drop(mailbox, old);
+		kpost_message_discard(mailbox, old);
+	}
+	if (drop)
+		kpost_message_discard(mailbox, message);
+	return err;
+}
+
+/* How many messages were lost that no receiver was told of: the caller tells, or returns them. */
+u64 kpost_missed_claim(struct kpost_mailbox *mailbox)
+{
+	u64 missed;
+
+	spin_lock(&mailbox->lock);
+	missed = mailbox->losses->missed;
+	WRITE_ONCE(mailbox->losses->missed, 0);
+	spin_unlock(&mailbox->lock);
+	return missed;
+}
+
+/* It was not told of. */
+void kpost_missed_return(struct kpost_mailbox *mailbox, u64 missed)
+{
+	spin_lock(&mailbox->lock);
+	WRITE_ONCE(mailbox->losses->missed, mailbox->losses->missed + missed);
+	spin_unlock(&mailbox->lock);
+}
