@@ -466,7 +466,8 @@ int kpost_recv_batch_sized(int fd, struct kpost_recv *entries, size_t count, uns
  * kpost_send_batch - send many messages
  * @fd: an endpoint with KPOST_RIGHT_SEND
  * @entries: what to send, in this order: struct kpost_send of <linux/kpost.h>, each with
- *	flags KPOST_IOVEC, KPOST_WANT_SEQUENCE, KPOST_PRESENT and KPOST_DROP_*, priority, buf, len and tag; all else 0
+ *	flags KPOST_IOVEC, KPOST_WANT_SEQUENCE, KPOST_PRESENT and KPOST_DROP_*, priority, buf, len
+ *	and tag; all else 0
  * @count: how many there are, 1 to KPOST_BATCH_MAX
  * @flags: 0 or KPOST_DONTWAIT
  * @deadline: when to give up waiting until all are in the mailbox

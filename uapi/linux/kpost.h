@@ -409,8 +409,8 @@ struct kpost_recv {
  * Sends or receives many messages, in the order of their entries, as if one were done after
  * the other.  Each entry is what KPOST_IOC_SEND or KPOST_IOC_RECV would take, and is filled in
  * as there, but that @deadline and @cookie must be 0 in it, and of the flags only KPOST_IOVEC,
- * KPOST_WANT_SEQUENCE, KPOST_PRESENT, KPOST_DROP_* and KPOST_TRUNCATE are known.  What others do may come in
- * between.
+ * KPOST_WANT_SEQUENCE, KPOST_PRESENT, KPOST_DROP_* and KPOST_TRUNCATE are known.  What others do
+ * may come in between.
  *
  * SENDV waits until all are in the mailbox.  RECVV waits for the first, and takes what else is
  * there.  Either ends with the first entry that cannot be done; the entries behind it are as
@@ -873,9 +873,9 @@ struct kpost_list {
  * EPOLLHUP once nothing is left.
  *
  * Errors: EDQUOT and ENOSPC (as in struct kpost_open), EFAULT, EINVAL (also an id that is
- * not mapped), ENOMEM (with KPOST_SET_OVERFLOW), EPERM (no KPOST_RIGHT_ADMIN; a larger capacity, by who is not its maker;
- * giving the mailbox to another user, or to a group one is not in, without CAP_CHOWN),
- * EPIPE (the mailbox is closed; a capacity, and it is shut).
+ * not mapped), ENOMEM (with KPOST_SET_OVERFLOW), EPERM (no KPOST_RIGHT_ADMIN; a larger capacity,
+ * by who is not its maker; giving the mailbox to another user, or to a group one is not in,
+ * without CAP_CHOWN), EPIPE (the mailbox is closed; a capacity, and it is shut).
  */
 struct kpost_setattr {
 	__u32 valid;
