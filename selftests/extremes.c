@@ -160,7 +160,7 @@ TEST_F(extremes, counters_and_sizes_of_setattr)
 
 	CHECK_FIELD(self->fd, KPOST_IOC_SETATTR, attr, valid, EINVAL);
 	CHECK_FIELD(self->fd, KPOST_IOC_SETATTR, attr, messages, EINVAL);
-	CHECK_FIELD(self->fd, KPOST_IOC_SETATTR, attr, reserved, EINVAL);
+	CHECK_FIELD(self->fd, KPOST_IOC_SETATTR, attr, overflow, EINVAL);
 	attr.valid = KPOST_SET_BYTES;
 	CHECK_FIELD(self->fd, KPOST_IOC_SETATTR, attr, bytes, EINVAL);
 	attr.valid = KPOST_SET_MODE;
