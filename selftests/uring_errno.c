@@ -203,7 +203,7 @@ TEST_F(uring_errno, reply_is_refused_as_by_ioctl)
 	BAD(flags, KPOST_DONTWAIT, EINVAL);
 	BAD(flags, 1u << 31, EINVAL);
 	BAD(flags, KPOST_DROP, EINVAL);
-	BAD(reserved, 1, EINVAL);
+	BAD(overflow, 1, EINVAL);
 	BAD(token, 0, ENOENT);
 	BAD(token, good.token + 1, ENOENT);
 	BAD(token, ~good.token, ENOENT);
@@ -262,10 +262,10 @@ TEST_F(uring_errno, setattr_is_refused_as_by_ioctl)
 	REFUSE(self->both, "setattr: " #field " = " #value, KPOST_IOC_SETATTR, bad, err); \
 } while (0)
 	BAD(valid, 0, EINVAL);	/* messages is not 0 */
-	BAD(valid, 1u << 5, EINVAL);
+	BAD(valid, 1u << 7 | KPOST_SET_MESSAGES, EINVAL);
 	BAD(valid, 1u << 31 | KPOST_SET_MESSAGES, EINVAL);
 	BAD(messages, 0, EINVAL);
-	BAD(reserved, 1, EINVAL);
+	BAD(overflow, 1, EINVAL);
 	BAD(mode, 0600, EINVAL); /* not valid, but set */
 	BAD(bytes, 4096, EINVAL);
 #undef BAD
