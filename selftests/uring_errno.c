@@ -203,7 +203,7 @@ TEST_F(uring_errno, reply_is_refused_as_by_ioctl)
 	BAD(flags, KPOST_DONTWAIT, EINVAL);
 	BAD(flags, 1u << 31, EINVAL);
 	BAD(flags, KPOST_DROP, EINVAL);
-	BAD(overflow, 1, EINVAL);
+	BAD(reserved, 1, EINVAL);
 	BAD(token, 0, ENOENT);
 	BAD(token, good.token + 1, ENOENT);
 	BAD(token, ~good.token, ENOENT);
