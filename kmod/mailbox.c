@@ -408,7 +408,7 @@ void kpost_mailbox_unnamed(struct kpost_mailbox *mailbox)
  */
 int kpost_mailbox_succeed(struct kpost_mailbox *old, struct kpost_mailbox *mailbox)
 {
-	u64 cost = capacity_cost(mailbox->max_messages, mailbox->max_bytes);
+	s64 cost = capacity_cost(mailbox->max_messages, mailbox->max_bytes), more = cost;
 	bool same = old->account == mailbox->account;
 	int err = kpost_mailbox_permission(old, KPOST_RIGHT_ADMIN);
 	u64 surplus;
@@ -416,8 +416,13 @@ int kpost_mailbox_succeed(struct kpost_mailbox *old, struct kpost_mailbox *mailb
 	if (err)
 		return err;
 	spin_lock(&old->lock);
-	err = kpost_account_add(mailbox->account, KPOST_CAPACITY,
-				same ? (long)(cost - old->counted) : (long)cost);
+	if (same)
+		more -= old->counted;
+	/* What is no more than before, in all, is no question of limits. */
+	if (more <= 0 && !old->messages)
+		kpost_account_sub(mailbox->account, KPOST_CAPACITY, -more);
+	else
+		err = kpost_account_add(mailbox->account, KPOST_CAPACITY, more);
 	if (!err) {
 		mailbox->counted = cost;
 		mailbox_shut(old);
@@ -590,7 +595,8 @@ static int mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_set
 		mailbox->mode = arg->mode;
 	if (arg->valid & KPOST_SET_OVERFLOW) {
 		if (!mailbox->losses) {
-			WRITE_ONCE(mailbox->losses, *fresh);
+			/* Pairs with kpost_missed(), which looks without the lock. */
+			smp_store_release(&mailbox->losses, *fresh);
 			*fresh = NULL;
 		}
 		mailbox->losses->overflow = arg->overflow;
@@ -639,6 +645,12 @@ int kpost_mailbox_attended(struct kpost_mailbox *mailbox)
 	return err;
 }
 
+/* @time by the task's clock, or 0 if that is there for none: one that was never is none. */
+static u64 time_told(u64 time)
+{
+	return time ? max_t(u64, kpost_time_here(time), 1) : 0;
+}
+
 /* How many priorities are looked at in one go. */
 #define OLDEST_LEVELS 32
 
@@ -667,7 +679,7 @@ u64 kpost_mailbox_oldest(struct kpost_mailbox *mailbox)
 		spin_unlock(&mailbox->lock);
 		cond_resched();
 	} while (node);
-	return kpost_time_here(oldest);
+	return time_told(oldest);
 }
 
 /* When a message was received last.  The same for all who ask, though jiffies are no clock. */
@@ -719,8 +731,8 @@ void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st)
 		st->dropped_old = mailbox->losses->dropped_old;
 		st->overflow = mailbox->losses->overflow;
 	}
-	st->last_sent = mailbox->sent ? kpost_time_here(mailbox->sent_at) : 0;
-	st->last_received = mailbox->received ? kpost_time_here(mailbox_received_time(mailbox)) : 0;
+	st->last_sent = time_told(mailbox->sent_at);
+	st->last_received = mailbox->received ? time_told(mailbox_received_time(mailbox)) : 0;
 	st->identity = mailbox->identity;
 	st->counted = mailbox->counted + mailbox->counted_own;
 	spin_unlock(&mailbox->lock);

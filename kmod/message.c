@@ -243,7 +243,8 @@ void kpost_message_unpin(struct kpost_mailbox *mailbox, struct kpost_message *me
 	bool gone;
 
 	spin_lock(&mailbox->lock);
-	WRITE_ONCE(message->pins, message->pins - 1);
+	/* Pairs with the acquire of who takes the message apart: its bytes were read before. */
+	smp_store_release(&message->pins, message->pins - 1);
 	gone = !message->pins && message->state == KPOST_GONE;
 	spin_unlock(&mailbox->lock);
 	if (gone)
@@ -259,8 +260,11 @@ void kpost_message_discard(struct kpost_mailbox *mailbox, struct kpost_message *
 	struct kpost_origin *origin;
 	struct kpost_block *own;
 
-	/* There are no more than there were when it left the queue. */
-	if (unlikely(READ_ONCE(message->pins)) && message_leave_to_pins(mailbox, message))
+	/*
+	 * There are no more than there were when it left the queue.  Pairs with the release in
+	 * kpost_message_unpin().
+	 */
+	if (unlikely(smp_load_acquire(&message->pins)) && message_leave_to_pins(mailbox, message))
 		return;
 	own = kpost_message_shed(message);
 	spin_lock(&mailbox->lock);

@@ -7,17 +7,24 @@
 /* The most messages that one makes give way. */
 #define DROP_MAX 16
 
-/* May senders of @mailbox do what the KPOST_DROP_* in @flags ask for?  Returns 0 or -EPERM. */
-int kpost_overflow_permission(struct kpost_mailbox *mailbox, u32 flags)
+static bool lets(const struct kpost_mailbox *mailbox, u32 flags)
 {
 	u32 wants = (flags & KPOST_DROP_NEW ? KPOST_OVERFLOW_DROP_NEW : 0) |
 		    (flags & KPOST_DROP_OLD ? KPOST_OVERFLOW_DROP_OLD : 0);
-	u32 may;
+
+	lockdep_assert_held(&mailbox->lock);
+	return mailbox->losses && !(wants & ~mailbox->losses->overflow);
+}
+
+/* May senders of @mailbox do what the KPOST_DROP_* in @flags ask for?  Returns 0 or -EPERM. */
+int kpost_overflow_permission(struct kpost_mailbox *mailbox, u32 flags)
+{
+	bool may;
 
 	spin_lock(&mailbox->lock);
-	may = mailbox->losses ? mailbox->losses->overflow : 0;
+	may = lets(mailbox, flags);
 	spin_unlock(&mailbox->lock);
-	return wants & ~may ? -EPERM : 0;
+	return may ? 0 : -EPERM;
 }
 
 /* May who sends @message through @endpoint have @old dropped? */
@@ -44,10 +51,14 @@ static bool make_room(struct kpost_endpoint *endpoint, const struct kpost_messag
 		      struct list_head *dropped)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	const struct kpost_node *first = kpost_queue_first(&mailbox->pending);
 	struct kpost_message *old, *next;
 	unsigned int count;
 
 	lockdep_assert_held(&mailbox->lock);
+	/* However much room there were. */
+	if (first && message->node.priority <= first->priority)
+		return false;
 	for (count = 0; !kpost_mailbox_has_room(mailbox, message->size) && count < DROP_MAX;
 	     count++) {
 		struct kpost_node *node = kpost_queue_lowest(&mailbox->queue);
@@ -72,9 +83,9 @@ static bool make_room(struct kpost_endpoint *endpoint, const struct kpost_messag
 }
 
 /*
- * @message found no room, and has none yet: do what the KPOST_DROP_* in @flags ask for.  Returns
+ * Let @message in, or if there is no room do what the KPOST_DROP_* in @flags ask for.  Returns
  * 0 if it is in the mailbox, *@sequence is its number then, or was dropped, and is gone, and
- * *@sequence is 0; or -EAGAIN, -EPIPE, -ENOMEM, and it is the caller's.
+ * *@sequence is 0; or -EAGAIN, -EPERM, -EPIPE, -ENOMEM, and it is the caller's.
  */
 int kpost_overflow(struct kpost_endpoint *endpoint, struct kpost_message *message, u32 flags,
 		   u64 *sequence)
@@ -85,7 +96,7 @@ int kpost_overflow(struct kpost_endpoint *endpoint, struct kpost_message *messag
 	struct kpost_losses *losses;
 	struct kpost_wakes wakes = {};
 	LIST_HEAD(dropped);
-	bool drop = false;
+	bool drop = false, own = message->own;
 	int err = -EAGAIN;
 
 	spin_lock(&mailbox->lock);
@@ -99,6 +110,9 @@ int kpost_overflow(struct kpost_endpoint *endpoint, struct kpost_message *messag
 	losses = mailbox->losses;
 	if (mailbox->shut) {
 		err = -EPIPE;
+	} else if (!lets(mailbox, flags)) {
+		/* Not any more: the copy may have taken for ever. */
+		err = -EPERM;
 	} else if (kpost_mailbox_admits(mailbox, message->size, message->node.priority) ||
 		   (flags & KPOST_DROP_OLD && make_room(endpoint, message, &dropped))) {
 		message->origin = origin;
@@ -106,8 +120,10 @@ int kpost_overflow(struct kpost_endpoint *endpoint, struct kpost_message *messag
 		kpost_mailbox_admit(mailbox, message, &wakes);
 		*sequence = mailbox->sent;
 		/* Larger ones may have made more room than it takes. */
-		if (!list_empty(&dropped))
+		if (!list_empty(&dropped)) {
 			kpost_mailbox_let_in(mailbox, &wakes);
+			kpost_mailbox_recount(mailbox);
+		}
 		err = 0;
 	} else if (flags & KPOST_DROP_NEW) {
 		losses->dropped_new++;
@@ -128,6 +144,8 @@ int kpost_overflow(struct kpost_endpoint *endpoint, struct kpost_message *messag
 	}
 	if (drop)
 		kpost_message_discard(mailbox, message);
+	else if (own)
+		kpost_kept_trim(mailbox);
 	return err;
 }
 

@@ -189,8 +189,11 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
 					    struct kpost_process *process)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
-	/* There are no more pins than there were when it was taken; with some its pieces stay. */
-	bool pinned = READ_ONCE(message->pins);
+	/*
+	 * There are no more pins than there were when it was taken; with some its pieces stay.
+	 * Pairs with the release in kpost_message_unpin().
+	 */
+	bool pinned = smp_load_acquire(&message->pins);
 	struct kpost_origin *origin = NULL;
 	struct kpost_wakes wakes __uninitialized;
 	struct kpost_block *own = likely(!pinned) ? kpost_message_shed(message) : NULL;
@@ -279,6 +282,13 @@ static noinline int reception_find_process(struct kpost_endpoint *endpoint,
 	return *process ? 1 : -ENOMEM;
 }
 
+/* What was missed is for whoever receives next: @recv has let go of its message. */
+static noinline void reception_return_missed(struct kpost_mailbox *mailbox, struct reception *recv)
+{
+	kpost_missed_return(mailbox, recv->missed);
+	recv->missed = 0;
+}
+
 /*
  * Receive as @recv says.  Returns bytes stored or -errno.
  */
@@ -317,7 +327,7 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 				continue;
 		}
 		if (unlikely(kpost_missed(mailbox) && recv->arg))
-			recv->missed += kpost_missed_claim(mailbox);
+			recv->missed = kpost_missed_claim(mailbox);
 		stored = min_t(size_t, message->size, count);
 		ret = reception_fill(recv, message, message->call, stored);
 		if (likely(!ret)) {
@@ -325,9 +335,13 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 				ret = stored;
 				break;
 			}
+			if (recv->missed)
+				reception_return_missed(mailbox, recv);
 			continue;
 		}
 		kpost_message_put_back(mailbox, message);
+		if (recv->missed)
+			reception_return_missed(mailbox, recv);
 		if (ret == -EFAULT)
 			ret = reception_bring_in(recv, stored);
 		if (ret)
@@ -336,50 +350,76 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 	}
 	if (unlikely(process))
 		kpost_process_put(process);
-	if (unlikely(recv->missed && ret < 0))
-		kpost_missed_return(mailbox, recv->missed);
 	return ret;
 }
 
 /*
- * Copy the next message out as @recv says, and leave it where it is: anybody may receive it
- * meanwhile, and who does gets its token.  Returns bytes stored or -errno.
+ * Pin the next message, of at most @room bytes, and of at most @most if those may not be told.
+ * Returns it, or -EPIPE, -EAGAIN, -EMSGSIZE, -EBUSY; or -E2BIG, and recv->size is what it has.
  */
-static noinline ssize_t peek(struct kpost_mailbox *mailbox, struct reception *recv)
+static struct kpost_message *peek_pin(struct kpost_mailbox *mailbox, struct reception *recv,
+				      size_t room, size_t most)
 {
-	size_t room = recv->truncate ? SIZE_MAX : recv->to->size, stored;
 	struct kpost_message *message;
+	int err = 0;
+
+	spin_lock(&mailbox->lock);
+	message = kpost_mailbox_first(&mailbox->queue);
+	if (!message) {
+		err = kpost_mailbox_finished(mailbox) ? -EPIPE : -EAGAIN;
+	} else if (message->size > room || message->size > most) {
+		recv->size = message->size;
+		err = message->size > room ? -EMSGSIZE : -E2BIG;
+	} else if (message->pins == U16_MAX) {
+		err = -EBUSY;
+	} else {
+		WRITE_ONCE(message->pins, message->pins + 1);
+		/* Who receives it is told, too. */
+		recv->missed = mailbox->losses ? mailbox->losses->missed : 0;
+	}
+	spin_unlock(&mailbox->lock);
+	return err ? ERR_PTR(err) : message;
+}
+
+/*
+ * Copy the next message out as @recv says, and leave it where it is: anybody may receive it
+ * meanwhile, and who does gets its token.  What is pinned outlives that, so that a large one
+ * counts for who looks.  Returns bytes stored or -errno.
+ */
+static noinline ssize_t peek(struct kpost_endpoint *endpoint, struct reception *recv)
+{
+	size_t room = recv->truncate ? SIZE_MAX : recv->to->size, most = KPOST_UNCOUNTED_MAX;
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	struct kpost_charge charge = {};
+	struct kpost_message *message;
+	size_t stored = 0;
 	int err;
 
 	do {
-		err = 0;
-		spin_lock(&mailbox->lock);
-		message = kpost_mailbox_first(&mailbox->queue);
-		if (!message) {
-			err = kpost_mailbox_finished(mailbox) ? -EPIPE : -EAGAIN;
-		} else if (message->size > room) {
-			recv->size = message->size;
-			err = -EMSGSIZE;
-		} else if (message->pins == U16_MAX) {
-			err = -EBUSY;
-		} else {
-			WRITE_ONCE(message->pins, message->pins + 1);
+		message = peek_pin(mailbox, recv, room, most);
+		err = PTR_ERR_OR_ZERO(message);
+		if (err == -E2BIG) {
+			most = recv->size;
+			kpost_uncharge(&charge);
+			err = kpost_endpoint_charge(endpoint, &charge, kpost_message_cost(most),
+						    false);
+			if (err)
+				return err;
+			continue;
 		}
-		spin_unlock(&mailbox->lock);
 		if (err)
-			return err;
-		/* Who receives it is told, too. */
-		recv->missed = kpost_missed(mailbox) ? READ_ONCE(mailbox->losses->missed) : 0;
+			break;
 		stored = min_t(size_t, message->size, recv->to->size);
 		err = reception_fill(recv, message, NULL, stored);
 		kpost_message_unpin(mailbox, message);
 		if (!err)
-			return stored;
+			break;
 		if (err == -EFAULT)
 			err = reception_bring_in(recv, stored);
 		cond_resched();
 	} while (!err);
-	return err;
+	kpost_uncharge(&charge);
+	return err ?: stored;
 }
 
 long kpost_recv(struct kpost_operand *op)
@@ -407,7 +447,7 @@ long kpost_recv(struct kpost_operand *op)
 	reception_init(&recv, op, &arg, &payload, op->nowait || op->dontwait);
 	recv.truncate = arg.flags & KPOST_TRUNCATE;
 	if (unlikely(arg.flags & KPOST_PEEK))
-		ret = peek(op->endpoint->mailbox, &recv);
+		ret = peek(op->endpoint, &recv);
 	else
 		ret = receive(op->endpoint, &recv);
 	kpost_payload_release(&payload);

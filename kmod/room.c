@@ -10,6 +10,8 @@
 
 /* How many endpoints are told of room in one go. */
 #define TELL_MAX 16
+/* So often that all are told who want to be told alone. */
+#define TELL_ALL 65536
 /* More refusals of one endpoint are not remembered: nobody saves them up. */
 #define REFUSALS_MAX 4096
 
@@ -226,10 +228,14 @@ void kpost_mailbox_tell(struct kpost_mailbox *mailbox, __poll_t events, unsigned
 	}
 }
 
-/* Nothing more is taken: tell those who poll to send, also those of them who can receive. */
+/*
+ * Nothing more is taken: tell all who poll to send.  Those of them who can receive, too, hang beside
+ * others that can do nothing else, and are to go on: to these an error would be the end.
+ */
 void kpost_mailbox_tell_shut(struct kpost_mailbox *mailbox)
 {
 	kpost_pollers_owe(&mailbox->end, EPOLLHUP | EPOLLERR, 1);
+	kpost_pollers_owe(&mailbox->in, EPOLLOUT | EPOLLWRNORM, TELL_ALL);
 	kpost_pollers_queue(&mailbox->telling->room_work);
 }
 

@@ -344,8 +344,8 @@ static noinline int send_park(struct kpost_operand *op, struct kpost_message *me
 }
 
 /*
- * @message has found no room: do what the KPOST_DROP_* in @flags ask for.  If that goes not, it is
- * as any other.  Returns as kpost_message_commit(), and 0 if @message was dropped, and is gone.
+ * Commit @message, and where there is no room do what the KPOST_DROP_* in @flags ask for.  If that
+ * goes not, it is as any other.  Returns as kpost_message_commit(), and 0 if @message was dropped, and is gone.
  */
 static noinline int send_overflows(struct kpost_endpoint *endpoint, struct kpost_message *message,
 				   u32 flags, struct kpost_waiter *sender, bool nowait,
@@ -444,11 +444,10 @@ long kpost_send(struct kpost_operand *op)
 		message->flags = KPOST_MESSAGE_SYNC;
 	if (unlikely(message->flags && kpost_deadline_passed(arg.deadline)))
 		err = -ETIMEDOUT;
-	else if (unlikely(message->flags && kpost_parks(op)))
+	else if (unlikely((message->flags && kpost_parks(op)) || arg.flags & KPOST_DROPS))
 		err = -EAGAIN;
 	else
-		err = message_commit(endpoint, message, &sender, false,
-				     op->nowait || arg.flags & (KPOST_DONTWAIT | KPOST_DROPS),
+		err = message_commit(endpoint, message, &sender, false, op->nowait || op->dontwait,
 				     &sequence);
 	if (unlikely(err))
 		err = send_waits(op, &arg, message, &sender, err, &sequence);
@@ -481,9 +480,10 @@ ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from)
 				      kpost_payload_counts(&payload));
 	if (IS_ERR(message))
 		return PTR_ERR(message);
-	err = kpost_message_commit(endpoint, message, &sender, nowait || drops, &sequence);
-	if (unlikely(err == -EAGAIN && drops))
+	if (unlikely(drops))
 		err = send_overflows(endpoint, message, drops, &sender, nowait, &sequence);
+	else
+		err = kpost_message_commit(endpoint, message, &sender, nowait, &sequence);
 	if (err < 0)
 		kpost_message_discard(endpoint->mailbox, message);
 	else if (err > 0)

@@ -421,6 +421,28 @@ TEST_F(overflow, overflow_is_told_to_one_receiver_that_can_be_told)
 	EXPECT_TRUE(next_is(self->fd, "m", 0));
 }
 
+/* in a mailbox that was made smaller than what it holds */
+TEST_F(overflow, overflow_gives_back_what_no_longer_counts)
+{
+	char name[KT_NAME_SIZE];
+	struct kpost_open open = kt_open_args(kt_name(name), KT_ALL, KPOST_OPEN_CREATE);
+	int fd;
+
+	open.messages = 20;
+	open.bytes = 4096;
+	open.message_max = 64;
+	open.overflow = KPOST_OVERFLOW_DROP_OLD;
+	fd = kt_do_open(&open);
+	ASSERT_LE(0, fd);
+	for (int i = 0; i < 20; i++)
+		ASSERT_EQ(0, kt_post(fd, "m", 1, 0));
+	ASSERT_EQ(0, resize(fd, 10, 0));
+	EXPECT_EQ(0, drop(fd, "m", 0, KPOST_DROP_OLD));
+	EXPECT_EQ(10, kt_stat(fd).queued_messages);
+	EXPECT_EQ(cost(10, 4096), kt_stat(fd).counted);
+	close(fd);
+}
+
 /* ---- all at once ----------------------------------------------------------------------- */
 
 struct flood {

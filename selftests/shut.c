@@ -352,7 +352,7 @@ TEST_F(shut, shut_is_for_ever)
 		{ .valid = KPOST_SET_SHUT | KPOST_SET_MESSAGES, .messages = 1 },
 		{ .valid = KPOST_SET_SHUT | KPOST_SET_BYTES, .bytes = 4096 },
 		{ .valid = KPOST_SET_SHUT, .messages = 1 },
-		{ .valid = KPOST_SET_SHUT << 1 },
+		{ .valid = KPOST_SET_OVERFLOW << 1 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
@@ -376,6 +376,7 @@ TEST_F(shut, shut_is_for_ever)
 TEST_F(shut, shut_is_told_to_who_polls)
 {
 	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET }, seen;
+	struct epoll_event in = { .events = EPOLLIN | EPOLLET };
 	int both = kt_open(self->name, KPOST_RIGHT_SEND | KPOST_RIGHT_RECV, 0);
 	int sends = epoll_create1(EPOLL_CLOEXEC), does_both = epoll_create1(EPOLL_CLOEXEC);
 	int receives = epoll_create1(EPOLL_CLOEXEC);
@@ -385,7 +386,7 @@ TEST_F(shut, shut_is_told_to_who_polls)
 		ASSERT_EQ(0, kt_post(self->sender, "m", 1, 0));
 	ASSERT_EQ(0, epoll_ctl(sends, EPOLL_CTL_ADD, self->sender, &event));
 	ASSERT_EQ(0, epoll_ctl(does_both, EPOLL_CTL_ADD, both, &event));
-	ASSERT_EQ(0, epoll_ctl(receives, EPOLL_CTL_ADD, self->owner, &event));
+	ASSERT_EQ(0, epoll_ctl(receives, EPOLL_CTL_ADD, self->owner, &in));
 	ASSERT_EQ(0, epoll_wait(sends, &seen, 1, 0));
 	ASSERT_EQ(1, epoll_wait(does_both, &seen, 1, 0));
 	ASSERT_EQ(1, epoll_wait(receives, &seen, 1, 0));
@@ -411,6 +412,26 @@ TEST_F(shut, shut_is_told_to_who_polls)
 	close(sends);
 	close(does_both);
 	close(receives);
+}
+
+/* also one that was told before that it can send */
+TEST_F(shut, shut_is_told_to_who_polls_to_send_and_had_room)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET }, seen;
+	int both = kt_open(self->name, KPOST_RIGHT_SEND | KPOST_RIGHT_RECV, 0);
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+	ASSERT_LE(0, both);
+	ASSERT_EQ(0, kt_post(self->sender, "m", 1, 0));
+	ASSERT_EQ(0, epoll_ctl(epoll, EPOLL_CTL_ADD, both, &event));
+	ASSERT_EQ(1, epoll_wait(epoll, &seen, 1, 0));
+	EXPECT_EQ(EPOLLIN | EPOLLOUT, seen.events);
+	ASSERT_EQ(0, epoll_wait(epoll, &seen, 1, 0));
+	ASSERT_EQ(0, shut(self->owner));
+	ASSERT_EQ(1, epoll_wait(epoll, &seen, 1, KT_SOON));
+	EXPECT_EQ(EPOLLIN | EPOLLERR, seen.events);
+	close(epoll);
+	close(both);
 }
 
 /* ---- all at once ----------------------------------------------------------------------- */

@@ -73,7 +73,7 @@ TEST_F(uring_errno, send_is_refused_as_by_ioctl)
 	BAD(flags, KPOST_TRUNCATE, EINVAL);
 	BAD(flags, KPOST_REPLY_IOVEC, EINVAL);
 	BAD(flags, KPOST_DROP, EINVAL);
-	BAD(flags, 1u << 7, EINVAL);
+	BAD(flags, KPOST_PEEK, EINVAL);
 	BAD(flags, 1u << 31, EINVAL);
 	BAD(flags, KPOST_DONTWAIT | KPOST_SYNC, EINVAL);
 	BAD(priority, KPOST_PRIORITY_MAX + 1, EINVAL);

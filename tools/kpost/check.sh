@@ -155,8 +155,8 @@ output_lost()
 		'kpost recv -t 1 $MAILBOX 1</dev/null'
 	is '... takes nothing' 0 'kept\n' kpost recv -t 0 "$mailbox"
 	is 'call with stdout closed sends nothing' 1 '' sh_in \
-		'kpost stat $MAILBOX >$WORK/before; kpost call -t 0.1 $MAILBOX x >&-; s=$?
-		 kpost stat $MAILBOX | cmp - $WORK/before >&2 || exit 99; exit $s'
+		'kpost stat --json $MAILBOX >$WORK/before; kpost call -t 0.1 $MAILBOX x >&-; s=$?
+		 kpost stat --json $MAILBOX | cmp - $WORK/before >&2 || exit 99; exit $s'
 	is 'stdin, stdout and stderr closed' 0 'x\n' sh_in \
 		'kpost send $MAILBOX <<<x; kpost recv -t 1 $MAILBOX <&- >&- 2>&- && exit 99
 		 kpost recv -t 0 $MAILBOX'

@@ -179,7 +179,8 @@ struct kpost_info {
  * it is shut, in one step: nobody else can have the name in between, and what the old one has
  * taken is for its receivers, see KPOST_SET_SHUT.  Where both have the same maker, only what the
  * new one counts for more than the old is looked at; what is in the old one counts on top of
- * that until it was received.
+ * that until it was received.  Who counts for more than its share so is no successor again before
+ * that, but of a mailbox that is empty.
  *
  * On a non-blocking device, KPOST_OPEN_WAIT is EAGAIN where it would wait.
  *
@@ -365,10 +366,12 @@ struct kpost_send {
  * With KPOST_PEEK the next message is copied, and stays: what is told of it is as ever, but
  * @token, @reply_max and @call_deadline are 0.  It keeps nobody from receiving it meanwhile; if
  * the copy has to wait for memory, and it was received by then, the next one is copied instead.
- * No message is waited for: EAGAIN if there is none.
+ * No message is waited for: EAGAIN if there is none.  One of more than 64 KiB counts meanwhile for
+ * who looks, see kpost_info.user_sending_bytes (EDQUOT, ENOBUFS).
  *
  * Errors: EAGAIN, EBADF (no KPOST_RIGHT_RECV), EBUSY (too many look at the message, with
- * KPOST_PEEK), ECANCELED, EFAULT, EINTR, EINVAL, EMSGSIZE, ENOMEM, EPIPE (the mailbox is empty,
+ * KPOST_PEEK), ECANCELED, EDQUOT and ENOBUFS (with KPOST_PEEK), EFAULT, EINTR, EINVAL, EMSGSIZE,
+ * ENOMEM, EPIPE (the mailbox is empty,
  * and was shut, or has no name, because it never had one or was unlinked, and its last sender has
  * gone), ETIMEDOUT.
  */
@@ -870,7 +873,7 @@ struct kpost_list {
  * only.  It keeps its name, but is persistent no more: without a receiver it closes, and what is
  * left is dropped.  There is no way back; to shut it again changes nothing.  poll(2) says
  * EPOLLERR to who can send, with EPOLLHUP to who can do nothing else; to who can receive,
- * EPOLLHUP once nothing is left.
+ * EPOLLHUP once nothing is left.  Who can do both is told at once if it polls for EPOLLOUT.
  *
  * Errors: EDQUOT and ENOSPC (as in struct kpost_open), EFAULT, EINVAL (also an id that is
  * not mapped), ENOMEM (with KPOST_SET_OVERFLOW), EPERM (no KPOST_RIGHT_ADMIN; a larger capacity,
