@@ -686,11 +686,12 @@ u64 kpost_mailbox_oldest(struct kpost_mailbox *mailbox)
 static u64 mailbox_received_time(struct kpost_mailbox *mailbox)
 {
 	lockdep_assert_held(&mailbox->lock);
-	if (!mailbox->dated)
-		mailbox->received_time =
-			ktime_get_coarse_ns() - jiffies_to_nsecs(jiffies - mailbox->received_at);
-	mailbox->dated = true;
-	return mailbox->received_time;
+	if (!mailbox->told_time || mailbox->told_at != mailbox->received_at) {
+		mailbox->told_at = mailbox->received_at;
+		mailbox->told_time =
+			ktime_get_coarse_ns() - jiffies_to_nsecs(jiffies - mailbox->told_at);
+	}
+	return mailbox->told_time;
 }
 
 /* A snapshot, in the task's terms, but for the oldest message. */

@@ -76,7 +76,6 @@ struct kpost_mailbox {
 	u64 counted_own;
 	bool above; /* that is more */
 	bool tight; /* what it keeps may be too much; read without the lock too */
-	bool dated; /* @received_time is that of @received_at */
 
 	u32 max_messages;
 	u64 max_bytes;
@@ -103,7 +102,8 @@ struct kpost_mailbox {
 	u64 unattended; /* of those sent, who found it empty and nobody waiting */
 	u64 sent_at; /* the last of them: CLOCK_MONOTONIC, coarse */
 	unsigned long received_at; /* the last of those received: in jiffies, which are at hand */
-	u64 received_time; /* the same as @sent_at, if it is @dated: somebody has asked */
+	unsigned long told_at; /* what that was when somebody asked for it, */
+	u64 told_time; /* and the time then told: the same as @sent_at; or 0 */
 
 	/*
 	 * Endpoints that were told that there is no room.  Who polls for room does so on its

@@ -54,9 +54,9 @@ struct kpost_message {
 	/* fixed once committed */
 	u8 flags; /* KPOST_MESSAGE_SYNC or _CALL, or 0 */
 	bool first_kept; /* its first block is the mailbox's */
+	u16 pins; /* so many look at it (protected by the mailbox's lock) */
 	bool own; /* some block is the sender's */
 	u8 class; /* of its first block */
-	u16 pins; /* so many look at it (protected by the mailbox's lock) */
 	u32 size; /* of the payload */
 	u32 room; /* bytes that there is memory for, no less than that */
 	u64 tag; /* the sender's */
@@ -147,9 +147,9 @@ static __always_inline void kpost_message_init(struct kpost_message *message, si
 	message->withdrawn = false;
 	message->flags = 0;
 	message->first_kept = kept;
+	message->pins = 0;
 	message->own = !kept;
 	message->class = class;
-	message->pins = 0;
 	message->size = size;
 	message->room = size;
 	message->origin = NULL;

@@ -180,6 +180,27 @@ noinline void kpost_message_put_back(struct kpost_mailbox *mailbox, struct kpost
 		kpost_message_discard(mailbox, message);
 }
 
+/* See receive_message(): somebody looks at @message yet, to whom its memory is left. */
+static noinline bool receive_pinned(struct kpost_endpoint *endpoint, struct kpost_message *message,
+				    struct kpost_process *process)
+{
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	struct kpost_wakes wakes = {};
+	bool withdrawn;
+
+	spin_lock(&mailbox->lock);
+	withdrawn = message->withdrawn;
+	if (withdrawn) {
+		mailbox->dropped++;
+		kpost_mailbox_give_back(mailbox, message, &wakes);
+	} else {
+		kpost_message_received(endpoint, message, process, &wakes);
+	}
+	kpost_mailbox_unlock(mailbox, &wakes);
+	kpost_message_discard(mailbox, message);
+	return !withdrawn;
+}
+
 /*
  * Receive @message, which was copied out, and free it; if it is a call, for @process.  Returns
  * false if its sender has withdrawn it: then it was never received.
@@ -189,15 +210,17 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
 					    struct kpost_process *process)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
-	/*
-	 * There are no more pins than there were when it was taken; with some its pieces stay.
-	 * Pairs with the release in kpost_message_unpin().
-	 */
-	bool pinned = smp_load_acquire(&message->pins);
-	struct kpost_origin *origin = NULL;
 	struct kpost_wakes wakes __uninitialized;
-	struct kpost_block *own = likely(!pinned) ? kpost_message_shed(message) : NULL;
+	struct kpost_origin *origin;
+	struct kpost_block *own;
 
+	/*
+	 * There are no more pins than there were when it was taken.  Pairs with the release in
+	 * kpost_message_unpin().
+	 */
+	if (unlikely(smp_load_acquire(&message->pins)))
+		return receive_pinned(endpoint, message, process);
+	own = kpost_message_shed(message);
 	kpost_wakes_init(&wakes);
 	spin_lock(&mailbox->lock);
 	if (unlikely(message->withdrawn)) {
@@ -209,12 +232,9 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
 		return false;
 	}
 	kpost_message_received(endpoint, message, process, &wakes);
-	if (likely(!pinned))
-		origin = kpost_message_leave(mailbox->kept, message, &own);
+	origin = kpost_message_leave(mailbox->kept, message, &own);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	kpost_origin_free(origin);
-	if (unlikely(pinned))
-		kpost_message_discard(mailbox, message);
 	kpost_mailbox_received(mailbox, own);
 	return true;
 }
@@ -249,9 +269,15 @@ static __always_inline int reception_fill(struct reception *recv, struct kpost_m
 	/* Somebody else may yet use what a killed task cannot. */
 	if (!err && fatal_signal_pending(current))
 		err = -EINTR;
-	/* Last, so that a struct in shared memory tells what was received. */
+	/*
+	 * Last, so that a struct in shared memory tells what was received.  Twice, so that a
+	 * message that is no call does not look at each field that only calls have.
+	 */
 	if (!err && recv->arg)
-		err = kpost_message_tell(message, call, recv->missed, recv->op, recv->arg, stored);
+		err = unlikely(call) ? kpost_message_tell(message, call, recv->missed, recv->op,
+							  recv->arg, stored) :
+				       kpost_message_tell(message, NULL, recv->missed, recv->op,
+							  recv->arg, stored);
 	pagefault_enable();
 	return err && fatal_signal_pending(current) ? -EINTR : err;
 }
@@ -395,6 +421,7 @@ static noinline ssize_t peek(struct kpost_endpoint *endpoint, struct reception *
 	size_t stored = 0;
 	int err;
 
+	recv->op->dontwait = true;
 	do {
 		message = peek_pin(mailbox, recv, room, most);
 		err = PTR_ERR_OR_ZERO(message);
@@ -438,7 +465,7 @@ long kpost_recv(struct kpost_operand *op)
 	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE | KPOST_PEEK) ||
 	    arg.deadline > S64_MAX)
 		return -EINVAL;
-	op->dontwait = arg.flags & (KPOST_DONTWAIT | KPOST_PEEK);
+	op->dontwait = arg.flags & KPOST_DONTWAIT;
 
 	err = kpost_payload_import(&payload, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_DEST,
 				   op->fixed);

@@ -29,7 +29,6 @@ static __always_inline void kpost_message_received(struct kpost_endpoint *endpoi
 
 	mailbox->received++;
 	mailbox->received_at = jiffies;
-	mailbox->dated = false;
 	if (message->call)
 		kpost_call_received(endpoint, message, process);
 	else if (message->sender)
@@ -60,8 +59,8 @@ static __always_inline void kpost_mailbox_received(struct kpost_mailbox *mailbox
 		set(tag, message->tag); \
 		set(size, message->size); \
 		set(sequence, message->node.order); \
-		set(token, unlikely(call) ? call->token : 0); \
-		set(reply_max, unlikely(call) ? call->room : 0); \
+		set(token, call ? call->token : 0); \
+		set(reply_max, call ? call->room : 0); \
 		set(badge, who->badge); \
 		set(time, time); \
 		set(call_deadline, deadline); \

@@ -173,19 +173,19 @@ static void message_await(struct kpost_message *message, struct kpost_waiter *se
  * wait for, 1 if @sender, if given, has to wait, for room or for receipt, or -EPIPE,
  * -EAGAIN, -EDQUOT, -ENOBUFS, -ENOMEM, -ECANCELED if it was withdrawn before, or why what waits
  * without a task is not to wait any more, after which the message is still the caller's.  Once it
- * is in, *@sequence is its number; sender->sequence if it waits.  @parked says whether that waits
- * without a task.
+ * is in, *@sequence is its number; sender->sequence if it waits.  @awaits says whether that is to
+ * be told of the receipt, @parked whether it waits without a task.
  */
 static __always_inline int message_commit(struct kpost_endpoint *endpoint,
 					  struct kpost_message *message,
-					  struct kpost_waiter *sender, bool parked, bool nowait,
-					  u64 *sequence)
+					  struct kpost_waiter *sender, bool awaits, bool parked,
+					  bool nowait, u64 *sequence)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_origin *origin, *fresh = NULL;
 	struct kpost_charge charge;
 	struct kpost_wakes wakes __uninitialized;
-	bool awaits = message->flags == KPOST_MESSAGE_SYNC, own = message->own;
+	bool own = message->own;
 	int err = awaits;
 
 	kpost_wakes_init(&wakes);
@@ -244,14 +244,16 @@ again:
 int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *message,
 			 struct kpost_waiter *sender, bool nowait, u64 *sequence)
 {
-	return message_commit(endpoint, message, sender, false, nowait, sequence);
+	return message_commit(endpoint, message, sender, message->flags == KPOST_MESSAGE_SYNC,
+			      false, nowait, sequence);
 }
 
 /* The same for @sender that waits without a task. */
 int kpost_message_commit_parked(struct kpost_endpoint *endpoint, struct kpost_message *message,
 				struct kpost_waiter *sender, u64 *sequence)
 {
-	return message_commit(endpoint, message, sender, true, false, sequence);
+	return message_commit(endpoint, message, sender, message->flags == KPOST_MESSAGE_SYNC, true,
+			      false, sequence);
 }
 
 /*
@@ -384,16 +386,50 @@ static noinline int send_waits(struct kpost_operand *op, const struct kpost_send
 	return err;
 }
 
-/* Does what @flags ask of the mailbox go?  Returns 0, or -ENXIO, -EPIPE, -EPERM, -EINVAL. */
-static noinline int send_asks(struct kpost_mailbox *mailbox, u32 flags)
+/* What @arg can ask for beyond what is said of the plainest message. */
+#define ASKS (KPOST_SYNC | KPOST_WANT_SEQUENCE | KPOST_PRESENT | KPOST_DROPS)
+
+/*
+ * Does what @arg asks for go, before anything is done?  Returns 0, or -EINVAL, -EAGAIN, -EPERM,
+ * -ENXIO, -EPIPE, -EFAULT.
+ */
+static noinline int send_asks(struct kpost_operand *op, const struct kpost_send *arg)
 {
+	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
+	struct kpost_send __user *to = op->arg;
+	u32 flags = arg->flags;
 	int err = 0;
 
+	if (flags & KPOST_SYNC && flags & (KPOST_DONTWAIT | KPOST_DROPS))
+		return -EINVAL;
+	if (flags & KPOST_SYNC && op->nowait && !kpost_parks(op))
+		return -EAGAIN;
 	if (flags & KPOST_DROPS)
-		err = flags & KPOST_SYNC ? -EINVAL : kpost_overflow_permission(mailbox, flags);
+		err = kpost_overflow_permission(mailbox, flags);
 	if (!err && flags & KPOST_PRESENT)
 		err = kpost_mailbox_attended(mailbox);
+	/* Before the message has its effect. */
+	if (!err && flags & KPOST_WANT_SEQUENCE &&
+	    kpost_memory_touch(&to->sequence, sizeof(to->sequence)) != sizeof(to->sequence))
+		err = -EFAULT;
 	return err;
+}
+
+/* Commit @message as @arg asks.  Returns as message_commit(), or -ETIMEDOUT. */
+static noinline int send_as_asked(struct kpost_operand *op, const struct kpost_send *arg,
+				  struct kpost_message *message, struct kpost_waiter *sender,
+				  u64 *sequence)
+{
+	if (arg->flags & KPOST_SYNC) {
+		message->flags = KPOST_MESSAGE_SYNC;
+		if (kpost_deadline_passed(arg->deadline))
+			return -ETIMEDOUT;
+	}
+	/* Others do that, see send_waits(). */
+	if (arg->flags & KPOST_DROPS || (arg->flags & KPOST_SYNC && kpost_parks(op)))
+		return -EAGAIN;
+	return kpost_message_commit(op->endpoint, message, sender, op->nowait || op->dontwait,
+				    sequence);
 }
 
 long kpost_send(struct kpost_operand *op)
@@ -412,25 +448,15 @@ long kpost_send(struct kpost_operand *op)
 	err = kpost_struct_get(op, &arg, cookie);
 	if (err)
 		return err;
-	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_SYNC | KPOST_WANT_SEQUENCE |
-			  KPOST_PRESENT | KPOST_DROPS) ||
+	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | ASKS) ||
 	    arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
-	if (arg.flags & KPOST_SYNC && op->dontwait)
-		return -EINVAL;
-	if (arg.flags & KPOST_SYNC && op->nowait && !kpost_parks(op))
-		return -EAGAIN;
-	if (unlikely(arg.flags & (KPOST_PRESENT | KPOST_DROPS))) {
-		err = send_asks(endpoint->mailbox, arg.flags);
+	if (unlikely(arg.flags & ASKS)) {
+		err = send_asks(op, &arg);
 		if (err)
 			return err;
 	}
-
-	/* Before the message has its effect. */
-	if (arg.flags & KPOST_WANT_SEQUENCE &&
-	    kpost_memory_touch(&to->sequence, sizeof(sequence)) != sizeof(sequence))
-		return -EFAULT;
 	err = kpost_payload_import(&payload, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_SOURCE,
 				   op->fixed);
 	if (err)
@@ -440,18 +466,14 @@ long kpost_send(struct kpost_operand *op)
 	kpost_payload_release(&payload);
 	if (IS_ERR(message))
 		return PTR_ERR(message);
-	if (arg.flags & KPOST_SYNC)
-		message->flags = KPOST_MESSAGE_SYNC;
-	if (unlikely(message->flags && kpost_deadline_passed(arg.deadline)))
-		err = -ETIMEDOUT;
-	else if (unlikely((message->flags && kpost_parks(op)) || arg.flags & KPOST_DROPS))
-		err = -EAGAIN;
+	if (likely(!(arg.flags & ASKS)))
+		err = message_commit(endpoint, message, &sender, false, false,
+				     op->nowait || op->dontwait, &sequence);
 	else
-		err = message_commit(endpoint, message, &sender, false, op->nowait || op->dontwait,
-				     &sequence);
+		err = send_as_asked(op, &arg, message, &sender, &sequence);
 	if (unlikely(err))
 		err = send_waits(op, &arg, message, &sender, err, &sequence);
-	if (!err && arg.flags & KPOST_WANT_SEQUENCE && put_user(sequence, &to->sequence))
+	if (unlikely(arg.flags & KPOST_WANT_SEQUENCE) && !err && put_user(sequence, &to->sequence))
 		return 0; /* It was sent, and only the number is lost. */
 	return err;
 }
