@@ -229,8 +229,8 @@ void kpost_mailbox_tell(struct kpost_mailbox *mailbox, __poll_t events, unsigned
 }
 
 /*
- * Nothing more is taken: tell all who poll to send.  Those of them who can receive, too, hang beside
- * others that can do nothing else, and are to go on: to these an error would be the end.
+ * Nothing more is taken: tell all who poll to send.  Those of them who can receive, too, hang
+ * beside others that can do nothing else, and are to go on: to these an error would be the end.
  */
 void kpost_mailbox_tell_shut(struct kpost_mailbox *mailbox)
 {

@@ -347,7 +347,8 @@ static noinline int send_park(struct kpost_operand *op, struct kpost_message *me
 
 /*
  * Commit @message, and where there is no room do what the KPOST_DROP_* in @flags ask for.  If that
- * goes not, it is as any other.  Returns as kpost_message_commit(), and 0 if @message was dropped, and is gone.
+ * goes not, it is as any other.  Returns as kpost_message_commit(), and 0 if @message was dropped,
+ * and is gone.
  */
 static noinline int send_overflows(struct kpost_endpoint *endpoint, struct kpost_message *message,
 				   u32 flags, struct kpost_waiter *sender, bool nowait,

@@ -69,7 +69,8 @@ static int allow(int fd, uint32_t overflow)
 
 TEST_F(overflow, overflow_drops_a_new_message_that_finds_no_room)
 {
-	struct kpost_send send = kt_send_args("lost", 4, 0, KPOST_DROP_NEW | KPOST_WANT_SEQUENCE, 0);
+	const __u32 flags = KPOST_DROP_NEW | KPOST_WANT_SEQUENCE;
+	struct kpost_send send = kt_send_args("lost", 4, 0, flags, 0);
 	struct kpost_stat st;
 
 	ASSERT_EQ(0, drop(self->fd, "a", 0, KPOST_DROP_NEW));
@@ -360,7 +361,8 @@ TEST_F(overflow, overflow_by_every_way_to_send)
 	struct kpost_grant grant = { .rights = KPOST_RIGHT_SEND, .write_flags = KPOST_DROP_OLD };
 	struct kpost_send send = kt_send_args("ring", 4, 0, KPOST_DROP_OLD, 0);
 	struct kpost_send entries[3] = {
-		kt_send_args("1", 1, 0, KPOST_DROP_OLD, 0), kt_send_args("2", 1, 0, KPOST_DROP_NEW, 0),
+		kt_send_args("1", 1, 0, KPOST_DROP_OLD, 0),
+		kt_send_args("2", 1, 0, KPOST_DROP_NEW, 0),
 		kt_send_args("3", 1, 0, KPOST_DROP_OLD, 0),
 	};
 	struct kpost_batch batch = {

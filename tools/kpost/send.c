@@ -122,11 +122,10 @@ static _Noreturn void fail_at(struct transfer *transfer, int error)
 			   "one that takes more",
 			   number, name, so_far, transfer->input.limit);
 	if (error == -EPERM)
-		fail_plain(
-			STATUS_PERMISSION,
-			"cannot send message %llu to mailbox '%s'%s: it does not let its senders "
-			"drop messages so; its owner can, with 'kpost set --overflow'",
-			number, name, so_far);
+		fail_plain(STATUS_PERMISSION,
+			   "cannot send message %llu to mailbox '%s'%s: its senders may not drop "
+			   "messages so; its owner can allow it, with 'kpost set --overflow'",
+			   number, name, so_far);
 	fail(error, transfer->options->name, "cannot send message %llu to mailbox '%s'%s", number,
 	     name, so_far);
 }

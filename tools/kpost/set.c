@@ -150,11 +150,10 @@ int verb_set(int argc, char **argv)
 			   shown(options.name), st.message_max);
 	if (ret == -EINVAL && !kpost_stat(fd, &st) && options.attr.valid & KPOST_SET_OVERFLOW &&
 	    (options.attr.overflow ^ st.overflow) & KPOST_OVERFLOW_ANY)
-		fail_plain(
-			STATUS_USAGE,
-			"cannot change mailbox '%s': whether senders may drop messages of others "
-			"('any') is said by 'kpost create'",
-			shown(options.name));
+		fail_plain(STATUS_USAGE,
+			   "cannot change mailbox '%s': whether senders may drop others' messages "
+			   "('any') is said by 'kpost create'",
+			   shown(options.name));
 	if (ret == -EINVAL)
 		fail_plain(STATUS_USAGE,
 			   "cannot change mailbox '%s': this user namespace has no such owner",
