@@ -129,7 +129,7 @@ struct kpost_call_state *kpost_call_build(struct kpost_endpoint *endpoint,
 	if (err)
 		goto err_call;
 	if (counts)
-		message->account = kpost_charge_split(&call->charge, counts);
+		kpost_message_count(message, kpost_charge_split(&call->charge, counts));
 	message->call = call;
 	message->flags = KPOST_MESSAGE_CALL;
 	refcount_inc(&call->refs);
@@ -240,7 +240,8 @@ struct kpost_message *kpost_call_shed_room(struct kpost_call_state *call)
 
 	call->reply = NULL;
 	if (room)
-		room->account = kpost_charge_split(&call->charge, kpost_message_cost(room->room));
+		kpost_message_count(room, kpost_charge_split(&call->charge,
+							      kpost_message_cost(room->room)));
 	return room;
 }
 

@@ -47,7 +47,7 @@ static long device_info(struct kpost_office *office, struct kpost_operand *op)
 			    KPOST_FEATURE_CALL_SUBMIT | KPOST_FEATURE_CANCEL |
 			    (KPOST_PARKS ? KPOST_FEATURE_URING_PARK : 0) | KPOST_FEATURE_SHUT |
 			    KPOST_FEATURE_PRESENT | KPOST_FEATURE_STAT_TIMES | KPOST_FEATURE_PEEK |
-			    KPOST_FEATURE_OVERFLOW,
+			    KPOST_FEATURE_OVERFLOW | KPOST_FEATURE_EXPIRES,
 		.payload_max = KPOST_PAYLOAD_MAX,
 		.priority_max = KPOST_PRIORITY_MAX,
 		.iovec_max = KPOST_IOVEC_MAX,

@@ -95,10 +95,10 @@ struct kpost_operand {
 #define KPOST_UNCOUNTED_MAX SZ_64K
 
 /* Sizes of structs in their first version, where more than the table needs them. */
-#define KPOST_SEND_SIZE_1 56
+#define KPOST_SEND_SIZE_1 64
 #define KPOST_REPLY_SIZE_1 40
 #define KPOST_RECV_SIZE_1 136
-#define KPOST_STAT_SIZE_1 424
+#define KPOST_STAT_SIZE_1 432
 #define KPOST_CANCEL_SIZE_1 16
 
 #define KPOST_STRUCT_MAX ((1U << _IOC_SIZEBITS) - 1)

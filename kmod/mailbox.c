@@ -138,7 +138,6 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	u32 messages = arg->messages, message_max = arg->message_max;
 	u64 bytes = arg->bytes;
 	struct kpost_account *account;
-	struct kpost_losses *losses = NULL;
 	struct kpost_mailbox *mailbox;
 	struct kpost_telling *telling;
 
@@ -156,13 +155,11 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	mailbox = kzalloc(struct_size(mailbox, name, strlen(arg->name) + 1), GFP_KERNEL_ACCOUNT);
 	telling = kmalloc(sizeof(*telling), GFP_KERNEL_ACCOUNT);
 	account = kpost_account_payer(office);
-	if (arg->overflow)
-		losses = kzalloc(sizeof(*losses), GFP_KERNEL_ACCOUNT);
-	if (!mailbox || !telling || !account || (arg->overflow && !losses))
+	if (!mailbox || !telling || !account ||
+	    (arg->overflow && kpost_losses_prepare(mailbox)))
 		goto err_free;
-	if (losses)
-		losses->overflow = arg->overflow;
-	mailbox->losses = losses;
+	if (arg->overflow)
+		mailbox->losses->overflow = arg->overflow;
 
 	kref_init(&mailbox->refs);
 	mailbox->office = office;
@@ -196,7 +193,6 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 err_free:
 	if (account)
 		kpost_account_put(account);
-	kfree(losses);
 	kfree(telling);
 	kfree(mailbox);
 	return ERR_PTR(-ENOMEM);
@@ -216,7 +212,7 @@ void kpost_mailbox_release(struct kref *refs)
 	kpost_teller_exit(&mailbox->telling->teller);
 	kfree(mailbox->telling);
 	kpost_kept_end(mailbox);
-	kfree(mailbox->losses);
+	kpost_losses_free(mailbox->losses);
 	kfree(mailbox);
 }
 
@@ -275,7 +271,7 @@ static bool mailbox_drop_one(struct kpost_mailbox *mailbox, bool queued)
 	/* First those of which it is sure that somebody waits. */
 	message = kpost_mailbox_first(&mailbox->pending);
 	if (message) {
-		kpost_queue_del(&mailbox->pending, &message->node);
+		kpost_mailbox_unqueue(mailbox, &mailbox->pending, message);
 		mailbox->waiting_senders--;
 	} else {
 		message = queued ? kpost_mailbox_first(&mailbox->queue) : NULL;
@@ -283,7 +279,7 @@ static bool mailbox_drop_one(struct kpost_mailbox *mailbox, bool queued)
 			spin_unlock(&mailbox->lock);
 			return false;
 		}
-		kpost_queue_del(&mailbox->queue, &message->node);
+		kpost_mailbox_unqueue(mailbox, &mailbox->queue, message);
 		mailbox->messages--;
 		mailbox->bytes -= message->size;
 		mailbox->dropped++;
@@ -564,15 +560,24 @@ static bool setattr_overflow_ok(const struct kpost_mailbox *mailbox,
 	       !((arg->overflow ^ before) & KPOST_OVERFLOW_ANY);
 }
 
-/* Change what may change; *@fresh is there for KPOST_SET_OVERFLOW, and NULL if it is used. */
-static int mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_setattr *arg,
-			   struct kpost_losses **fresh)
+/* Change what may change; the endpoint's right to do so was checked. */
+int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_setattr *arg)
 {
 	struct kpost_office *office = mailbox->office;
 	struct kpost_wakes wakes = {};
 	kuid_t uid;
 	kgid_t gid;
-	int err;
+	int err = 0;
+
+	if ((arg->valid & KPOST_SET_MESSAGES && !arg->messages) ||
+	    (arg->valid & KPOST_SET_BYTES && arg->bytes < mailbox->message_max))
+		return -EINVAL;
+	if (!capacity_is_possible(arg->messages, arg->bytes))
+		return -EINVAL;
+	if (arg->valid & KPOST_SET_OVERFLOW)
+		err = kpost_losses_prepare(mailbox);
+	if (err)
+		return err;
 
 	spin_lock(&office->lock);
 	spin_lock(&mailbox->lock);
@@ -593,14 +598,8 @@ static int mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_set
 	mailbox->gid = gid;
 	if (arg->valid & KPOST_SET_MODE)
 		mailbox->mode = arg->mode;
-	if (arg->valid & KPOST_SET_OVERFLOW) {
-		if (!mailbox->losses) {
-			/* Pairs with kpost_missed(), which looks without the lock. */
-			smp_store_release(&mailbox->losses, *fresh);
-			*fresh = NULL;
-		}
+	if (arg->valid & KPOST_SET_OVERFLOW)
 		mailbox->losses->overflow = arg->overflow;
-	}
 	if (arg->valid & KPOST_SET_SHUT) {
 		setattr_shut(mailbox);
 		return 0;
@@ -610,27 +609,6 @@ static int mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_set
 	kpost_mailbox_unlock(mailbox, &wakes);
 	kpost_kept_trim(mailbox);
 	return 0;
-}
-
-/* The endpoint's right to do so was checked. */
-int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_setattr *arg)
-{
-	struct kpost_losses *losses = NULL;
-	int err;
-
-	if ((arg->valid & KPOST_SET_MESSAGES && !arg->messages) ||
-	    (arg->valid & KPOST_SET_BYTES && arg->bytes < mailbox->message_max))
-		return -EINVAL;
-	if (!capacity_is_possible(arg->messages, arg->bytes))
-		return -EINVAL;
-	if (arg->valid & KPOST_SET_OVERFLOW) {
-		losses = kzalloc(sizeof(*losses), GFP_KERNEL_ACCOUNT);
-		if (!losses)
-			return -ENOMEM;
-	}
-	err = mailbox_setattr(mailbox, arg, &losses);
-	kfree(losses);
-	return err;
 }
 
 /* KPOST_PRESENT: can anybody receive?  Returns 0, -ENXIO, or -EPIPE if nobody ever can. */
@@ -730,6 +708,7 @@ void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st)
 	if (mailbox->losses) {
 		st->dropped_new = mailbox->losses->dropped_new;
 		st->dropped_old = mailbox->losses->dropped_old;
+		st->expired = mailbox->losses->expired;
 		st->overflow = mailbox->losses->overflow;
 	}
 	st->last_sent = time_told(mailbox->sent_at);

@@ -94,7 +94,7 @@ struct kpost_mailbox {
 	struct kpost_kept *kept; /* or NULL; changed with keepers_lock held too */
 	unsigned long own_at; /* in jiffies: a message in its sender's own memory was received */
 
-	struct kpost_losses *losses; /* by overflow; NULL if there never can have been any */
+	struct kpost_losses *losses; /* NULL if there never can have been any; set once */
 
 	u64 sent; /* the last sequence number */
 	u64 received;

@@ -141,7 +141,7 @@ struct kpost_message *kpost_message_alloc(size_t size)
 void kpost_message_free(struct kpost_message *message)
 {
 	WARN_ON_ONCE(message->first_kept || message->call);
-	if (message->account)
+	if (message->counts)
 		kpost_account_uncharge(message->account, kpost_message_cost(message->room));
 	kpost_blocks_free(kpost_message_shed(message));
 	kpost_block_free(message, message->class);
@@ -196,10 +196,10 @@ static struct kpost_block **block_append(struct kpost_block **end, void *memory,
 }
 
 /*
- * See kpost_message_shed().  In the order in which they are taken, a table before what is in it:
- * the first of them are what the mailbox gets the like of.
+ * The pieces that are not the mailbox's, in the order in which they are taken, a table before
+ * what is in it: the first of them are what the mailbox gets the like of.
  */
-struct kpost_block *kpost_message_shed_pieces(struct kpost_message *message)
+static struct kpost_block *shed_pieces(struct kpost_message *message)
 {
 	struct kpost_pieces *pieces, *next, *last = NULL;
 	struct kpost_block *own = NULL, **end = &own;
@@ -222,6 +222,12 @@ struct kpost_block *kpost_message_shed_pieces(struct kpost_message *message)
 	}
 	last->more = NULL;
 	return own;
+}
+
+struct kpost_block *kpost_message_shed_own(struct kpost_message *message)
+{
+	kfree(message->extra);
+	return kpost_message_in_pieces(message) ? shed_pieces(message) : NULL;
 }
 
 /* Leave @message, which is in no list, to those who still look at it, if there are any. */
@@ -254,7 +260,7 @@ void kpost_message_unpin(struct kpost_mailbox *mailbox, struct kpost_message *me
 /* Let go of a message that nobody will receive, and is in no list. */
 void kpost_message_discard(struct kpost_mailbox *mailbox, struct kpost_message *message)
 {
-	struct kpost_account *account = message->account;
+	struct kpost_account *account = message->counts ? message->account : NULL;
 	struct kpost_call_state *call = message->call;
 	size_t cost = kpost_message_cost(message->room);
 	struct kpost_origin *origin;

@@ -33,6 +33,7 @@
 
 struct kpost_account;
 struct kpost_call_state;
+struct kpost_extra;
 struct kpost_mailbox;
 struct kpost_waiter;
 
@@ -54,16 +55,21 @@ struct kpost_message {
 	/* fixed once committed */
 	u8 flags; /* KPOST_MESSAGE_SYNC or _CALL, or 0 */
 	bool first_kept; /* its first block is the mailbox's */
-	u16 pins; /* so many look at it (protected by the mailbox's lock) */
-	bool own; /* some block is the sender's */
+	u8 pins; /* so many look at it (protected by the mailbox's lock) */
+	bool counts; /* for @account, until it got in */
+	bool own; /* some block is the sender's, or it has an extra */
 	u8 class; /* of its first block */
 	u32 size; /* of the payload */
 	u32 room; /* bytes that there is memory for, no less than that */
 	u64 tag; /* the sender's */
-	u64 time; /* when it got in, or of a reply when it was made: CLOCK_MONOTONIC, coarse */
+	union {
+		/* when it got in, or of a reply when it was made: CLOCK_MONOTONIC, coarse */
+		u64 time;
+		struct kpost_account *account; /* that it is charged to, if it @counts */
+	};
 	struct kpost_origin *origin; /* whom it is from: one of its uses, once committed; or NULL */
+	struct kpost_extra *extra; /* its own; or NULL */
 
-	struct kpost_account *account; /* it is charged to, until it got in; or NULL */
 	u8 *payload; /* all of it: in data, or the only piece; or NULL */
 	u8 data[] __aligned(8); /* or the first table of pieces */
 };
@@ -100,6 +106,13 @@ static inline bool kpost_message_in_pieces(const struct kpost_message *message)
 	return message->payload != message->data;
 }
 
+/* @message is charged to @account, which is held for that, until it gets in or is freed. */
+static inline void kpost_message_count(struct kpost_message *message, struct kpost_account *account)
+{
+	message->account = account;
+	message->counts = true;
+}
+
 /* What a message with a payload of @size bytes counts for while it does. */
 static inline size_t kpost_message_cost(size_t size)
 {
@@ -114,7 +127,7 @@ void kpost_message_unpin(struct kpost_mailbox *mailbox, struct kpost_message *me
 int kpost_message_extend(struct kpost_message *message);
 bool kpost_message_take_pieces(struct kpost_kept *kept, struct kpost_message *message);
 void kpost_message_give_pieces(struct kpost_kept *kept, struct kpost_message *message);
-struct kpost_block *kpost_message_shed_pieces(struct kpost_message *message);
+struct kpost_block *kpost_message_shed_own(struct kpost_message *message);
 
 /*
  * The class of the first block of a message with a payload of @size bytes.  If both are not well
@@ -148,12 +161,13 @@ static __always_inline void kpost_message_init(struct kpost_message *message, si
 	message->flags = 0;
 	message->first_kept = kept;
 	message->pins = 0;
+	message->counts = false;
 	message->own = !kept;
 	message->class = class;
 	message->size = size;
 	message->room = size;
 	message->origin = NULL;
-	message->account = NULL;
+	message->extra = NULL;
 	message->payload = message->data;
 	if (unlikely(in_pieces))
 		kpost_message_no_pieces(message);
@@ -182,14 +196,12 @@ static inline struct kpost_message *kpost_message_take(struct kpost_kept *kept, 
 }
 
 /*
- * Nobody but the task has @message, nor will use it again: take off the pieces that are not the
- * mailbox's, which can be many.
+ * Nobody but the task has @message, nor will use it again: free its extra, and take off the pieces
+ * that are not the mailbox's, which can be many.
  */
 static inline struct kpost_block *kpost_message_shed(struct kpost_message *message)
 {
-	return unlikely(message->own) && kpost_message_in_pieces(message) ?
-		       kpost_message_shed_pieces(message) :
-		       NULL;
+	return unlikely(message->own) ? kpost_message_shed_own(message) : NULL;
 }
 
 /*

@@ -44,7 +44,7 @@ long kpost_setattr(struct kpost_operand *op)
 }
 
 /* Grown structs keep their places and their first sizes; these change with them. */
-static_assert(sizeof(struct kpost_send) == 56);
+static_assert(sizeof(struct kpost_send) == 64);
 static_assert(sizeof(struct kpost_recv) == 136);
 static_assert(sizeof(struct kpost_call) == 128);
 static_assert(sizeof(struct kpost_call_submit) == 80);
@@ -53,7 +53,7 @@ static_assert(sizeof(struct kpost_call_cancel) == 24);
 static_assert(sizeof(struct kpost_cancel) == KPOST_CANCEL_SIZE_1);
 static_assert(sizeof(struct kpost_reply) == 40);
 static_assert(sizeof(struct kpost_reply_recv) == 24);
-static_assert(sizeof(struct kpost_stat) == 424);
+static_assert(sizeof(struct kpost_stat) == 432);
 static_assert(sizeof(struct kpost_setattr) == 32);
 static_assert(sizeof(struct kpost_grant) == 32);
 static_assert(sizeof(struct kpost_batch) == 40);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <linux/slab.h>
+
 #include "endpoint.h"
 #include "overflow.h"
 #include "room.h"
@@ -6,6 +8,31 @@
 
 /* The most messages that one makes give way. */
 #define DROP_MAX 16
+
+/* Have @mailbox count what it loses.  Returns 0 or -ENOMEM. */
+int kpost_losses_prepare(struct kpost_mailbox *mailbox)
+{
+	struct kpost_losses *losses;
+
+	/* Pairs with the store below, which somebody else may have done. */
+	if (smp_load_acquire(&mailbox->losses))
+		return 0;
+	losses = kzalloc(sizeof(*losses), GFP_KERNEL_ACCOUNT);
+	if (!losses)
+		return -ENOMEM;
+	if (cmpxchg_release(&mailbox->losses, NULL, losses))
+		kfree(losses);
+	return 0;
+}
+
+/* Of a mailbox that is to be freed, or NULL. */
+void kpost_losses_free(struct kpost_losses *losses)
+{
+	if (!losses)
+		return;
+	kpost_expiry_free(losses->expiry);
+	kfree(losses);
+}
 
 static bool lets(const struct kpost_mailbox *mailbox, u32 flags)
 {
@@ -66,7 +93,7 @@ static bool make_room(struct kpost_endpoint *endpoint, const struct kpost_messag
 		old = node ? container_of(node, struct kpost_message, node) : NULL;
 		if (!old || !may_drop(endpoint, message, old))
 			break;
-		kpost_queue_del(&mailbox->queue, node);
+		kpost_mailbox_unqueue(mailbox, &mailbox->queue, old);
 		list_add_tail(&node->peers, dropped);
 		mailbox->messages--;
 		mailbox->bytes -= old->size;
@@ -77,7 +104,7 @@ static bool make_room(struct kpost_endpoint *endpoint, const struct kpost_messag
 		list_del(&old->node.peers);
 		mailbox->messages++;
 		mailbox->bytes += old->size;
-		kpost_queue_return(&mailbox->queue, &old->node);
+		kpost_mailbox_requeue(mailbox, &mailbox->queue, old);
 	}
 	return false;
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What becomes of messages that find no room, where their sender wants no wait: they are dropped,
- * or older ones are.  What is lost so is counted, and the next receiver is told.
+ * or older ones are.  What is lost so, or expires, is counted, and the next receiver is told.
  *
  * Nothing of this is on the way of a message that finds room, and a mailbox that does not let its
- * senders do so has no memory for it.
+ * senders do so, and had no messages that expire, has no memory for it.
  */
 #ifndef KPOST_OVERFLOW_H
 #define KPOST_OVERFLOW_H
@@ -16,19 +16,24 @@
 #include "mailbox.h"
 
 struct kpost_endpoint;
+struct kpost_expiry;
 struct kpost_message;
 
 #define KPOST_DROPS (KPOST_DROP_NEW | KPOST_DROP_OLD)
 #define KPOST_OVERFLOWS (KPOST_OVERFLOW_DROP_NEW | KPOST_OVERFLOW_DROP_OLD | KPOST_OVERFLOW_ANY)
 
-/* Of one mailbox, once it has let its senders do so (protected by its lock). */
+/* Of one mailbox, once it can have lost messages (protected by its lock). */
 struct kpost_losses {
 	u64 missed; /* that no receiver was told of; read without the lock too */
 	u64 dropped_new;
 	u64 dropped_old;
+	u64 expired;
+	struct kpost_expiry *expiry; /* NULL if there never was one that expires; set once */
 	u32 overflow; /* KPOST_OVERFLOW_* */
 };
 
+int kpost_losses_prepare(struct kpost_mailbox *mailbox);
+void kpost_losses_free(struct kpost_losses *losses);
 int kpost_overflow_permission(struct kpost_mailbox *mailbox, u32 flags);
 int kpost_overflow(struct kpost_endpoint *endpoint, struct kpost_message *message, u32 flags,
 		   u64 *sequence);

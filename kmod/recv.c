@@ -142,7 +142,7 @@ static __always_inline struct kpost_message *take_message(struct kpost_mailbox *
 		if (message->size > room) {
 			err = -EMSGSIZE;
 		} else if (likely(message->size <= sure_for(recv))) {
-			kpost_queue_del(&mailbox->queue, &message->node);
+			kpost_mailbox_unqueue(mailbox, &mailbox->queue, message);
 			message->state = KPOST_TAKEN;
 		} else {
 			message = NULL;
@@ -344,6 +344,10 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 				break;
 			continue;
 		}
+		if (kpost_message_expired(message)) {
+			kpost_message_expire(mailbox, message);
+			continue;
+		}
 		/* Before anything is told of it. */
 		if (unlikely(message->call && !process)) {
 			ret = reception_find_process(endpoint, message, &process);
@@ -381,7 +385,8 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 
 /*
  * Pin the next message, of at most @room bytes, and of at most @most if those may not be told.
- * Returns it, or -EPIPE, -EAGAIN, -EMSGSIZE, -EBUSY; or -E2BIG, and recv->size is what it has.
+ * Returns it, or -EPIPE, -EAGAIN, -EMSGSIZE, -EBUSY; or -E2BIG, and recv->size is what it has; or
+ * NULL if it has expired.
  */
 static struct kpost_message *peek_pin(struct kpost_mailbox *mailbox, struct reception *recv,
 				      size_t room, size_t most)
@@ -393,10 +398,12 @@ static struct kpost_message *peek_pin(struct kpost_mailbox *mailbox, struct rece
 	message = kpost_mailbox_first(&mailbox->queue);
 	if (!message) {
 		err = kpost_mailbox_finished(mailbox) ? -EPIPE : -EAGAIN;
+	} else if (kpost_message_expired(message)) {
+		message = NULL;
 	} else if (message->size > room || message->size > most) {
 		recv->size = message->size;
 		err = message->size > room ? -EMSGSIZE : -E2BIG;
-	} else if (message->pins == U16_MAX) {
+	} else if (message->pins == U8_MAX) {
 		err = -EBUSY;
 	} else {
 		WRITE_ONCE(message->pins, message->pins + 1);
@@ -419,11 +426,16 @@ static noinline ssize_t peek(struct kpost_endpoint *endpoint, struct reception *
 	struct kpost_charge charge = {};
 	struct kpost_message *message;
 	size_t stored = 0;
-	int err;
+	int err = 0;
 
 	recv->op->dontwait = true;
 	do {
 		message = peek_pin(mailbox, recv, room, most);
+		if (!message) {
+			kpost_mailbox_expire(mailbox);
+			cond_resched();
+			continue;
+		}
 		err = PTR_ERR_OR_ZERO(message);
 		if (err == -E2BIG) {
 			most = recv->size;

@@ -65,11 +65,11 @@ static unsigned int recv_prepare(struct kpost_rounds *rounds, struct recv_slot *
 static bool recv_fits(const struct recv_slot *slot, const struct kpost_message *message)
 {
 	/*
-	 * Who receives one message notes who has a call, sheds the sender's own pieces, and leaves
-	 * the rest to who looks at it.
+	 * Who receives one message notes who has a call, sheds what is the sender's own, looks
+	 * whether it has expired, and leaves it to who looks at it.
 	 */
 	return message->size <= slot->room && !message->call && !message->pins &&
-	       !(message->own && kpost_message_in_pieces(message));
+	       !message->extra && !(message->own && kpost_message_in_pieces(message));
 }
 
 /* Take as many messages as there are for @n slots.  Returns for how many. */

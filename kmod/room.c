@@ -141,7 +141,7 @@ void kpost_mailbox_put_back(struct kpost_mailbox *mailbox, struct kpost_message 
 {
 	lockdep_assert_held(&mailbox->lock);
 	if (!kpost_mailbox_place(mailbox, message, wakes))
-		kpost_queue_return(&mailbox->queue, &message->node);
+		kpost_mailbox_requeue(mailbox, &mailbox->queue, message);
 }
 
 /* Let those in who wait for room, as far as it goes. */
@@ -160,7 +160,7 @@ void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wak
 			wakes->more = true;
 			break;
 		}
-		kpost_queue_del(&mailbox->pending, &message->node);
+		kpost_mailbox_unqueue(mailbox, &mailbox->pending, message);
 		mailbox->waiting_senders--;
 		if (message->own && mailbox->kept)
 			WRITE_ONCE(mailbox->tight, true);
@@ -194,9 +194,9 @@ static void mailbox_settle(struct kpost_mailbox *mailbox, struct kpost_wakes *wa
 
 	while ((message = kpost_mailbox_first(&mailbox->queue)) && !list_empty(&mailbox->waiting) &&
 	       !kpost_wakes_full(wakes)) {
-		kpost_queue_del(&mailbox->queue, &message->node);
+		kpost_mailbox_unqueue(mailbox, &mailbox->queue, message);
 		if (!kpost_mailbox_hand_over(mailbox, message, wakes))
-			kpost_queue_return(&mailbox->queue, &message->node);
+			kpost_mailbox_requeue(mailbox, &mailbox->queue, message);
 	}
 	if (message)
 		kpost_parked_tell(mailbox, wakes);

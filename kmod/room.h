@@ -11,6 +11,7 @@
 
 #include "../uapi/linux/kpost.h"
 #include "account.h"
+#include "expiry.h"
 #include "mailbox.h"
 #include "park.h"
 #include "trace.h"
@@ -38,6 +39,36 @@ static inline bool kpost_mailbox_admits(const struct kpost_mailbox *mailbox, siz
 	lockdep_assert_held(&mailbox->lock);
 	return kpost_mailbox_has_room(mailbox, size) &&
 	       (likely(!first) || priority > first->priority);
+}
+
+/*
+ * All that goes into a queue of the mailbox, and comes out of one, does so here: what a message
+ * has beside it follows.
+ */
+static __always_inline void kpost_mailbox_queue(struct kpost_mailbox *mailbox,
+						struct kpost_queue *queue,
+						struct kpost_message *message)
+{
+	kpost_queue_add(queue, &message->node);
+	if (unlikely(message->extra))
+		kpost_extra_queued(mailbox, message);
+}
+
+static inline void kpost_mailbox_requeue(struct kpost_mailbox *mailbox, struct kpost_queue *queue,
+					 struct kpost_message *message)
+{
+	kpost_queue_return(queue, &message->node);
+	if (unlikely(message->extra))
+		kpost_extra_queued(mailbox, message);
+}
+
+static __always_inline void kpost_mailbox_unqueue(struct kpost_mailbox *mailbox,
+						  struct kpost_queue *queue,
+						  struct kpost_message *message)
+{
+	kpost_queue_del(queue, &message->node);
+	if (unlikely(message->extra))
+		kpost_extra_unqueued(mailbox, message);
 }
 
 /* Can there never be a message again?  While it has a name, somebody may yet open it. */
@@ -98,9 +129,9 @@ static __always_inline void kpost_mailbox_admit_at(struct kpost_mailbox *mailbox
 	mailbox->messages++;
 	mailbox->bytes += message->size;
 	/* It is part of what the mailbox counts for now. */
-	if (unlikely(message->account)) {
+	if (unlikely(message->counts)) {
 		kpost_account_uncharge(message->account, kpost_message_cost(message->room));
-		message->account = NULL;
+		message->counts = false;
 	}
 	message->time = now;
 	mailbox->sent_at = now;
@@ -114,7 +145,7 @@ static __always_inline void kpost_mailbox_admit_at(struct kpost_mailbox *mailbox
 		}
 	}
 	if (!kpost_mailbox_place(mailbox, message, wakes))
-		kpost_queue_add(&mailbox->queue, &message->node);
+		kpost_mailbox_queue(mailbox, &mailbox->queue, message);
 }
 
 static __always_inline void kpost_mailbox_admit(struct kpost_mailbox *mailbox,

@@ -119,7 +119,7 @@ static __always_inline struct kpost_message *message_build(struct kpost_endpoint
 		return message;
 	}
 	if (unlikely(counts))
-		message->account = charge.account;
+		kpost_message_count(message, charge.account);
 	message->node.priority = priority;
 	message->tag = tag;
 	return message;
@@ -142,13 +142,13 @@ void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message 
 	lockdep_assert_held(&mailbox->lock);
 	switch (message->state) {
 	case KPOST_PENDING:
-		kpost_queue_del(&mailbox->pending, &message->node);
+		kpost_mailbox_unqueue(mailbox, &mailbox->pending, message);
 		mailbox->waiting_senders--;
 		/* It may have been what held up those behind it. */
 		kpost_mailbox_let_in(mailbox, wakes);
 		break;
 	case KPOST_QUEUED:
-		kpost_queue_del(&mailbox->queue, &message->node);
+		kpost_mailbox_unqueue(mailbox, &mailbox->queue, message);
 		mailbox->dropped++;
 		kpost_mailbox_give_back(mailbox, message, wakes);
 		break;
@@ -210,7 +210,7 @@ again:
 	} else if (nowait) {
 		kpost_mailbox_refuse(endpoint);
 		err = -EAGAIN;
-	} else if (!message->account) {
+	} else if (!message->counts) {
 		/* From here on it counts; others may have given room back meanwhile. */
 		spin_unlock(&mailbox->lock);
 		kpost_origin_free(fresh);
@@ -219,7 +219,7 @@ again:
 					    false);
 		if (err)
 			return err;
-		message->account = charge.account;
+		kpost_message_count(message, charge.account);
 		err = awaits;
 		goto again;
 	} else if (parked && kpost_parked_ends(sender)) {
@@ -230,7 +230,7 @@ again:
 		if (sender)
 			message_await(message, sender, parked);
 		message->state = KPOST_PENDING;
-		kpost_queue_add(&mailbox->pending, &message->node);
+		kpost_mailbox_queue(mailbox, &mailbox->pending, message);
 		mailbox->waiting_senders++;
 		err = 1;
 	}
@@ -405,8 +405,14 @@ static noinline int send_asks(struct kpost_operand *op, const struct kpost_send 
 		return -EINVAL;
 	if (flags & KPOST_SYNC && op->nowait && !kpost_parks(op))
 		return -EAGAIN;
+	if (arg->expires > S64_MAX)
+		return -EINVAL;
+	if (kpost_deadline_passed(arg->expires))
+		return -ETIMEDOUT;
 	if (flags & KPOST_DROPS)
 		err = kpost_overflow_permission(mailbox, flags);
+	if (!err && arg->expires)
+		err = kpost_expiry_prepare(mailbox);
 	if (!err && flags & KPOST_PRESENT)
 		err = kpost_mailbox_attended(mailbox);
 	/* Before the message has its effect. */
@@ -421,10 +427,17 @@ static noinline int send_as_asked(struct kpost_operand *op, const struct kpost_s
 				  struct kpost_message *message, struct kpost_waiter *sender,
 				  u64 *sequence)
 {
+	int err;
+
 	if (arg->flags & KPOST_SYNC) {
 		message->flags = KPOST_MESSAGE_SYNC;
 		if (kpost_deadline_passed(arg->deadline))
 			return -ETIMEDOUT;
+	}
+	if (arg->expires) {
+		err = kpost_message_expires(message, kpost_deadline_on_host(arg->expires));
+		if (err)
+			return err;
 	}
 	/* Others do that, see send_waits(). */
 	if (arg->flags & KPOST_DROPS || (arg->flags & KPOST_SYNC && kpost_parks(op)))
@@ -442,18 +455,20 @@ long kpost_send(struct kpost_operand *op)
 	struct kpost_waiter sender __uninitialized;
 	struct kpost_send arg __uninitialized;
 	u64 sequence;
+	bool asks;
 	int err;
 
 	if (!(endpoint->rights & KPOST_RIGHT_SEND))
 		return -EBADF;
-	err = kpost_struct_get(op, &arg, cookie);
+	err = kpost_struct_get(op, &arg, expires);
 	if (err)
 		return err;
+	asks = arg.flags & ASKS || arg.expires;
 	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | ASKS) ||
 	    arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
-	if (unlikely(arg.flags & ASKS)) {
+	if (unlikely(asks)) {
 		err = send_asks(op, &arg);
 		if (err)
 			return err;
@@ -467,7 +482,7 @@ long kpost_send(struct kpost_operand *op)
 	kpost_payload_release(&payload);
 	if (IS_ERR(message))
 		return PTR_ERR(message);
-	if (likely(!(arg.flags & ASKS)))
+	if (likely(!asks))
 		err = message_commit(endpoint, message, &sender, false, false,
 				     op->nowait || op->dontwait, &sequence);
 	else

@@ -14,7 +14,7 @@
 /* Read an entry of SENDV.  Returns 0, -EFAULT, -E2BIG or -EINVAL. */
 static int send_entry_get(const struct kpost_operand *entry, struct kpost_send *arg)
 {
-	int err = kpost_struct_get(entry, arg, cookie);
+	int err = kpost_struct_get(entry, arg, expires);
 
 	if (err)
 		return err;
@@ -48,7 +48,7 @@ static unsigned int send_prepare(struct kpost_rounds *rounds, struct send_slot *
 	for (n = 0; n < most; n++, entry->arg += entry->size) {
 		struct kpost_send __user *to = entry->arg;
 
-		if (send_entry_get(entry, &arg) || arg.flags & ~KPOST_WANT_SEQUENCE ||
+		if (send_entry_get(entry, &arg) || arg.flags & ~KPOST_WANT_SEQUENCE || arg.expires ||
 		    arg.len > message_max || arg.len > left || !kpost_range_ok(arg.buf, arg.len))
 			break;
 		slots[n].want_sequence = arg.flags & KPOST_WANT_SEQUENCE;

@@ -313,6 +313,8 @@ int kpost_close(int fd);
  * @priority: 0 to KPOST_PRIORITY_MAX, higher ones are received first
  * @deadline: when to give up waiting, by default never; the message is then not sent
  * @tag: any number, for the receiver: what kind of message it is, or which key it is of
+ * @expires: when the message is of no use any more, a time as of kpost_deadline(); by default
+ *	never.  It is then dropped if nobody has received it, see struct kpost_send
  *
  * Some functions take not all of them, and say so.
  */
@@ -321,6 +323,7 @@ struct kpost_options {
 	unsigned int priority;
 	uint64_t deadline;
 	uint64_t tag;
+	uint64_t expires;
 };
 
 /**
@@ -344,7 +347,8 @@ struct kpost_options {
  *	opened it
  * @opener_gid: likewise its group
  * @reserved: 0
- * @missed: how many messages senders have had dropped since somebody was told so last
+ * @missed: how many messages senders have had dropped, or have expired, since somebody was told
+ *	so last
  *
  * Ids are as seen in the receiver's user namespace, or the overflow id (65534).
  *
@@ -466,8 +470,8 @@ int kpost_recv_batch_sized(int fd, struct kpost_recv *entries, size_t count, uns
  * kpost_send_batch - send many messages
  * @fd: an endpoint with KPOST_RIGHT_SEND
  * @entries: what to send, in this order: struct kpost_send of <linux/kpost.h>, each with
- *	flags KPOST_IOVEC, KPOST_WANT_SEQUENCE, KPOST_PRESENT and KPOST_DROP_*, priority, buf, len
- *	and tag; all else 0
+ *	flags KPOST_IOVEC, KPOST_WANT_SEQUENCE, KPOST_PRESENT and KPOST_DROP_*, priority, buf, len,
+ *	tag and expires; all else 0
  * @count: how many there are, 1 to KPOST_BATCH_MAX
  * @flags: 0 or KPOST_DONTWAIT
  * @deadline: when to give up waiting until all are in the mailbox

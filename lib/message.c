@@ -50,6 +50,7 @@ KPOST_EXPORT int kpost_sendv_sized(int fd, const struct iovec *iov, int iovcnt,
 		.buf = pieces.address,
 		.len = pieces.count,
 		.tag = options.tag,
+		.expires = options.expires,
 		.cookie = kpost_cookie,
 	};
 	ret = kpost_wait(fd, KPOST_IOC_SEND, &arg, options.flags, undo_pieces, &pieces);

@@ -112,6 +112,7 @@ KPOST_EXPORT int kpost_sender_queue_sized(struct kpost_sender *sender, const voi
 		.buf = kpost_address(slot->buf),
 		.len = len,
 		.tag = options.tag,
+		.expires = options.expires,
 	};
 	slot->cookie = cookie;
 	slot->tries = 0;

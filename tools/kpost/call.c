@@ -26,7 +26,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			(unsigned int)parse_size(state, "priority", arg, KPOST_PRIORITY_MAX);
 		break;
 	case 't':
-		options->timeout = parse_timeout(state, arg);
+		options->timeout = parse_seconds(state, "timeout", arg);
 		break;
 	case KEY_TAG:
 		options->tag = parse_number(state, "tag", arg);

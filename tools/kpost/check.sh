@@ -80,6 +80,21 @@ says()
 	sed 's/^/# /' "$work/stderr"
 }
 
+# Waits until the command succeeds; a minute, and then whatever comes next says what is wrong.
+soon()
+{
+	local end=$((SECONDS + 60))
+	until "$@"; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.05
+	done
+}
+
+stat_has()
+{
+	kpost stat "${@:3}" "$1" | grep -q "$2"
+}
+
 sh_in()
 (
 	set +u
@@ -324,7 +339,7 @@ grants()
 	is 'serve tells the badge' 0 '7 4\n' sh_in \
 		'kpost serve $MAILBOX-v -- sh -c "echo \$KPOST_BADGE \$KPOST_TAG >$WORK/badge" & server=$!
 		 kpost wait -t 10 $MAILBOX-v; kpost grant --badge 7 --tag 4 $MAILBOX-v -- echo x
-		 until [ -s $WORK/badge ]; do sleep 0.05; done; kill $server; wait $server; cat $WORK/badge'
+		 soon test -s $WORK/badge; kill $server; wait $server; cat $WORK/badge'
 	is '--input' 0 'x\nrecv 3\n' sh_in \
 		'printf "x\n" | kpost send --whole $MAILBOX-g
 		 kpost grant --input --badge 3 $MAILBOX-g -- sh -c "head -n 1
@@ -445,10 +460,10 @@ ends()
 	kpost wait -t 10 "$mailbox-e"
 	kpost call "$mailbox-e" 1 2>"$work/first" &
 	first=$!
-	until [ -s "$work/begun" ]; do sleep 0.05; done
+	soon test -s "$work/begun"
 	kpost call "$mailbox-e" 2 2>"$work/second" &
 	second=$!
-	until kpost stat --json "$mailbox-e" | grep -q '"queued_messages":1,'; do sleep 0.05; done
+	soon stat_has "$mailbox-e" '"queued_messages":1,' --json
 	kill -KILL $server "$(cat "$work/begun")"
 	wait $server $first 2>/dev/null
 	is 'the server dies with the request' 0 "7\n1\n" eval \
@@ -458,7 +473,7 @@ ends()
 		"echo $?; grep -c 'closed; nobody had.*safe to call again' $work/second"
 	says 'a mailbox that is removed ends recv' 7 'come to its end' sh_in \
 		'kpost create $MAILBOX-r; timeout 20 kpost recv --follow $MAILBOX-r & pid=$!
-		 until kpost stat $MAILBOX-r | grep -q "receivers 1"; do sleep 0.05; done
+		 soon stat_has $MAILBOX-r "receivers 1"
 		 kpost rm $MAILBOX-r; wait $pid'
 	says '... and serve, once it has answered' 7 'come to its end' sh_in \
 		'timeout 20 kpost serve $MAILBOX-r -- sleep 0.3 & pid=$!
@@ -467,7 +482,7 @@ ends()
 	says 'a mailbox that is shut ends recv, when it is empty' 7 'come to its end' sh_in \
 		'kpost create $MAILBOX-s; seq 3 | kpost send $MAILBOX-s; kpost recv $MAILBOX-s
 		 timeout 20 kpost recv --follow $MAILBOX-s & pid=$!
-		 until kpost stat $MAILBOX-s | grep -q "receivers 1"; do sleep 0.05; done
+		 soon stat_has $MAILBOX-s "receivers 1"
 		 kpost shut $MAILBOX-s; wait $pid'
 	is 'send --drop=old keeps the newest' 0 '4\n5\n' sh_in \
 		'kpost create --messages 2 --overflow old $MAILBOX-o; seq 5 | kpost send --drop=old $MAILBOX-o
@@ -475,6 +490,12 @@ ends()
 	is '... and the receiver is told' 0 '1\n"missed":2\n' sh_in \
 		'seq 4 | kpost send --drop=old $MAILBOX-o; kpost stat --json $MAILBOX-o | grep -c "\"dropped_old\":5,"
 		 kpost recv --json $MAILBOX-o | grep -o "\"missed\":[0-9]*"'
+	is 'send --expires drops what nobody received' 0 '"queued_messages":0\n' sh_in \
+		'kpost create $MAILBOX-old; echo x | kpost send --expires=0.1 $MAILBOX-old
+		 soon stat_has $MAILBOX-old "\"expired\":1," --json
+		 kpost stat --json $MAILBOX-old | grep -o "\"queued_messages\":[0-9]*"'
+	says 'send --expires without a time' 2 'expires wants seconds' sh_in \
+		'echo x | kpost send --expires=soon $MAILBOX-o'
 	says 'send --drop=new where that may not be' 5 'kpost set --overflow' sh_in \
 		'echo x | kpost send --drop=new $MAILBOX-o'
 	says 'set --overflow any' 2 "said by 'kpost create'" kpost set --overflow any "$mailbox-o"
@@ -485,11 +506,12 @@ ends()
 		'kpost create $MAILBOX-s; echo lost | kpost send $MAILBOX-s
 		 kpost shut $MAILBOX-s && kpost stat $MAILBOX-s'
 	says 'a server that is succeeded answers what it has, and ends' 7 'come to its end' sh_in \
-		'timeout 20 kpost serve $MAILBOX-s -- sh -c "sleep 0.3; echo old" & pid=$!
+		'timeout 90 kpost serve $MAILBOX-s -- sh -c "until test -e $WORK/go; do sleep 0.05; done
+		 echo old" & pid=$!
 		 kpost wait -t 10 $MAILBOX-s; kpost call $MAILBOX-s x | grep -qx old & call=$!
-		 until kpost stat $MAILBOX-s | grep -q "calls     1"; do sleep 0.05; done
-		 timeout 20 kpost serve --succeed $MAILBOX-s -- echo new & new=$!
-		 until kpost stat $MAILBOX-s | grep -q "calls     0"; do sleep 0.05; done
+		 soon stat_has $MAILBOX-s "calls     1"
+		 timeout 90 kpost serve --succeed $MAILBOX-s -- echo new & new=$!
+		 soon stat_has $MAILBOX-s "calls     0"; : >$WORK/go
 		 test "$(kpost call $MAILBOX-s x)" = new && wait $call && wait $pid; status=$?
 		 kill $new; wait $new; exit $status'
 }

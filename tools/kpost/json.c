@@ -173,6 +173,7 @@ void json_stat(const struct kpost_stat *st)
 	json_bytes("overflow", overflow_text(st->overflow), strlen(overflow_text(st->overflow)));
 	json_number("dropped_new", st->dropped_new);
 	json_number("dropped_old", st->dropped_old);
+	json_number("expired", st->expired);
 	json_number("oldest", st->oldest);
 	json_number("last_sent", st->last_sent);
 	json_number("last_received", st->last_received);

@@ -43,7 +43,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		options->count = 0;
 		break;
 	case 't':
-		options->timeout = parse_timeout(state, arg);
+		options->timeout = parse_seconds(state, "timeout", arg);
 		break;
 	case KEY_PEEK:
 		options->peek = true;

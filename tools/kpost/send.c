@@ -11,6 +11,7 @@ struct options {
 	uint64_t tag;
 	unsigned int open_flags;
 	int64_t timeout;
+	int64_t expires;
 	bool sync;
 	bool present;
 	unsigned int drops;
@@ -40,7 +41,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			(unsigned int)parse_size(state, "priority", arg, KPOST_PRIORITY_MAX);
 		break;
 	case 't':
-		options->timeout = parse_timeout(state, arg);
+		options->timeout = parse_seconds(state, "timeout", arg);
 		break;
 	case KEY_CREATE:
 		options->open_flags = KPOST_OPEN_CREATE | KPOST_OPEN_PERSIST;
@@ -50,6 +51,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case KEY_SYNC:
 		options->sync = true;
+		break;
+	case KEY_EXPIRES:
+		options->expires = parse_seconds(state, "expires", arg);
 		break;
 	case KEY_DROP:
 		options->drops |= !strcmp(arg, "old") ? KPOST_DROP_OLD :
@@ -89,6 +93,8 @@ static const struct argp_option choices[] = {
 	{ "tag", KEY_TAG, "N", 0, "A number for the receiver, of 64 bits; default 0", 0 },
 	TIMEOUT_OPTION("Give up when it takes longer than this in all, with status 4"),
 	{ "sync", KEY_SYNC, NULL, 0, "Wait for each message until it was received", 0 },
+	{ "expires", KEY_EXPIRES, "SECONDS", 0,
+	  "Drop a message that nobody has received after this time", 0 },
 	{ "drop", KEY_DROP, "old|new", 0,
 	  "Where there is no room, drop older messages of this user, or what is to be sent", 0 },
 	{ "present", KEY_PRESENT, NULL, 0, "Fail if nobody can receive from the mailbox", 0 },
@@ -172,6 +178,7 @@ static void send_sync(struct transfer *transfer, const struct kpost_send *messag
 		.priority = message->priority,
 		.deadline = transfer->deadline,
 		.tag = message->tag,
+		.expires = message->expires,
 	};
 	int ret;
 
@@ -198,6 +205,7 @@ static void send_one(struct transfer *transfer, const char *bytes, size_t len)
 		.buf = (uintptr_t)bytes,
 		.len = len,
 		.tag = options->tag,
+		.expires = kpost_deadline(options->expires),
 	};
 	if (options->sync)
 		send_sync(transfer, message);
@@ -224,7 +232,7 @@ static void transfer_begin(struct transfer *transfer)
 
 int verb_send(int argc, char **argv)
 {
-	struct options options = { .timeout = -1 };
+	struct options options = { .timeout = -1, .expires = -1 };
 	static struct transfer transfer;
 	const char *bytes;
 	size_t len;

@@ -89,6 +89,9 @@ static void print_text(const struct kpost_stat *st)
 		output_text("overflow  senders may drop %s; so far %llu new, %llu old\n",
 			    overflow_text(st->overflow), (unsigned long long)st->dropped_new,
 			    (unsigned long long)st->dropped_old);
+	if (st->expired)
+		output_text("expired   %llu before they were received\n",
+			    (unsigned long long)st->expired);
 	if (st->last_sent) {
 		print_ago("last      sent", st->last_sent, " ago");
 		print_ago(", received", st->last_received, " ago");

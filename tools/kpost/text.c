@@ -216,14 +216,14 @@ unsigned int parse_mode(struct argp_state *state, const char *arg)
 	return (unsigned int)value;
 }
 
-int64_t parse_timeout(struct argp_state *state, const char *arg)
+int64_t parse_seconds(struct argp_state *state, const char *option, const char *arg)
 {
 	double value;
 	char *end;
 
 	value = strtod(arg, &end);
 	if (end == arg || *end || !(value >= 0))
-		argp_error(state, "--timeout wants seconds, such as 5 or 0.2, not '%s'",
+		argp_error(state, "--%s wants seconds, such as 5 or 0.2, not '%s'", option,
 			   shown(arg));
 	return value > 1e12 ? INT64_MAX : (int64_t)ceil(value * 1000);
 }

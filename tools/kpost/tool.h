@@ -108,7 +108,7 @@ unsigned int parse_mode(struct argp_state *state, const char *arg);
 /* What senders may drop, as in "old,new,any", or "none". */
 unsigned int parse_overflow(struct argp_state *state, char *arg);
 const char *overflow_text(unsigned int overflow);
-int64_t parse_timeout(struct argp_state *state, const char *arg); /* milliseconds */
+int64_t parse_seconds(struct argp_state *state, const char *option, const char *arg);
 
 /* Keys of options that have no letter. */
 enum {
@@ -118,6 +118,7 @@ enum {
 	KEY_EXCLUSIVE,
 	KEY_SUCCEED,
 	KEY_DROP,
+	KEY_EXPIRES,
 	KEY_OVERFLOW,
 	KEY_PRESENT,
 	KEY_PEEK,

@@ -13,7 +13,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 't':
-		options->timeout = parse_timeout(state, arg);
+		options->timeout = parse_seconds(state, "timeout", arg);
 		break;
 	case ARGP_KEY_ARG:
 		if (options->name)

@@ -86,6 +86,7 @@
 #define KPOST_FEATURE_STAT_TIMES (1ull << 13)	/* kpost_stat.oldest, and what follows it */
 #define KPOST_FEATURE_PEEK	(1ull << 14)	/* KPOST_PEEK */
 #define KPOST_FEATURE_OVERFLOW	(1ull << 15)	/* KPOST_DROP_NEW, KPOST_DROP_OLD */
+#define KPOST_FEATURE_EXPIRES	(1ull << 16)	/* kpost_send.expires */
 
 /**
  * struct kpost_info - answer to KPOST_IOC_INFO
@@ -265,6 +266,7 @@ struct kpost_iovec {
  * @len: bytes of @buf, or with KPOST_IOVEC the number of pieces
  * @tag: any number, for the receiver: what kind of message it is, or which key it is of
  * @cookie: for KPOST_IOC_CANCEL
+ * @expires: when the message is of no use any more, by the clock of deadlines; 0 for never
  * @sequence: out, with KPOST_WANT_SEQUENCE and success: the message's number in this
  *	mailbox, from 1 up.  That the struct can be written to is looked at before the
  *	message is sent; if that memory is taken away meanwhile, the number is lost,
@@ -291,6 +293,12 @@ struct kpost_iovec {
  *
  * What is dropped so is counted, and the next receiver is told, see kpost_recv.missed.
  *
+ * A message that waits past @expires, for room or to be received, is dropped, and makes room,
+ * though nobody receives: soon after that time, and no receive that begins later gets it.  A
+ * sender that waits, for room or with KPOST_SYNC for receipt, gets ETIMEDOUT.  One that was in the
+ * mailbox is counted as those are that found no room.  What a receiver has begun to copy by then
+ * is received.  Where @expires has passed already it is ETIMEDOUT, and nothing was sent.
+ *
  * A message of up to 64 KiB that finds room meets no limit but the mailbox's own.  One
  * that has to wait, or is longer, counts for who sends it until it is in the mailbox: see
  * kpost_info.user_sending_bytes.  An endpoint that was refused for that is not EPOLLOUT
@@ -302,7 +310,7 @@ struct kpost_iovec {
  * kpost_info.user_sending_bytes), EFAULT, EINTR, EINVAL, EMSGSIZE (longer than the
  * mailbox's message_max), ENOBUFS (more than kpost_info.office_sending_bytes), ENOMEM, ENXIO
  * (nobody can receive, with KPOST_PRESENT), EPERM (the mailbox does not let its senders drop so),
- * EPIPE (the mailbox is closed or shut), ETIMEDOUT.
+ * EPIPE (the mailbox is closed or shut), ETIMEDOUT (@deadline, or @expires).
  */
 struct kpost_send {
 	__u32 flags;
@@ -312,6 +320,7 @@ struct kpost_send {
 	__u64 len;
 	__u64 tag;
 	__u64 cookie;
+	__u64 expires;
 	__u64 sequence;
 };
 
@@ -349,7 +358,8 @@ struct kpost_send {
  * @opener_uid: out, the effective user that opened the endpoint it was sent through,
  *	when it opened it, likewise
  * @opener_gid: out, likewise its group
- * @missed: out, how many messages senders have had dropped since somebody was told so last
+ * @missed: out, how many messages senders have had dropped, or have expired, since somebody was
+ *	told so last
  *
  * Returns how many bytes were stored.
  *
@@ -775,6 +785,7 @@ struct kpost_cancel {
  * @dropped_new: messages that found no room and were dropped, with KPOST_DROP_NEW; they are not in
  *	@sent
  * @dropped_old: messages that made room for others, with KPOST_DROP_OLD
+ * @expired: messages that were in the mailbox past their kpost_send.expires
  * @overflow: mask of KPOST_OVERFLOW_*
  * @reserved: 0
  * @rights: of the endpoint that asks; 0 in a list
@@ -813,6 +824,7 @@ struct kpost_stat {
 	__u64 last_received;
 	__u64 dropped_new;
 	__u64 dropped_old;
+	__u64 expired;
 	__u32 overflow;
 	__u32 reserved;
 	__u32 rights;

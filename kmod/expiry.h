@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Messages that are not to be received past a time: they expire.
+ *
+ * Such a message is in its mailbox's tree of them while it is in one of its queues.  A timer has
+ * a work drop those whose time has come, a few at a time, so that they make room though nobody
+ * receives.  Since that may be late, whoever takes a message looks as well.
+ *
+ * What few messages have is not in them, but in a struct kpost_extra, which goes with them.
+ */
+#ifndef KPOST_EXPIRY_H
+#define KPOST_EXPIRY_H
+
+#include <linux/ktime.h>
+#include <linux/rbtree.h>
+
+#include "message.h"
+
+struct kpost_expiry;
+struct kpost_mailbox;
+
+/* What only some messages have; a message with one is its sender's own. */
+struct kpost_extra {
+	struct kpost_message *message;
+	struct rb_node by_time; /* in the mailbox's expiry (protected by mailbox->lock) */
+	ktime_t expires; /* by the kernel's CLOCK_MONOTONIC; fixed */
+};
+
+int kpost_expiry_prepare(struct kpost_mailbox *mailbox);
+void kpost_expiry_free(struct kpost_expiry *expiry);
+int kpost_message_expires(struct kpost_message *message, ktime_t expires);
+void kpost_message_expire(struct kpost_mailbox *mailbox, struct kpost_message *message);
+bool kpost_mailbox_expire(struct kpost_mailbox *mailbox);
+
+/* With mailbox->lock held: @message, which has an extra, is in a queue, or was just taken out. */
+void kpost_extra_queued(struct kpost_mailbox *mailbox, struct kpost_message *message);
+void kpost_extra_unqueued(struct kpost_mailbox *mailbox, struct kpost_message *message);
+
+/* Is it too late for @message? */
+static inline bool kpost_message_expired(const struct kpost_message *message)
+{
+	return unlikely(message->extra) && ktime_get() >= message->extra->expires;
+}
+
+#endif /* KPOST_EXPIRY_H */
