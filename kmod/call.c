@@ -241,7 +241,7 @@ struct kpost_message *kpost_call_shed_room(struct kpost_call_state *call)
 	call->reply = NULL;
 	if (room)
 		kpost_message_count(room, kpost_charge_split(&call->charge,
-							      kpost_message_cost(room->room)));
+							     kpost_message_cost(room->room)));
 	return room;
 }
 

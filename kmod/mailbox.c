@@ -155,8 +155,7 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	mailbox = kzalloc(struct_size(mailbox, name, strlen(arg->name) + 1), GFP_KERNEL_ACCOUNT);
 	telling = kmalloc(sizeof(*telling), GFP_KERNEL_ACCOUNT);
 	account = kpost_account_payer(office);
-	if (!mailbox || !telling || !account ||
-	    (arg->overflow && kpost_losses_prepare(mailbox)))
+	if (!mailbox || !telling || !account || (arg->overflow && kpost_losses_prepare(mailbox)))
 		goto err_free;
 	if (arg->overflow)
 		mailbox->losses->overflow = arg->overflow;

@@ -68,8 +68,8 @@ static bool recv_fits(const struct recv_slot *slot, const struct kpost_message *
 	 * Who receives one message notes who has a call, sheds what is the sender's own, looks
 	 * whether it has expired, and leaves it to who looks at it.
 	 */
-	return message->size <= slot->room && !message->call && !message->pins &&
-	       !message->extra && !(message->own && kpost_message_in_pieces(message));
+	return message->size <= slot->room && !message->call && !message->pins && !message->extra &&
+	       !(message->own && kpost_message_in_pieces(message));
 }
 
 /* Take as many messages as there are for @n slots.  Returns for how many. */

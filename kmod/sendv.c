@@ -48,8 +48,9 @@ static unsigned int send_prepare(struct kpost_rounds *rounds, struct send_slot *
 	for (n = 0; n < most; n++, entry->arg += entry->size) {
 		struct kpost_send __user *to = entry->arg;
 
-		if (send_entry_get(entry, &arg) || arg.flags & ~KPOST_WANT_SEQUENCE || arg.expires ||
-		    arg.len > message_max || arg.len > left || !kpost_range_ok(arg.buf, arg.len))
+		if (send_entry_get(entry, &arg) || arg.flags & ~KPOST_WANT_SEQUENCE ||
+		    arg.expires || arg.len > message_max || arg.len > left ||
+		    !kpost_range_ok(arg.buf, arg.len))
 			break;
 		slots[n].want_sequence = arg.flags & KPOST_WANT_SEQUENCE;
 		if (slots[n].want_sequence &&

@@ -304,7 +304,7 @@ static void cancel_passes_the_id(void **state)
 static void reply_passes_all(void **state)
 {
 	const struct iovec iov[1] = { { .iov_base = reply, .iov_len = 5 } };
-	const struct kpost_options options = { .tag = UINT64_MAX };
+	const struct kpost_options options = { .tag = UINT64_MAX }, late = { .expires = 1 };
 	struct kpost_reply *asked = (struct kpost_reply *)standin.arg;
 
 	(void)state;
@@ -326,7 +326,12 @@ static void reply_passes_all(void **state)
 	assert_int_equal(asked->tag, UINT64_MAX);
 	assert_int_equal(kpost_replyv(ENDPOINT_FD, 8, iov, 1, NULL), -ECANCELED);
 	assert_int_equal(asked->tag, 0);
+	/* neither replies nor calls expire */
 	standin_reset(0);
+	assert_int_equal(kpost_replyv(ENDPOINT_FD, 8, iov, 1, &late), -EINVAL);
+	assert_int_equal(kpost_callv(ENDPOINT_FD, iov, 1, iov, 1, &late, NULL), -EINVAL);
+	assert_int_equal(kpost_call_submit(ENDPOINT_FD, iov, 1, 5, 0, &late, NULL), -EINVAL);
+	assert_int_equal(standin.ioctls, 0);
 	assert_int_equal(kpost_replyv(ENDPOINT_FD, 8, iov, -1, NULL), -EINVAL);
 	assert_int_equal(standin.ioctls, 0);
 }

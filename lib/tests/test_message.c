@@ -32,7 +32,7 @@ static void answer_send(void *arg)
 
 static void sendv_tells_the_number(void **state)
 {
-	const struct kpost_options options = { .flags = KPOST_SYNC };
+	const struct kpost_options options = { .flags = KPOST_SYNC, .expires = 1ull << 40 };
 	struct kpost_send *asked = (struct kpost_send *)standin.arg;
 	uint64_t sequence = 5;
 
@@ -41,6 +41,7 @@ static void sendv_tells_the_number(void **state)
 	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 2, &options, &sequence), 0);
 	standin_expect(ENDPOINT_FD, KPOST_IOC_SEND);
 	assert_int_equal(asked->flags, KPOST_IOVEC | KPOST_SYNC | KPOST_WANT_SEQUENCE);
+	assert_int_equal(asked->expires, 1ull << 40);
 	/* what goes in is no number yet */
 	assert_int_equal(asked->sequence, 0);
 	assert_int_equal(sequence, 1ull << 33);
@@ -56,6 +57,7 @@ static void sendv_tells_the_number(void **state)
 	standin_reset(0);
 	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 2, NULL, NULL), 0);
 	assert_int_equal(asked->flags, KPOST_IOVEC);
+	assert_int_equal(asked->expires, 0);
 }
 
 static void sendv_passes_all(void **state)

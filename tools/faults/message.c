@@ -42,6 +42,13 @@ static void prepare_send_numbered(struct stage *stage)
 	prepare_send(stage, SHORT, KPOST_WANT_SEQUENCE);
 }
 
+/* What such a message has beside it is allocated, and of its mailbox the first time. */
+static void prepare_send_expires(struct stage *stage)
+{
+	prepare_send(stage, SHORT, 0);
+	stage->args.send.expires = kt_soon();
+}
+
 static void prepare_send_iovec(struct stage *stage)
 {
 	prepare_send(stage, LONG, KPOST_IOVEC);
@@ -411,6 +418,14 @@ const struct trial message_trials[] = {
 		COMMAND("SEND", ALL_ROUTES),
 		.errnos = { EFAULT, ENOMEM },
 		.prepare = prepare_send_dontwait,
+		.call = call_send,
+		.check = check_sent,
+	},
+	{
+		.name = "SEND, expires",
+		COMMAND("SEND", ALL_ROUTES),
+		.errnos = { EFAULT, ENOMEM },
+		.prepare = prepare_send_expires,
 		.call = call_send,
 		.check = check_sent,
 	},

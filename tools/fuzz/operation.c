@@ -176,6 +176,12 @@ static uint32_t drops(const struct operation *op)
 	return (op->to & 1 ? KPOST_DROP_NEW : 0) | (op->to & 2 ? KPOST_DROP_OLD : 0);
 }
 
+/* When what is sent is of no use any more. */
+static uint64_t expires(const struct operation *op)
+{
+	return op->to & 4 ? memory_deadline(op->rights % AT_COUNT) : 0;
+}
+
 /* Nothing of kpost's looks at what it is. */
 static uint64_t tag(const struct operation *op)
 {
@@ -307,6 +313,7 @@ static void compose_batch(struct kpost_batch *arg, const struct operation *op, s
 				.buf = buf,
 				.len = n,
 				.tag = tag(op),
+				.expires = i % 2 || i == last ? expires(op) : 0,
 			};
 		} else {
 			work->recvs[i] = (struct kpost_recv){
@@ -395,6 +402,7 @@ void operation_compose(struct work *work)
 		work->arg.send.priority = priority(op);
 		work->arg.send.tag = tag(op);
 		work->arg.send.cookie = cookie(op);
+		work->arg.send.expires = expires(op);
 		work->arg.send.deadline = memory_deadline(op->deadline);
 		compose_payload(&work->arg.send.buf, &work->arg.send.len, op->flags & KPOST_IOVEC,
 				work->pieces, op->buf, op->len);

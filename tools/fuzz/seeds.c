@@ -367,6 +367,25 @@ const struct seed seeds[] = {
 		{ .kind = OP_RECV, .fd = 3, .buf = MEM_UNMAPPED },
 		{ .kind = OP_RECV, .fd = 3 },
 	} } },
+	/* With a bit of .to a message expires when .rights says. */
+	{ "expires", { SETUP_PAIR, 0, {
+		{ .kind = OP_SEND, .fd = 2, .to = 4, .rights = AT_SOON },
+		{ .kind = OP_SEND, .fd = 2, .to = 4, .rights = AT_LATER, .value = 1 },
+		{ .kind = OP_SEND, .fd = 2, .to = 4, .rights = AT_LAST },
+		{ .kind = OP_SEND, .fd = 2, .to = 4, .rights = AT_PASSED },
+		{ .kind = OP_SEND, .fd = 2, .to = 4, .rights = AT_WRONG },
+		{ .kind = OP_RECV, .fd = 1, .flags = KPOST_PRESENT },
+		{ .kind = OP_RECV, .fd = 1, .buf = MEM_UNMAPPED },
+		{ .kind = OP_RECV, .fd = 1, .pause = 40 },
+		{ .kind = OP_SEND, .fd = 2, .flags = KPOST_SYNC, .to = 4, .rights = AT_LATER },
+		{ .kind = OP_SEND, .fd = 2, .flags = KPOST_SYNC, .to = 4, .rights = AT_SOON,
+		  .via = VIA_RING },
+		{ .kind = OP_SENDV, .fd = 2, .to = 4, .rights = AT_SOON, .reply_len = LEN_3 },
+		{ .kind = OP_RECVV, .fd = 1, .reply_len = LEN_3, .pause = 20 },
+		{ .kind = OP_SEND, .fd = 2, .to = 4, .rights = AT_LATER },
+		{ .kind = OP_CLOSE, .fd = 2 },
+		{ .kind = OP_RECV, .fd = 1 },
+	} } },
 	/* KPOST_PRESENT of a receive is KPOST_PEEK. */
 	{ "peek", { SETUP_PAIR, 0, {
 		{ .kind = OP_RECV, .fd = 1, .flags = KPOST_PRESENT },
