@@ -946,7 +946,7 @@ static inline int kpost_sender_new(struct kpost_sender **sender, int fd,
  * @sender: a sender
  * @buf: the payload
  * @len: its length
- * @options: priority, tag and deadline, or NULL for all defaults; its flags must be 0.
+ * @options: priority, tag, deadline and expires, or NULL for all defaults; its flags must be 0.
  *	Messages are sent in the order they were queued in, whatever their priority.  The
  *	deadline is when to give up waiting for room (-ETIMEDOUT), also for what is queued
  *	behind others that wait.
