@@ -287,7 +287,7 @@ static void compose_grant(struct kpost_grant *arg, const struct operation *op)
  */
 static void compose_batch(struct kpost_batch *arg, const struct operation *op, struct work *work)
 {
-	static const uint32_t sizes[] = { 0, 55, 56, 64, 127, 128, 136, 4096, ~0u };
+	static const uint32_t sizes[] = { 0, 63, 64, 72, 135, 136, 144, 4096, ~0u };
 	bool sends = op->kind == OP_SENDV;
 	size_t now = sends ? sizeof(work->sends[0]) : sizeof(work->recvs[0]);
 	unsigned int i, last;
