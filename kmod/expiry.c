@@ -90,7 +90,7 @@ bool kpost_mailbox_expire(struct kpost_mailbox *mailbox)
 
 	spin_lock(&mailbox->lock);
 	while ((message = expiry_first(expiry)) && message->extra->expires <= now &&
-	       count < EXPIRE_MAX && !kpost_wakes_full(&wakes)) {
+	       count < EXPIRE_MAX && !wakes.more && !kpost_wakes_full(&wakes)) {
 		if (message->state == KPOST_PENDING) {
 			/* It was never in the mailbox: its sender is told, and nobody else. */
 			kpost_mailbox_unqueue(mailbox, &mailbox->pending, message);

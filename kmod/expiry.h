@@ -19,7 +19,7 @@
 struct kpost_expiry;
 struct kpost_mailbox;
 
-/* What only some messages have; a message with one is its sender's own. */
+/* What only some messages have; kpost_message_shed() frees it, so @own is set for them. */
 struct kpost_extra {
 	struct kpost_message *message;
 	struct rb_node by_time; /* in the mailbox's expiry (protected by mailbox->lock) */

@@ -202,6 +202,8 @@ void kpost_mailbox_release(struct kref *refs)
 	struct kpost_mailbox *mailbox = container_of(refs, struct kpost_mailbox, refs);
 
 	WARN_ON_ONCE(!kpost_queue_empty(&mailbox->queue) || mailbox->messages);
+	/* First: its work may yet have messages to let go of, and pollers to tell. */
+	kpost_losses_free(mailbox->losses);
 	/* One that nobody ever opened still counts. */
 	kpost_account_sub(mailbox->account, KPOST_CAPACITY, mailbox->counted);
 	kpost_account_sub(&mailbox->office->own, KPOST_CAPACITY, mailbox->counted_own);
@@ -211,7 +213,6 @@ void kpost_mailbox_release(struct kref *refs)
 	kpost_teller_exit(&mailbox->telling->teller);
 	kfree(mailbox->telling);
 	kpost_kept_end(mailbox);
-	kpost_losses_free(mailbox->losses);
 	kfree(mailbox);
 }
 
@@ -552,7 +553,8 @@ static void setattr_shut(struct kpost_mailbox *mailbox) __releases(&mailbox->loc
 static bool setattr_overflow_ok(const struct kpost_mailbox *mailbox,
 				const struct kpost_setattr *arg)
 {
-	u32 before = mailbox->losses ? mailbox->losses->overflow : 0;
+	const struct kpost_losses *losses = kpost_losses(mailbox);
+	u32 before = losses ? losses->overflow : 0;
 
 	lockdep_assert_held(&mailbox->lock);
 	return !(arg->valid & KPOST_SET_OVERFLOW) ||
@@ -674,6 +676,8 @@ static u64 mailbox_received_time(struct kpost_mailbox *mailbox)
 /* A snapshot, in the task's terms, but for the oldest message. */
 void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st)
 {
+	const struct kpost_losses *losses;
+
 	memset(st, 0, sizeof(*st));
 	st->message_max = mailbox->message_max;
 	st->maker = kpost_account_is_own(mailbox->account) ?
@@ -704,11 +708,12 @@ void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st)
 	st->received = mailbox->received;
 	st->dropped = mailbox->dropped;
 	st->unattended = mailbox->unattended;
-	if (mailbox->losses) {
-		st->dropped_new = mailbox->losses->dropped_new;
-		st->dropped_old = mailbox->losses->dropped_old;
-		st->expired = mailbox->losses->expired;
-		st->overflow = mailbox->losses->overflow;
+	losses = kpost_losses(mailbox);
+	if (losses) {
+		st->dropped_new = losses->dropped_new;
+		st->dropped_old = losses->dropped_old;
+		st->expired = losses->expired;
+		st->overflow = losses->overflow;
 	}
 	st->last_sent = time_told(mailbox->sent_at);
 	st->last_received = mailbox->received ? time_told(mailbox_received_time(mailbox)) : 0;

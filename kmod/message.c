@@ -227,6 +227,7 @@ static struct kpost_block *shed_pieces(struct kpost_message *message)
 struct kpost_block *kpost_message_shed_own(struct kpost_message *message)
 {
 	kfree(message->extra);
+	message->extra = NULL;
 	return kpost_message_in_pieces(message) ? shed_pieces(message) : NULL;
 }
 

@@ -13,7 +13,7 @@
  *
  * From TAKEN it is received and freed, or goes back to QUEUED if the copy
  * needs a page that is not there, or is dropped if its sender has withdrawn it in
- * the meantime.
+ * the meantime, or if it had expired when it was taken, see expiry.h.
  *
  * Whoever peeks pins a message that is QUEUED, for as long as a copy takes that waits for no
  * page.  It can be received, dropped or withdrawn meanwhile: who does that leaves the memory to
@@ -52,11 +52,11 @@ struct kpost_message {
 	u8 state; /* enum kpost_message_state */
 	bool withdrawn; /* while TAKEN, or not yet committed: the sender has left */
 
-	/* fixed once committed */
+	/* fixed once committed, but for what says else */
 	u8 flags; /* KPOST_MESSAGE_SYNC or _CALL, or 0 */
 	bool first_kept; /* its first block is the mailbox's */
 	u8 pins; /* so many look at it (protected by the mailbox's lock) */
-	bool counts; /* for @account, until it got in */
+	bool counts; /* for @account, until it got in (likewise) */
 	bool own; /* some block is the sender's, or it has an extra */
 	u8 class; /* of its first block */
 	u32 size; /* of the payload */

@@ -39,8 +39,10 @@ static bool lets(const struct kpost_mailbox *mailbox, u32 flags)
 	u32 wants = (flags & KPOST_DROP_NEW ? KPOST_OVERFLOW_DROP_NEW : 0) |
 		    (flags & KPOST_DROP_OLD ? KPOST_OVERFLOW_DROP_OLD : 0);
 
+	const struct kpost_losses *losses = kpost_losses(mailbox);
+
 	lockdep_assert_held(&mailbox->lock);
-	return mailbox->losses && !(wants & ~mailbox->losses->overflow);
+	return losses && !(wants & ~losses->overflow);
 }
 
 /* May senders of @mailbox do what the KPOST_DROP_* in @flags ask for?  Returns 0 or -EPERM. */
@@ -134,7 +136,7 @@ int kpost_overflow(struct kpost_endpoint *endpoint, struct kpost_message *messag
 			return -ENOMEM;
 		spin_lock(&mailbox->lock);
 	}
-	losses = mailbox->losses;
+	losses = kpost_losses(mailbox);
 	if (mailbox->shut) {
 		err = -EPIPE;
 	} else if (!lets(mailbox, flags)) {

@@ -40,10 +40,16 @@ int kpost_overflow(struct kpost_endpoint *endpoint, struct kpost_message *messag
 u64 kpost_missed_claim(struct kpost_mailbox *mailbox);
 void kpost_missed_return(struct kpost_mailbox *mailbox, u64 missed);
 
+/* Those of @mailbox, or NULL; any sender can have it begin to have some. */
+static inline struct kpost_losses *kpost_losses(const struct kpost_mailbox *mailbox)
+{
+	return READ_ONCE(mailbox->losses);
+}
+
 /* Is there something to tell the next receiver of?  If so, that is kpost_missed_claim()'s. */
 static inline bool kpost_missed(const struct kpost_mailbox *mailbox)
 {
-	struct kpost_losses *losses = READ_ONCE(mailbox->losses);
+	struct kpost_losses *losses = kpost_losses(mailbox);
 
 	return unlikely(losses && READ_ONCE(losses->missed));
 }

@@ -139,9 +139,11 @@ static __always_inline struct kpost_message *take_message(struct kpost_mailbox *
 	recv->empty = !message;
 	if (likely(message)) {
 		recv->size = message->size;
-		if (message->size > room) {
+		/* One that has expired asks for no memory. */
+		if (unlikely(message->size > room) && !kpost_message_expired(message)) {
 			err = -EMSGSIZE;
-		} else if (likely(message->size <= sure_for(recv))) {
+		} else if (likely(message->size <= sure_for(recv)) ||
+			   kpost_message_expired(message)) {
 			kpost_mailbox_unqueue(mailbox, &mailbox->queue, message);
 			message->state = KPOST_TAKEN;
 		} else {
@@ -346,7 +348,12 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 		}
 		if (kpost_message_expired(message)) {
 			kpost_message_expire(mailbox, message);
-			continue;
+			/* There may be many of them. */
+			cond_resched();
+			if (!fatal_signal_pending(current))
+				continue;
+			ret = -EINTR;
+			break;
 		}
 		/* Before anything is told of it. */
 		if (unlikely(message->call && !process)) {
@@ -391,6 +398,7 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 static struct kpost_message *peek_pin(struct kpost_mailbox *mailbox, struct reception *recv,
 				      size_t room, size_t most)
 {
+	const struct kpost_losses *losses;
 	struct kpost_message *message;
 	int err = 0;
 
@@ -408,7 +416,8 @@ static struct kpost_message *peek_pin(struct kpost_mailbox *mailbox, struct rece
 	} else {
 		WRITE_ONCE(message->pins, message->pins + 1);
 		/* Who receives it is told, too. */
-		recv->missed = mailbox->losses ? mailbox->losses->missed : 0;
+		losses = kpost_losses(mailbox);
+		recv->missed = losses ? losses->missed : 0;
 	}
 	spin_unlock(&mailbox->lock);
 	return err ? ERR_PTR(err) : message;
@@ -434,6 +443,8 @@ static noinline ssize_t peek(struct kpost_endpoint *endpoint, struct reception *
 		if (!message) {
 			kpost_mailbox_expire(mailbox);
 			cond_resched();
+			if (fatal_signal_pending(current))
+				err = -EINTR;
 			continue;
 		}
 		err = PTR_ERR_OR_ZERO(message);

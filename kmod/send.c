@@ -391,8 +391,8 @@ static noinline int send_waits(struct kpost_operand *op, const struct kpost_send
 #define ASKS (KPOST_SYNC | KPOST_WANT_SEQUENCE | KPOST_PRESENT | KPOST_DROPS)
 
 /*
- * Does what @arg asks for go, before anything is done?  Returns 0, or -EINVAL, -EAGAIN, -EPERM,
- * -ENXIO, -EPIPE, -EFAULT.
+ * Does what @arg asks for go, before anything is done?  Returns 0, or -EINVAL, -EAGAIN, -ETIMEDOUT,
+ * -EPERM, -ENOMEM, -ENXIO, -EPIPE, -EFAULT.
  */
 static noinline int send_asks(struct kpost_operand *op, const struct kpost_send *arg)
 {
@@ -401,12 +401,11 @@ static noinline int send_asks(struct kpost_operand *op, const struct kpost_send 
 	u32 flags = arg->flags;
 	int err = 0;
 
-	if (flags & KPOST_SYNC && flags & (KPOST_DONTWAIT | KPOST_DROPS))
+	if (arg->expires > S64_MAX ||
+	    (flags & KPOST_SYNC && flags & (KPOST_DONTWAIT | KPOST_DROPS)))
 		return -EINVAL;
 	if (flags & KPOST_SYNC && op->nowait && !kpost_parks(op))
 		return -EAGAIN;
-	if (arg->expires > S64_MAX)
-		return -EINVAL;
 	if (kpost_deadline_passed(arg->expires))
 		return -ETIMEDOUT;
 	if (flags & KPOST_DROPS)
@@ -422,7 +421,7 @@ static noinline int send_asks(struct kpost_operand *op, const struct kpost_send 
 	return err;
 }
 
-/* Commit @message as @arg asks.  Returns as message_commit(), or -ETIMEDOUT. */
+/* Commit @message as @arg asks.  Returns as message_commit(), or -ETIMEDOUT, -ENOMEM. */
 static noinline int send_as_asked(struct kpost_operand *op, const struct kpost_send *arg,
 				  struct kpost_message *message, struct kpost_waiter *sender,
 				  u64 *sequence)
@@ -435,6 +434,9 @@ static noinline int send_as_asked(struct kpost_operand *op, const struct kpost_s
 			return -ETIMEDOUT;
 	}
 	if (arg->expires) {
+		/* The copy may have taken a while. */
+		if (kpost_deadline_passed(arg->expires))
+			return -ETIMEDOUT;
 		err = kpost_message_expires(message, kpost_deadline_on_host(arg->expires));
 		if (err)
 			return err;

@@ -82,6 +82,8 @@ static bool changed_call(struct stage *stage, long ret)
 	now = kt_stat(stage->fds[0]);
 	st.sent++;
 	st.received++;
+	st.last_sent = now.last_sent;
+	st.last_received = now.last_received;
 	return ret == -EFAULT && kt_stat_same(now, st);
 }
 

@@ -95,10 +95,15 @@ static void check_open(struct stage *stage)
 	must(stage, !memcmp(&stage->before, &stage->after, sizeof(stage->before)));
 }
 
+/* The one that it has succeeded was there before, and goes now. */
 static void check_succeed(struct stage *stage)
 {
+	must(stage, kt_stat((int)stage->ret).receivers == 1);
 	must(stage, close(stage->fd) == 0);
-	check_open(stage);
+	check_closed(stage);
+	stage_snapshot(stage, &stage->after);
+	must(stage, stage->after.names == stage->before.names - 1);
+	must(stage, kt_stat_same(stage->before.st, stage->after.st));
 }
 
 static void check_pair(struct stage *stage)
@@ -171,7 +176,7 @@ static void set_files(struct stage *stage, const char *max)
 static void prepare_no_files(struct stage *stage)
 {
 	prepare_pair(stage);
-	set_files(stage, "1");
+	set_files(stage, "0");
 }
 
 static long call_open_unprivileged(struct stage *stage)
