@@ -297,7 +297,8 @@ struct kpost_iovec {
  * though nobody receives: soon after that time, and no receive that begins later gets it.  A
  * sender that waits, for room or with KPOST_SYNC for receipt, gets ETIMEDOUT.  One that was in the
  * mailbox is counted as those are that found no room.  What a receiver has begun to copy by then
- * is received, unless memory has to be brought in for it.  Where @expires has passed already it is ETIMEDOUT, and nothing was sent.
+ * is received, unless memory has to be brought in for it.  Where @expires has passed already it is
+ * ETIMEDOUT, and nothing was sent.
  *
  * A message of up to 64 KiB that finds room meets no limit but the mailbox's own.  One
  * that has to wait, or is longer, counts for who sends it until it is in the mailbox: see
