@@ -93,7 +93,6 @@ static inline void kpost_compat_uring_done(struct io_uring_cmd *cmd, long ret,
 #endif
 }
 
-#ifdef KPOST_HAVE_IO_URING_CMD_MARK_CANCELABLE
 static inline void kpost_compat_hrtimer_setup(struct hrtimer *timer,
 					      enum hrtimer_restart (*function)(struct hrtimer *))
 {
@@ -105,6 +104,7 @@ static inline void kpost_compat_hrtimer_setup(struct hrtimer *timer,
 #endif
 }
 
+#ifdef KPOST_HAVE_IO_URING_CMD_MARK_CANCELABLE
 /* Is a command asked back, since its ring or its task ends? */
 static inline bool kpost_compat_uring_returns(unsigned int issue_flags)
 {
