@@ -66,15 +66,22 @@ static void move_bytes(const struct operation *op, int fd)
 		operation_judge(op, NULL, -errno);
 }
 
+static uint32_t rights_of(int fd)
+{
+	struct kpost_stat st;
+
+	return ioctl(fd, KPOST_IOC_STAT, &st) ? 0 : st.rights;
+}
+
 static void poll_file(const struct operation *op, int fd)
 {
 	struct pollfd pollfd = { .fd = fd, .events = op->flags ? op->flags : POLLIN | POLLOUT };
 	int timeout = op->deadline == AT_SOON ? 0 : op->deadline == AT_NEVER ? -1 : 2;
 
 	poll(&pollfd, 1, timeout);
-	/* Who cannot send any more is told of both. */
+	/* Who cannot send any more is told of both, unless there may be something to receive. */
 	if ((pollfd.revents & (POLLERR | POLLHUP)) == POLLERR && is_endpoint(fd) &&
-	    me->slots[op->fd] == fd)
+	    me->slots[op->fd] == fd && !(rights_of(fd) & KPOST_RIGHT_RECV))
 		machine_found("operation %u polled and saw POLLERR alone", me->index);
 }
 
