@@ -199,7 +199,7 @@ static struct kpost_block **block_append(struct kpost_block **end, void *memory,
  * The pieces that are not the mailbox's, in the order in which they are taken, a table before
  * what is in it: the first of them are what the mailbox gets the like of.
  */
-static struct kpost_block *shed_pieces(struct kpost_message *message)
+struct kpost_block *kpost_message_shed_pieces(struct kpost_message *message)
 {
 	struct kpost_pieces *pieces, *next, *last = NULL;
 	struct kpost_block *own = NULL, **end = &own;
@@ -224,11 +224,10 @@ static struct kpost_block *shed_pieces(struct kpost_message *message)
 	return own;
 }
 
-struct kpost_block *kpost_message_shed_own(struct kpost_message *message)
+void kpost_message_shed_extra(struct kpost_message *message)
 {
 	kfree(message->extra);
 	message->extra = NULL;
-	return kpost_message_in_pieces(message) ? shed_pieces(message) : NULL;
 }
 
 /* Leave @message, which is in no list, to those who still look at it, if there are any. */

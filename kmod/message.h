@@ -127,7 +127,8 @@ void kpost_message_unpin(struct kpost_mailbox *mailbox, struct kpost_message *me
 int kpost_message_extend(struct kpost_message *message);
 bool kpost_message_take_pieces(struct kpost_kept *kept, struct kpost_message *message);
 void kpost_message_give_pieces(struct kpost_kept *kept, struct kpost_message *message);
-struct kpost_block *kpost_message_shed_own(struct kpost_message *message);
+struct kpost_block *kpost_message_shed_pieces(struct kpost_message *message);
+void kpost_message_shed_extra(struct kpost_message *message);
 
 /*
  * The class of the first block of a message with a payload of @size bytes.  If both are not well
@@ -201,7 +202,11 @@ static inline struct kpost_message *kpost_message_take(struct kpost_kept *kept, 
  */
 static inline struct kpost_block *kpost_message_shed(struct kpost_message *message)
 {
-	return unlikely(message->own) ? kpost_message_shed_own(message) : NULL;
+	if (likely(!message->own))
+		return NULL;
+	if (unlikely(message->extra))
+		kpost_message_shed_extra(message);
+	return kpost_message_in_pieces(message) ? kpost_message_shed_pieces(message) : NULL;
 }
 
 /*

@@ -196,6 +196,7 @@ static noinline bool receive_pinned(struct kpost_endpoint *endpoint, struct kpos
 		mailbox->dropped++;
 		kpost_mailbox_give_back(mailbox, message, &wakes);
 	} else {
+		mailbox->received_at = jiffies;
 		kpost_message_received(endpoint, message, process, &wakes);
 	}
 	kpost_mailbox_unlock(mailbox, &wakes);
@@ -233,6 +234,7 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
 		kpost_message_discard(mailbox, message);
 		return false;
 	}
+	mailbox->received_at = jiffies;
 	kpost_message_received(endpoint, message, process, &wakes);
 	origin = kpost_message_leave(mailbox->kept, message, &own);
 	kpost_mailbox_unlock(mailbox, &wakes);

@@ -19,7 +19,10 @@
 
 void kpost_message_put_back(struct kpost_mailbox *mailbox, struct kpost_message *message);
 
-/* With the mailbox's lock held: @message is received, if it is a call by @process. */
+/*
+ * With the mailbox's lock held: @message is received, if it is a call by @process.  Whoever
+ * receives notes when, once.
+ */
 static __always_inline void kpost_message_received(struct kpost_endpoint *endpoint,
 						   struct kpost_message *message,
 						   struct kpost_process *process,
@@ -28,7 +31,6 @@ static __always_inline void kpost_message_received(struct kpost_endpoint *endpoi
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 
 	mailbox->received++;
-	mailbox->received_at = jiffies;
 	if (message->call)
 		kpost_call_received(endpoint, message, process);
 	else if (message->sender)

@@ -68,8 +68,8 @@ static bool recv_fits(const struct recv_slot *slot, const struct kpost_message *
 	 * Who receives one message notes who has a call, sheds what is the sender's own, looks
 	 * whether it has expired, and leaves it to who looks at it.
 	 */
-	return message->size <= slot->room && !message->call && !message->pins && !message->extra &&
-	       !(message->own && kpost_message_in_pieces(message));
+	return message->size <= slot->room && !message->call && !message->pins &&
+	       !(message->own && (message->extra || kpost_message_in_pieces(message)));
 }
 
 /* Take as many messages as there are for @n slots.  Returns for how many. */
@@ -126,10 +126,14 @@ static unsigned int recv_fill(struct kpost_rounds *rounds, const struct recv_slo
 		payload.size = slots[i].len;
 		kpost_place_init(&place, &payload);
 		if (kpost_message_copy_out(slots[i].message, &payload, &place, stored) ||
-		    kpost_message_tell(slots[i].message, NULL, i ? 0 : missed, entry, NULL, stored))
+		    kpost_message_tell(slots[i].message, NULL, 0, entry, NULL, stored))
 			break;
 	}
 	entry->arg = first;
+	/* If that goes not, the first is as one that was not copied. */
+	if (unlikely(missed) && !from && i &&
+	    put_user(missed, &((struct kpost_recv __user *)first)->missed))
+		i = 0;
 	pagefault_enable();
 	return i;
 }
@@ -162,6 +166,8 @@ static unsigned int recv_receive(struct kpost_endpoint *endpoint, const struct r
 			origins = origin;
 		}
 	}
+	if (i > from)
+		mailbox->received_at = jiffies;
 	kpost_mailbox_unlock(mailbox, &wakes);
 	kpost_origins_free(origins);
 	kpost_mailbox_received(mailbox, own);

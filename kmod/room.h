@@ -115,7 +115,8 @@ static __always_inline bool kpost_mailbox_place(struct kpost_mailbox *mailbox,
 
 /*
  * Take @message in, for which there is room, @now; its sender, if it waits, learns its number.
- * @now was read with the lock held, so that times are in the order of numbers.
+ * @now was read with the lock held, so that times are in the order of numbers, and is the mailbox's
+ * @sent_at.
  */
 static __always_inline void kpost_mailbox_admit_at(struct kpost_mailbox *mailbox,
 						   struct kpost_message *message, u64 now,
@@ -134,7 +135,6 @@ static __always_inline void kpost_mailbox_admit_at(struct kpost_mailbox *mailbox
 		message->counts = false;
 	}
 	message->time = now;
-	mailbox->sent_at = now;
 	message->node.order = ++mailbox->sent;
 	trace_kpost_send(mailbox, message);
 	if (unlikely(sender)) {
@@ -152,7 +152,10 @@ static __always_inline void kpost_mailbox_admit(struct kpost_mailbox *mailbox,
 						struct kpost_message *message,
 						struct kpost_wakes *wakes)
 {
-	kpost_mailbox_admit_at(mailbox, message, ktime_get_coarse_ns(), wakes);
+	u64 now = ktime_get_coarse_ns();
+
+	mailbox->sent_at = now;
+	kpost_mailbox_admit_at(mailbox, message, now, wakes);
 }
 
 /* Give back the room of @message, which is in no list any more. */

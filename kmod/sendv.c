@@ -181,6 +181,8 @@ static int send_commit(struct kpost_endpoint *endpoint, struct send_slot *slots,
 	if (all && n < count)
 		n = 0;
 	now = ktime_get_coarse_ns();
+	if (n)
+		mailbox->sent_at = now;
 	for (ret = 0; ret < n; ret++) {
 		struct kpost_message *message = slots[ret].message;
 
