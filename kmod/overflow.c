@@ -38,7 +38,6 @@ static bool lets(const struct kpost_mailbox *mailbox, u32 flags)
 {
 	u32 wants = (flags & KPOST_DROP_NEW ? KPOST_OVERFLOW_DROP_NEW : 0) |
 		    (flags & KPOST_DROP_OLD ? KPOST_OVERFLOW_DROP_OLD : 0);
-
 	const struct kpost_losses *losses = kpost_losses(mailbox);
 
 	lockdep_assert_held(&mailbox->lock);

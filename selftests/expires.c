@@ -40,20 +40,6 @@ static bool past(uint64_t time)
 	return kt_until(kt_now() > time);
 }
 
-/* the next is @text, and so many were @missed */
-static bool next_is(int fd, const char *text, uint64_t missed)
-{
-	struct kpost_recv recv;
-	char buf[64];
-	long ret = kt_take(fd, &recv, buf, sizeof(buf));
-
-	if (ret == (long)strlen(text) && !memcmp(buf, text, (size_t)ret) && recv.missed == missed)
-		return true;
-	fprintf(stderr, "# got %ld '%.*s', missed %llu\n", ret, ret > 0 ? (int)ret : 0, buf,
-		(unsigned long long)recv.missed);
-	return false;
-}
-
 /* ---- what becomes of the message ------------------------------------------------------- */
 
 TEST_F(expires, expires_makes_room_though_nobody_receives)
@@ -72,7 +58,7 @@ TEST_F(expires, expires_makes_room_though_nobody_receives)
 	EXPECT_EQ(0, st.dropped);
 	EXPECT_EQ(1, st.queued_messages);
 	EXPECT_EQ(4, st.queued_bytes);
-	EXPECT_TRUE(next_is(self->fd, "next", FULL));
+	EXPECT_TRUE(kt_next_is(self->fd, "next", FULL));
 	EXPECT_EQ(0, kt_stat(self->fd).queued_bytes);
 }
 
@@ -106,9 +92,9 @@ TEST_F(expires, expires_is_received_before_as_any_other)
 	ASSERT_EQ(0, kt_post(self->fd, "high 2", 6, 5));
 	ASSERT_EQ(4, kt_recv(self->fd, NULL, self->buf, sizeof(self->buf), KPOST_PEEK, 0));
 	EXPECT_EQ(-EFAULT, kt_take(self->fd, NULL, (void *)8, sizeof(self->buf)));
-	EXPECT_TRUE(next_is(self->fd, "high", 0));
-	EXPECT_TRUE(next_is(self->fd, "high 2", 0));
-	EXPECT_TRUE(next_is(self->fd, "low", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "high", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "high 2", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "low", 0));
 	/* a timer that goes off for one that was received finds nothing, and others go on */
 	if (!send_until(self->fd, "soon", 0, 0, expires))
 		(void)kt_take(self->fd, NULL, self->buf, sizeof(self->buf));
@@ -124,7 +110,7 @@ TEST_F(expires, expires_one_by_one_each_at_its_time)
 	ASSERT_EQ(0, send_until(self->fd, "first", 0, 0, kt_later()));
 	ASSERT_TRUE(kt_until(kt_stat(self->fd).expired >= 1));
 	ASSERT_TRUE(kt_until(kt_stat(self->fd).expired == 2));
-	EXPECT_TRUE(next_is(self->fd, "last", 2));
+	EXPECT_TRUE(kt_next_is(self->fd, "last", 2));
 }
 
 /* more than are dropped in one go, some of them with senders that wait */
@@ -164,7 +150,7 @@ TEST_F(expires, expires_tells_its_synchronous_sender)
 	EXPECT_EQ(1, kt_stat(self->fd).expired);
 	EXPECT_EQ(0, kt_stat(self->fd).dropped);
 	ASSERT_EQ(0, kt_post(self->fd, "y", 1, 0));
-	EXPECT_TRUE(next_is(self->fd, "y", 1));
+	EXPECT_TRUE(kt_next_is(self->fd, "y", 1));
 }
 
 /* it was never in the mailbox, and nobody has missed it; those behind it get in */
@@ -190,8 +176,8 @@ TEST_F(expires, expires_while_it_waits_for_room)
 	EXPECT_EQ(0, kt_stat(self->fd).expired);
 	EXPECT_EQ(2, kt_stat(self->fd).sent);
 	EXPECT_EQ(used, kt_sending_used());
-	EXPECT_TRUE(next_is(self->fd, "1234567890123456789012345678", 0));
-	EXPECT_TRUE(next_is(self->fd, "s", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "1234567890123456789012345678", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "s", 0));
 }
 
 TEST_F(expires, expires_before_it_was_sent)
@@ -211,7 +197,7 @@ TEST_F(expires, expires_before_it_was_sent)
 	/* the last time that there is never comes */
 	send.expires = (1ull << 63) - 1;
 	EXPECT_EQ(0, kt_ioctl(self->fd, KPOST_IOC_SEND, &send));
-	EXPECT_TRUE(next_is(self->fd, "x", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "x", 0));
 }
 
 TEST_F(expires, expires_tells_who_polls_of_room_and_of_the_end)
@@ -304,7 +290,7 @@ TEST_F(expires, expires_where_older_ones_make_room)
 	ASSERT_EQ(0, send_until(self->fd, "new", 0, KPOST_DROP_OLD, kt_soon()));
 	ASSERT_EQ(1, kt_stat(self->fd).dropped_old);
 	ASSERT_TRUE(kt_until(kt_stat(self->fd).expired == FULL - 1));
-	EXPECT_TRUE(next_is(self->fd, "new", FULL));
+	EXPECT_TRUE(kt_next_is(self->fd, "new", FULL));
 }
 
 TEST_F(expires, expires_of_a_mailbox_that_is_shut)
@@ -355,7 +341,7 @@ TEST_F(expires, expires_by_the_clock_of_the_senders_time_namespace)
 		ASSERT_EQ(0, child_write("/proc/self/timens_offsets", offsets[i]));
 		EXPECT_EQ(0, child_finish(child_start(send_elsewhere, &self->fd), 20))
 			TH_LOG("%s", offsets[i]);
-		EXPECT_TRUE(next_is(self->fd, "x", 1));
+		EXPECT_TRUE(kt_next_is(self->fd, "x", 1));
 		EXPECT_EQ(i + 1, kt_stat(self->fd).expired);
 	}
 }

@@ -231,6 +231,20 @@ static inline long kt_take(int fd, struct kpost_recv *recv, void *buf, uint64_t 
 }
 
 /* likewise of CALL */
+/* the next message is @text, and so many were @missed */
+static inline bool kt_next_is(int fd, const char *text, uint64_t missed)
+{
+	struct kpost_recv recv;
+	char buf[64];
+	long ret = kt_take(fd, &recv, buf, sizeof(buf));
+
+	if (ret == (long)strlen(text) && !memcmp(buf, text, (size_t)ret) && recv.missed == missed)
+		return true;
+	fprintf(stderr, "# got %ld '%.*s', missed %llu\n", ret, ret > 0 ? (int)ret : 0, buf,
+		(unsigned long long)recv.missed);
+	return false;
+}
+
 static inline struct kpost_call kt_call_args(const void *buf, uint64_t len, void *reply_buf,
 					     uint64_t reply_len, uint64_t deadline)
 {

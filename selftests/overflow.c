@@ -44,20 +44,6 @@ static long drop(int fd, const char *text, unsigned int priority, unsigned int f
 	return kt_send(fd, text, strlen(text), priority, flags | KPOST_DONTWAIT, 0);
 }
 
-/* the next is @text, and so many were @missed */
-static bool next_is(int fd, const char *text, uint64_t missed)
-{
-	struct kpost_recv recv;
-	char buf[64];
-	long ret = kt_take(fd, &recv, buf, sizeof(buf));
-
-	if (ret == (long)strlen(text) && !memcmp(buf, text, (size_t)ret) && recv.missed == missed)
-		return true;
-	fprintf(stderr, "# got %ld '%.*s', missed %llu\n", ret, ret > 0 ? (int)ret : 0, buf,
-		(unsigned long long)recv.missed);
-	return false;
-}
-
 static int allow(int fd, uint32_t overflow)
 {
 	struct kpost_setattr attr = { .valid = KPOST_SET_OVERFLOW, .overflow = overflow };
@@ -87,8 +73,8 @@ TEST_F(overflow, overflow_drops_a_new_message_that_finds_no_room)
 	EXPECT_EQ(0, st.dropped);
 	EXPECT_EQ(FULL, st.sent);
 	EXPECT_EQ(FULL, st.queued_messages);
-	EXPECT_TRUE(next_is(self->fd, "a", 3));
-	EXPECT_TRUE(next_is(self->fd, "b", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "a", 3));
+	EXPECT_TRUE(kt_next_is(self->fd, "b", 0));
 	/* with room it is as any other */
 	EXPECT_EQ(0, kt_ioctl(self->fd, KPOST_IOC_SEND, &send));
 	EXPECT_EQ(FULL + 1, send.sequence);
@@ -107,7 +93,7 @@ TEST_F(overflow, overflow_drops_no_message_past_those_that_wait)
 	EXPECT_EQ(-EAGAIN, drop(self->fd, "x", 5, KPOST_DROP_OLD));
 	EXPECT_EQ(1, kt_stat(self->fd).dropped_new);
 	EXPECT_EQ(1, kt_stat(self->fd).queued_messages);
-	EXPECT_TRUE(next_is(self->fd, "1234567890123456789012345678", 1));
+	EXPECT_TRUE(kt_next_is(self->fd, "1234567890123456789012345678", 1));
 	ASSERT_TRUE(kt_join(&job));
 	EXPECT_EQ(0, job.ret);
 }
@@ -122,10 +108,10 @@ TEST_F(overflow, overflow_keeps_the_newest)
 		ASSERT_EQ(0, drop(self->fd, text, 0, KPOST_DROP_OLD));
 	EXPECT_EQ(6, kt_stat(self->fd).dropped_old);
 	EXPECT_EQ(10, kt_stat(self->fd).sent);
-	EXPECT_TRUE(next_is(self->fd, "g", 6));
-	EXPECT_TRUE(next_is(self->fd, "h", 0));
-	EXPECT_TRUE(next_is(self->fd, "i", 0));
-	EXPECT_TRUE(next_is(self->fd, "j", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "g", 6));
+	EXPECT_TRUE(kt_next_is(self->fd, "h", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "i", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "j", 0));
 	EXPECT_EQ(-EAGAIN, kt_take(self->fd, NULL, self->buf, sizeof(self->buf)));
 }
 
@@ -140,10 +126,10 @@ TEST_F(overflow, overflow_drops_the_oldest_of_the_lowest_priority)
 	EXPECT_EQ(0, drop(self->fd, "third", 5, KPOST_DROP_OLD));
 	/* never one of a higher priority than its own */
 	EXPECT_REFUSED(EAGAIN, self->fd, drop(self->fd, "x", 4, KPOST_DROP_OLD));
-	EXPECT_TRUE(next_is(self->fd, "high", 3));
-	EXPECT_TRUE(next_is(self->fd, "first", 0));
-	EXPECT_TRUE(next_is(self->fd, "second", 0));
-	EXPECT_TRUE(next_is(self->fd, "third", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "high", 3));
+	EXPECT_TRUE(kt_next_is(self->fd, "first", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "second", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "third", 0));
 }
 
 /* what was taken and came back is in its place, and the first to go */
@@ -156,8 +142,8 @@ TEST_F(overflow, overflow_drops_what_came_back_in_its_turn)
 	EXPECT_EQ(-EFAULT, kt_take(self->fd, NULL, kt_edge(PROT_NONE), 8));
 	EXPECT_EQ(0, drop(self->fd, "e", 1, KPOST_DROP_OLD));
 	EXPECT_EQ(0, drop(self->fd, "f", 1, KPOST_DROP_OLD));
-	EXPECT_TRUE(next_is(self->fd, "b", 2));
-	EXPECT_TRUE(next_is(self->fd, "d", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "b", 2));
+	EXPECT_TRUE(kt_next_is(self->fd, "d", 0));
 }
 
 /* as many as it takes, but no more than 16, and none if that is not enough */
@@ -205,7 +191,7 @@ TEST_F(overflow, overflow_that_drops_nothing_waits_as_ever)
 	send.deadline = kt_soon();
 	kt_start(&job, self->fd, KPOST_IOC_SEND, &send);
 	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_senders == 1));
-	EXPECT_TRUE(next_is(self->fd, "high", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "high", 0));
 	ASSERT_TRUE(kt_join(&job));
 	EXPECT_EQ(0, job.ret);
 	EXPECT_EQ(0, kt_stat(self->fd).dropped_old);
@@ -221,15 +207,15 @@ TEST_F(overflow, overflow_drops_no_calls_and_nothing_that_is_waited_for)
 	for (int i = 1; i < FULL; i++)
 		ASSERT_EQ(0, drop(self->fd, "plain", 0, 0));
 	EXPECT_REFUSED(EAGAIN, self->fd, drop(self->fd, "x", 9, KPOST_DROP_OLD));
-	EXPECT_TRUE(next_is(self->fd, "call", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "call", 0));
 	kt_start(&job, self->fd, KPOST_IOC_SEND, &sync);
 	ASSERT_TRUE(kt_until(kt_stat(self->fd).queued_messages == FULL));
 	for (int i = 1; i < FULL; i++)
-		EXPECT_TRUE(next_is(self->fd, "plain", 0));
+		EXPECT_TRUE(kt_next_is(self->fd, "plain", 0));
 	for (int i = 1; i < FULL; i++)
 		ASSERT_EQ(0, drop(self->fd, "plain", 0, 0));
 	EXPECT_REFUSED(EAGAIN, self->fd, drop(self->fd, "x", 9, KPOST_DROP_OLD));
-	EXPECT_TRUE(next_is(self->fd, "sync", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "sync", 0));
 	ASSERT_TRUE(kt_join(&job));
 	EXPECT_EQ(0, job.ret);
 }
@@ -318,7 +304,7 @@ TEST_F(overflow, overflow_is_what_the_mailbox_lets_its_senders_do)
 	ASSERT_EQ(0, allow(plain, 0));
 	EXPECT_REFUSED(EPERM, plain, drop(plain, "x", 0, KPOST_DROP_OLD));
 	/* what was lost is told all the same */
-	EXPECT_TRUE(next_is(plain, "y", 1));
+	EXPECT_TRUE(kt_next_is(plain, "y", 1));
 	/* others' messages from the beginning, or never */
 	EXPECT_REFUSED(EINVAL, plain, allow(plain, KPOST_OVERFLOW_ANY));
 	EXPECT_REFUSED(EINVAL, plain, allow(plain, KPOST_OVERFLOW_ANY << 1));
@@ -384,10 +370,10 @@ TEST_F(overflow, overflow_by_every_way_to_send)
 	EXPECT_EQ(5, write(writer, "write", 5));
 	EXPECT_EQ(4, kt_stat(self->fd).dropped_old);
 	EXPECT_EQ(1, kt_stat(self->fd).dropped_new);
-	EXPECT_TRUE(next_is(self->fd, "ring", 5));
-	EXPECT_TRUE(next_is(self->fd, "1", 0));
-	EXPECT_TRUE(next_is(self->fd, "3", 0));
-	EXPECT_TRUE(next_is(self->fd, "write", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "ring", 5));
+	EXPECT_TRUE(kt_next_is(self->fd, "1", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "3", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "write", 0));
 	ASSERT_EQ(0, allow(self->fd, 0));
 	EXPECT_EQ(-1, write(writer, "x", 1));
 	EXPECT_EQ(EPERM, errno);
@@ -420,7 +406,7 @@ TEST_F(overflow, overflow_is_told_to_one_receiver_that_can_be_told)
 	EXPECT_EQ(0, entries[1].missed);
 	EXPECT_EQ(0, entries[2].missed);
 	ASSERT_EQ(0, drop(self->fd, "m", 0, 0));
-	EXPECT_TRUE(next_is(self->fd, "m", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "m", 0));
 }
 
 /* in a mailbox that was made smaller than what it holds */

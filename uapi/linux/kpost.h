@@ -382,9 +382,8 @@ struct kpost_send {
  *
  * Errors: EAGAIN, EBADF (no KPOST_RIGHT_RECV), EBUSY (too many look at the message, with
  * KPOST_PEEK), ECANCELED, EDQUOT and ENOBUFS (with KPOST_PEEK), EFAULT, EINTR, EINVAL, EMSGSIZE,
- * ENOMEM, EPIPE (the mailbox is empty,
- * and was shut, or has no name, because it never had one or was unlinked, and its last sender has
- * gone), ETIMEDOUT.
+ * ENOMEM, EPIPE (the mailbox is empty, and was shut, or has no name, because it never had one or
+ * was unlinked, and its last sender has gone), ETIMEDOUT.
  */
 struct kpost_recv {
 	__u32 flags;
