@@ -92,22 +92,18 @@ inline shut_it()
 {
 	office_lock();
 	lock();
+	/* Nobody else takes its name away here; else it may be, and that is EPIPE. */
+	assert(!closed);
+	shut = true;
+	unlock();
 	if
-	:: closed ->
-		unlock();
-		office_locked = false
+	:: receivers == 0 ->
+		close();
+		office_locked = false;
+		drain()
 	:: else ->
-		shut = true;
-		unlock();
-		if
-		:: receivers == 0 ->
-			close();
-			office_locked = false;
-			drain()
-		:: else ->
-			office_locked = false;
-			send_away()
-		fi
+		office_locked = false;
+		send_away()
 	fi
 }
 
