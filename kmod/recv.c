@@ -59,10 +59,6 @@ static void reception_init(struct reception *recv, struct kpost_operand *op, str
 	recv->truncate = false;
 	recv->nowait = nowait;
 	recv->to = to;
-	recv->sure = 0;
-	recv->looked = false;
-	recv->empty = false;
-	recv->size = 0;
 	recv->missed = 0;
 	recv->sequence = 0;
 }
@@ -136,17 +132,18 @@ static __always_inline struct kpost_message *take_message(struct kpost_mailbox *
 
 	spin_lock(&mailbox->lock);
 	message = kpost_mailbox_first(&mailbox->queue);
-	recv->empty = !message;
 	if (likely(message)) {
-		recv->size = message->size;
 		/* One that has expired asks for no memory. */
 		if (unlikely(message->size > room) && !kpost_message_expired(message)) {
+			recv->size = message->size;
 			err = -EMSGSIZE;
 		} else if (likely(message->size <= sure_for(recv)) ||
 			   kpost_message_expired(message)) {
 			kpost_mailbox_unqueue(mailbox, &mailbox->queue, message);
 			message->state = KPOST_TAKEN;
 		} else {
+			recv->size = message->size;
+			recv->empty = false;
 			message = NULL;
 		}
 	} else if (kpost_mailbox_finished(mailbox)) {
@@ -155,6 +152,7 @@ static __always_inline struct kpost_message *take_message(struct kpost_mailbox *
 		err = -EAGAIN;
 	} else if (!recv->looked) {
 		recv->looked = true;
+		recv->empty = true;
 		recv->size = min_t(size_t, mailbox->message_max, SURE_WAITING);
 	} else {
 		return wait_for_message(mailbox, recv, room);

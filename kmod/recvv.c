@@ -45,7 +45,8 @@ static unsigned int recv_prepare(struct kpost_rounds *rounds, struct recv_slot *
 	for (n = 0; n < most; n++, entry->arg += entry->size) {
 		size_t sure;
 
-		if (recv_entry_get(entry, &arg) || arg.flags & KPOST_IOVEC ||
+		if (kpost_struct_get_back(entry, &arg, cookie) ||
+		    (arg.flags & ~KPOST_TRUNCATE) | arg.deadline | arg.cookie ||
 		    !kpost_range_ok(arg.buf, arg.len))
 			break;
 		payload.buf = u64_to_user_ptr(arg.buf);

@@ -401,7 +401,7 @@ static noinline int send_asks(struct kpost_operand *op, const struct kpost_send 
 	u32 flags = arg->flags;
 	int err = 0;
 
-	if (arg->expires > S64_MAX ||
+	if (flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | ASKS) || arg->expires > S64_MAX ||
 	    (flags & KPOST_SYNC && flags & (KPOST_DONTWAIT | KPOST_DROPS)))
 		return -EINVAL;
 	if (flags & KPOST_SYNC && op->nowait && !kpost_parks(op))
@@ -465,9 +465,9 @@ long kpost_send(struct kpost_operand *op)
 	err = kpost_struct_get(op, &arg, expires);
 	if (err)
 		return err;
-	asks = arg.flags & ASKS || arg.expires;
-	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | ASKS) ||
-	    arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX)
+	/* In one, and the same for flags that there are none of. */
+	asks = (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC)) | arg.expires;
+	if (arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
 	if (unlikely(asks)) {

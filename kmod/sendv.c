@@ -48,8 +48,9 @@ static unsigned int send_prepare(struct kpost_rounds *rounds, struct send_slot *
 	for (n = 0; n < most; n++, entry->arg += entry->size) {
 		struct kpost_send __user *to = entry->arg;
 
-		if (send_entry_get(entry, &arg) || arg.flags & ~KPOST_WANT_SEQUENCE ||
-		    arg.expires || arg.len > message_max || arg.len > left ||
+		if (kpost_struct_get(entry, &arg, expires) ||
+		    (arg.flags & ~KPOST_WANT_SEQUENCE) | arg.deadline | arg.cookie | arg.expires ||
+		    arg.priority > KPOST_PRIORITY_MAX || arg.len > message_max || arg.len > left ||
 		    !kpost_range_ok(arg.buf, arg.len))
 			break;
 		slots[n].want_sequence = arg.flags & KPOST_WANT_SEQUENCE;
@@ -73,6 +74,28 @@ static void send_discard(struct kpost_mailbox *mailbox, struct send_slot *slots,
 		kpost_message_discard(mailbox, slots[from].message);
 }
 
+/* Of @n slots, how many would get in now, one after the other? */
+static unsigned int send_admitted(const struct kpost_mailbox *mailbox,
+				  const struct send_slot *slots, unsigned int n)
+{
+	const struct kpost_node *first = kpost_queue_first(&mailbox->pending);
+	u64 bytes = mailbox->bytes;
+	unsigned int i;
+
+	lockdep_assert_held(&mailbox->lock);
+	if (mailbox->messages >= mailbox->max_messages)
+		return 0;
+	n = min(n, mailbox->max_messages - mailbox->messages);
+	for (i = 0; i < n; i++) {
+		bytes += slots[i].size;
+		/* Nobody is overtaken. */
+		if (bytes > mailbox->max_bytes ||
+		    unlikely(first && slots[i].priority <= first->priority))
+			break;
+	}
+	return i;
+}
+
 /*
  * Take blocks that @mailbox has to spare for up to *@n messages, those that would get in now, which
  * *@n is then.  Returns for how many; the next may have a message that lacks pieces.
@@ -82,16 +105,10 @@ static unsigned int send_take(struct kpost_mailbox *mailbox, struct send_slot *s
 {
 	unsigned int i, whole = 0;
 	bool is_whole = true;
-	size_t bytes = 0;
 
 	spin_lock(&mailbox->lock);
-	if (mailbox->shut)
-		*n = 0;
+	*n = mailbox->shut ? 0 : send_admitted(mailbox, slots, *n);
 	for (i = 0; i < *n; i++) {
-		bytes += slots[i].size;
-		if (mailbox->messages + i >= mailbox->max_messages ||
-		    !kpost_mailbox_admits(mailbox, bytes, slots[i].priority))
-			break;
 		slots[i].message = NULL;
 		if (!is_whole)
 			continue;
@@ -100,7 +117,6 @@ static unsigned int send_take(struct kpost_mailbox *mailbox, struct send_slot *s
 		whole += is_whole;
 	}
 	spin_unlock(&mailbox->lock);
-	*n = i;
 	return whole;
 }
 
@@ -156,7 +172,6 @@ static int send_commit(struct kpost_endpoint *endpoint, struct send_slot *slots,
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_origin *origin, *fresh = NULL;
 	struct kpost_wakes wakes __uninitialized;
-	size_t bytes = 0;
 	unsigned int n;
 	int ret = -EPIPE;
 	u64 now;
@@ -172,12 +187,7 @@ static int send_commit(struct kpost_endpoint *endpoint, struct send_slot *slots,
 	}
 	if (mailbox->shut)
 		goto unlock;
-	for (n = 0; n < count; n++) {
-		bytes += slots[n].size;
-		if (mailbox->messages + n >= mailbox->max_messages ||
-		    !kpost_mailbox_admits(mailbox, bytes, slots[n].priority))
-			break;
-	}
+	n = send_admitted(mailbox, slots, count);
 	if (all && n < count)
 		n = 0;
 	now = ktime_get_coarse_ns();
