@@ -12,9 +12,14 @@ int kpost_batch_get(struct kpost_operand *op, struct kpost_batch *arg, size_t en
 
 	if (err)
 		return err;
-	if (arg->flags & ~KPOST_DONTWAIT || !arg->count || arg->count > KPOST_BATCH_MAX ||
-	    arg->entry_size < entry_size_1 || arg->entry_size > KPOST_STRUCT_MAX ||
-	    arg->deadline > S64_MAX)
+	if (unlikely(arg->flags & ~KPOST_DONTWAIT)) {
+		if (arg->flags & ~(KPOST_DONTWAIT | KPOST_CLOCK_FLAGS) ||
+		    !kpost_clock_flags_ok(arg->flags))
+			return -EINVAL;
+		op->clock = kpost_clock_of(arg->flags);
+	}
+	if (!arg->count || arg->count > KPOST_BATCH_MAX || arg->entry_size < entry_size_1 ||
+	    arg->entry_size > KPOST_STRUCT_MAX || arg->deadline > S64_MAX)
 		return -EINVAL;
 	if (!kpost_range_ok(arg->entries, (u64)arg->count * arg->entry_size))
 		return -EFAULT;

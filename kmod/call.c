@@ -39,11 +39,11 @@ void kpost_call_put(struct kpost_call_state *call)
 }
 
 /*
- * A call with @room bytes for its reply, charged to @charge, or -ENOMEM, -EINTR.  Not zeroed: half
- * of it is the room.
+ * @op's call with @room bytes for its reply, charged to @charge, or -ENOMEM, -EINTR.  Not zeroed:
+ * half of it is the room.
  */
-static struct kpost_call_state *call_new(size_t room, const struct kpost_charge *charge, u64 token,
-					 u64 deadline)
+static struct kpost_call_state *call_new(const struct kpost_operand *op, size_t room,
+					 const struct kpost_charge *charge, u64 token)
 {
 	struct kpost_call_state *call = kmalloc(KPOST_CALL_BLOCK, GFP_KERNEL_ACCOUNT);
 	struct kpost_message *reply;
@@ -63,7 +63,10 @@ static struct kpost_call_state *call_new(size_t room, const struct kpost_charge 
 	refcount_set(&call->refs, 1);
 	call->token = token;
 	call->room = room;
-	call->deadline = deadline ? max_t(u64, kpost_deadline_on_host(deadline), 1) : 0;
+	call->deadline = 0;
+	if (op->deadline)
+		call->deadline = max_t(u64, kpost_deadline_on_host(op->deadline, op->clock), 1);
+	call->clock = op->clock;
 	call->submitted = false;
 	call->charge = *charge;
 	INIT_LIST_HEAD(&call->of_process);
@@ -86,15 +89,16 @@ static struct kpost_call_state *call_new(size_t room, const struct kpost_charge 
 }
 
 /*
- * A call with @room bytes for its reply, whose id is written to @id, if given, and in *@built its
- * request, to be committed.  The caller has a reference, and so has the message.  Returns it or
- * -EMSGSIZE, -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR, -EFAULT.
+ * A call, with @op's deadline and @room bytes for its reply, whose id is written to @id, if given,
+ * and in *@built its request, to be committed.  The caller has a reference, and so has the message.
+ * Returns it or -EMSGSIZE, -EDQUOT, -ENOBUFS, -ENOMEM, -EINTR, -EFAULT.
  */
-struct kpost_call_state *kpost_call_build(struct kpost_endpoint *endpoint,
+struct kpost_call_state *kpost_call_build(const struct kpost_operand *op,
 					  const struct kpost_payload *request, size_t room,
-					  u32 priority, u64 tag, u64 deadline, u64 __user *id,
+					  u32 priority, u64 tag, u64 __user *id,
 					  struct kpost_message **built)
 {
+	struct kpost_endpoint *endpoint = op->endpoint;
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	u64 token = atomic64_inc_return(&last_token);
 	struct kpost_charge charge __uninitialized;
@@ -115,7 +119,7 @@ struct kpost_call_state *kpost_call_build(struct kpost_endpoint *endpoint,
 	err = kpost_endpoint_charge(endpoint, &charge, call_cost(room) + counts, false);
 	if (err)
 		return ERR_PTR(err);
-	call = call_new(room, &charge, token, deadline);
+	call = call_new(op, room, &charge, token);
 	if (IS_ERR(call)) {
 		kpost_uncharge(&charge);
 		return call;
@@ -349,6 +353,17 @@ bool kpost_call_reset_first(struct kpost_process *process)
 }
 
 /* ---- what is told of a call ----------------------------------------------------------- */
+
+/*
+ * When the caller of @call, which has a deadline, gives up, by the task's CLOCK_MONOTONIC.  One
+ * that was before that clock's beginning is not none.
+ */
+u64 kpost_call_deadline_here(const struct kpost_call_state *call)
+{
+	u64 deadline = kpost_clock_to_monotonic(call->deadline, call->clock);
+
+	return max_t(u64, kpost_time_here(deadline), 1);
+}
 
 #define assert_ends(type) \
 	static_assert(sizeof(type) == offsetof(type, sequence) + sizeof(struct kpost_outcome) && \

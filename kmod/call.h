@@ -37,9 +37,10 @@ struct kpost_call_state {
 	refcount_t refs;
 	u64 token; /* unique in this kernel, fixed; to its caller it is the id */
 	size_t room; /* bytes that a reply may have, fixed */
-	u64 deadline; /* the caller's, by the kernel's clock, or 0; fixed */
+	u64 deadline; /* the caller's, by the kernel's @clock, or 0; fixed */
 	u64 user_data; /* fixed, if it was submitted */
 	bool submitted; /* fixed: it is to be collected */
+	u8 clock; /* enum kpost_clock; fixed */
 	struct kpost_charge charge; /* for all that there is of it */
 
 	/* fixed, once received */
@@ -98,10 +99,11 @@ long kpost_call_cancel(struct kpost_operand *op);
 long kpost_reply(struct kpost_operand *op);
 long kpost_reply_recv(struct kpost_operand *op);
 
-struct kpost_call_state *kpost_call_build(struct kpost_endpoint *endpoint,
+struct kpost_call_state *kpost_call_build(const struct kpost_operand *op,
 					  const struct kpost_payload *request, size_t room,
-					  u32 priority, u64 tag, u64 deadline, u64 __user *id,
+					  u32 priority, u64 tag, u64 __user *id,
 					  struct kpost_message **built);
+u64 kpost_call_deadline_here(const struct kpost_call_state *call);
 void kpost_outcome_describe(struct kpost_outcome *outcome, const struct kpost_call_state *call);
 void kpost_call_closed(struct kpost_call_state *call);
 void kpost_call_put(struct kpost_call_state *call);

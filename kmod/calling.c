@@ -20,7 +20,7 @@
  * more.  What was not sent yet, for want of room, does not go on without its sender.
  */
 static int call_wait(struct kpost_operand *op, struct kpost_call_state *call,
-		     struct kpost_waiter *waiter, u64 deadline, struct kpost_outcome *outcome)
+		     struct kpost_waiter *waiter, struct kpost_outcome *outcome)
 {
 	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
 	struct kpost_caller *caller = NULL;
@@ -29,7 +29,7 @@ static int call_wait(struct kpost_operand *op, struct kpost_call_state *call,
 	bool sent;
 	int err;
 
-	err = kpost_waiter_wait(waiter, deadline, op);
+	err = kpost_waiter_wait(waiter, op);
 	if (likely(!err))
 		return 0;
 	if (err == -ERESTARTSYS && !fatal_signal_pending(current) &&
@@ -62,7 +62,7 @@ static int call_wait(struct kpost_operand *op, struct kpost_call_state *call,
 
 /* Send the request.  Returns as call_wait() does, or what a commit may fail with. */
 static int call_send(struct kpost_operand *op, struct kpost_call_state *call,
-		     struct kpost_message *request, u64 deadline, struct kpost_outcome *outcome)
+		     struct kpost_message *request, struct kpost_outcome *outcome)
 {
 	struct kpost_waiter waiter __uninitialized;
 	u64 sequence;
@@ -70,7 +70,7 @@ static int call_send(struct kpost_operand *op, struct kpost_call_state *call,
 
 	kpost_waiter_init(&waiter);
 	call->waiter = &waiter;
-	if (kpost_deadline_passed(deadline))
+	if (kpost_deadline_passed(op->deadline, op->clock))
 		err = -ETIMEDOUT;
 	else
 		err = kpost_message_commit(op->endpoint, request, NULL, false, &sequence);
@@ -81,7 +81,7 @@ static int call_send(struct kpost_operand *op, struct kpost_call_state *call,
 	}
 	/* Lets its receiver run, if that is to run here: it may reply before there is a sleep. */
 	cond_resched();
-	return call_wait(op, call, &waiter, deadline, outcome);
+	return call_wait(op, call, &waiter, outcome);
 }
 
 /*
@@ -116,7 +116,7 @@ static int call_resume(struct kpost_operand *op, const struct kpost_call *arg, s
 	spin_unlock(&endpoint->mailbox->lock);
 	kpost_process_put(process);
 	*resumed = err ? NULL : call;
-	return err || over ? err : call_wait(op, call, &waiter, arg->deadline, outcome);
+	return err || over ? err : call_wait(op, call, &waiter, outcome);
 }
 
 /*
@@ -180,13 +180,13 @@ static long call_and_store(struct kpost_operand *op, struct kpost_call *arg,
 			return ret;
 		}
 	} else {
-		call = kpost_call_build(op->endpoint, request, room->size, arg->priority, arg->tag,
-					arg->deadline, &to->id, &message);
+		call = kpost_call_build(op, request, room->size, arg->priority, arg->tag, &to->id,
+					&message);
 		if (IS_ERR(call)) {
 			(void)put_user(0, &to->id);
 			return PTR_ERR(call);
 		}
-		ret = call_send(op, call, message, arg->deadline, outcome);
+		ret = call_send(op, call, message, outcome);
 	}
 	if (unlikely(ret > 0))
 		return -ERESTARTSYS;
@@ -262,15 +262,15 @@ static long call_park(struct kpost_operand *op, const struct kpost_call *arg,
 	ret = call_import_room(arg, &waiting->room);
 	if (ret)
 		goto err_parked;
-	waiting->call = kpost_call_build(op->endpoint, request, waiting->room.size, arg->priority,
-					 arg->tag, arg->deadline, &to->id, &message);
+	waiting->call = kpost_call_build(op, request, waiting->room.size, arg->priority, arg->tag,
+					 &to->id, &message);
 	if (IS_ERR(waiting->call)) {
 		(void)put_user(0, &to->id);
 		ret = PTR_ERR(waiting->call);
 		goto err_room;
 	}
 	waiting->call->waiter = &parked->waiter;
-	if (kpost_deadline_passed(arg->deadline))
+	if (kpost_deadline_passed(op->deadline, op->clock))
 		ret = -ETIMEDOUT;
 	else
 		ret = kpost_message_commit(op->endpoint, message, NULL, false, &sequence);
@@ -303,10 +303,12 @@ long kpost_call(struct kpost_operand *op)
 	ret = kpost_struct_get_back(op, &arg, id);
 	if (ret)
 		return ret;
-	if (arg.flags & ~(KPOST_IOVEC | KPOST_REPLY_IOVEC | KPOST_PRESENT) ||
-	    arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX)
+	if (arg.flags & ~(KPOST_IOVEC | KPOST_REPLY_IOVEC | KPOST_PRESENT | KPOST_CLOCK_FLAGS) ||
+	    !kpost_clock_flags_ok(arg.flags) || arg.priority > KPOST_PRIORITY_MAX ||
+	    arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->deadline = arg.deadline;
+	op->clock = kpost_clock_of(arg.flags);
 	op->cookie = arg.cookie;
 	if (op->nowait && !arg.id && !kpost_parks(op))
 		return -EAGAIN;

@@ -47,7 +47,7 @@ static long device_info(struct kpost_office *office, struct kpost_operand *op)
 			    KPOST_FEATURE_CALL_SUBMIT | KPOST_FEATURE_CANCEL |
 			    (KPOST_PARKS ? KPOST_FEATURE_URING_PARK : 0) | KPOST_FEATURE_SHUT |
 			    KPOST_FEATURE_PRESENT | KPOST_FEATURE_STAT_TIMES | KPOST_FEATURE_PEEK |
-			    KPOST_FEATURE_OVERFLOW | KPOST_FEATURE_EXPIRES,
+			    KPOST_FEATURE_OVERFLOW | KPOST_FEATURE_EXPIRES | KPOST_FEATURE_CLOCKS,
 		.payload_max = KPOST_PAYLOAD_MAX,
 		.priority_max = KPOST_PRIORITY_MAX,
 		.iovec_max = KPOST_IOVEC_MAX,
@@ -80,9 +80,12 @@ static int open_check(const struct kpost_open *arg)
 	u32 flags = arg->flags;
 	u32 makes = flags & (KPOST_OPEN_CREATE | KPOST_OPEN_ANONYMOUS);
 
-	if (flags &
-	    ~(KPOST_OPEN_CREATE | KPOST_OPEN_EXCL | KPOST_OPEN_WAIT | KPOST_OPEN_ANONYMOUS |
-	      KPOST_OPEN_PAIR | KPOST_OPEN_PERSIST | KPOST_OPEN_NONBLOCK | KPOST_OPEN_SUCCEED))
+	if (flags & ~(KPOST_OPEN_CREATE | KPOST_OPEN_EXCL | KPOST_OPEN_WAIT | KPOST_OPEN_ANONYMOUS |
+		      KPOST_OPEN_PAIR | KPOST_OPEN_PERSIST | KPOST_OPEN_NONBLOCK |
+		      KPOST_OPEN_SUCCEED | KPOST_CLOCK_FLAGS))
+		return -EINVAL;
+	if (flags & KPOST_CLOCK_FLAGS &&
+	    (!(flags & KPOST_OPEN_WAIT) || !kpost_clock_flags_ok(flags)))
 		return -EINVAL;
 	if (flags & (KPOST_OPEN_EXCL | KPOST_OPEN_PERSIST | KPOST_OPEN_SUCCEED) &&
 	    !(flags & KPOST_OPEN_CREATE))
@@ -167,7 +170,7 @@ static int open_named(struct kpost_office *office, struct opening *opening,
 			break;
 		}
 		if (arg->flags & KPOST_OPEN_WAIT) {
-			err = kpost_office_await(office, arg->name, arg->deadline, op);
+			err = kpost_office_await(office, arg->name, op);
 			if (err)
 				return err;
 			continue;
@@ -208,7 +211,7 @@ static long device_open_mailbox(struct kpost_office *office, struct kpost_operan
 	err = open_check(&opening.arg);
 	if (err)
 		return err;
-	op->cookie = opening.arg.cookie;
+	kpost_operand_waits(op, opening.arg.deadline, opening.arg.flags, opening.arg.cookie);
 	nonblock = opening.arg.flags & KPOST_OPEN_NONBLOCK;
 
 	opening.fd =

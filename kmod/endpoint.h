@@ -22,6 +22,7 @@
 #include "call.h"
 #include "caller.h"
 #include "cancel.h"
+#include "clock.h"
 #include "mailbox.h"
 #include "payload.h"
 #include "shortage.h"
@@ -82,6 +83,7 @@ struct kpost_operand {
 	bool trial; /* io_uring's: what would wait is to do nothing, and is done anew by a worker */
 	bool dontwait; /* out: the struct said so too, so that -EAGAIN is final */
 	bool receives; /* out: -EAGAIN is for want of a message */
+	u8 clock; /* enum kpost_clock, by which is: */
 	u64 deadline; /* when it gives up waiting, or 0; of a batch for its entries */
 	u64 cookie; /* likewise: by which its wait can be cancelled, or 0 */
 	bool cancelled; /* it was */
@@ -90,6 +92,20 @@ struct kpost_operand {
 	unsigned int issue_flags; /* of that */
 	struct kpost_parked *parked; /* if given: to park it in, a struct kpost_parked_send */
 };
+
+/*
+ * @op, whose struct says so, has to wait; what that does not say is as the batch says that @op is
+ * an entry of.
+ */
+static inline void kpost_operand_waits(struct kpost_operand *op, u64 deadline, u32 flags,
+				       u64 cookie)
+{
+	if (deadline) {
+		op->deadline = deadline;
+		op->clock = kpost_clock_of(flags);
+	}
+	op->cookie = cookie ?: op->cookie;
+}
 
 /* What may be under way uncounted: no more than that for each task. */
 #define KPOST_UNCOUNTED_MAX SZ_64K

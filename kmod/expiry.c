@@ -16,10 +16,17 @@
 /* How late the timer may be, so that messages of about the same time share it. */
 #define EXPIRY_SLACK NSEC_PER_MSEC
 
+/* Messages that expire by one clock. */
+struct kpost_expiring {
+	struct kpost_expiry *expiry; /* fixed */
+	enum kpost_clock clock; /* fixed */
+	struct rb_root_cached messages; /* of struct kpost_extra (protected by mailbox->lock) */
+	struct hrtimer timer; /* for the first of them, or one that was */
+};
+
 struct kpost_expiry {
 	struct kpost_mailbox *mailbox; /* fixed */
-	struct rb_root_cached messages; /* of struct kpost_extra (protected by its lock) */
-	struct hrtimer timer; /* for the first of them, or one that was */
+	struct kpost_expiring by[KPOST_CLOCKS];
 	struct work_struct work;
 };
 
@@ -33,35 +40,47 @@ static bool expires_before(struct rb_node *a, const struct rb_node *b)
 	return extra_of(a)->expires < rb_entry(b, struct kpost_extra, by_time)->expires;
 }
 
-/* The message whose time comes first, or NULL. */
-static struct kpost_message *expiry_first(struct kpost_expiry *expiry)
+bool kpost_extra_expired(const struct kpost_extra *extra)
 {
-	struct rb_node *first = rb_first_cached(&expiry->messages);
+	return kpost_clock_now(extra->clock) >= extra->expires;
+}
+
+/* The message whose time comes first, or NULL. */
+static struct kpost_message *expiring_first(struct kpost_expiring *expiring)
+{
+	struct rb_node *first = rb_first_cached(&expiring->messages);
 
 	return first ? extra_of(first)->message : NULL;
 }
 
-static void expiry_start(struct kpost_expiry *expiry, const struct kpost_message *first)
+static void expiring_start(struct kpost_expiring *expiring, const struct kpost_message *first)
 {
-	lockdep_assert_held(&expiry->mailbox->lock);
-	hrtimer_start_range_ns(&expiry->timer, first->extra->expires, EXPIRY_SLACK,
+	lockdep_assert_held(&expiring->expiry->mailbox->lock);
+	hrtimer_start_range_ns(&expiring->timer, first->extra->expires, EXPIRY_SLACK,
 			       HRTIMER_MODE_ABS_SOFT);
+}
+
+static struct kpost_expiring *expiring_of(struct kpost_mailbox *mailbox,
+					  const struct kpost_extra *extra)
+{
+	lockdep_assert_held(&mailbox->lock);
+	return &mailbox->losses->expiry->by[extra->clock];
 }
 
 void kpost_extra_queued(struct kpost_mailbox *mailbox, struct kpost_message *message)
 {
-	struct kpost_expiry *expiry = mailbox->losses->expiry;
+	struct kpost_expiring *expiring = expiring_of(mailbox, message->extra);
 
-	lockdep_assert_held(&mailbox->lock);
 	/* The timer of one that was before and has gone goes off for nothing, once. */
-	if (rb_add_cached(&message->extra->by_time, &expiry->messages, expires_before))
-		expiry_start(expiry, message);
+	if (rb_add_cached(&message->extra->by_time, &expiring->messages, expires_before))
+		expiring_start(expiring, message);
 }
 
 void kpost_extra_unqueued(struct kpost_mailbox *mailbox, struct kpost_message *message)
 {
-	lockdep_assert_held(&mailbox->lock);
-	rb_erase_cached(&message->extra->by_time, &mailbox->losses->expiry->messages);
+	struct kpost_extra *extra = message->extra;
+
+	rb_erase_cached(&extra->by_time, &expiring_of(mailbox, extra)->messages);
 }
 
 /* @message has expired in @mailbox, and is in none of its queues any more. */
@@ -77,19 +96,19 @@ static void message_expires(struct kpost_mailbox *mailbox, struct kpost_message 
 }
 
 /*
- * Drop messages of @mailbox whose time has come.  Returns whether there may be more.
+ * Drop messages whose time has come.  Returns whether there may be more.
  */
-bool kpost_mailbox_expire(struct kpost_mailbox *mailbox)
+static bool expiring_drop(struct kpost_expiring *expiring)
 {
-	struct kpost_expiry *expiry = mailbox->losses->expiry;
+	struct kpost_mailbox *mailbox = expiring->expiry->mailbox;
+	ktime_t now = kpost_clock_now(expiring->clock);
 	struct kpost_message *message, *next;
 	struct kpost_wakes wakes = {};
-	ktime_t now = ktime_get();
 	unsigned int count = 0;
 	LIST_HEAD(gone);
 
 	spin_lock(&mailbox->lock);
-	while ((message = expiry_first(expiry)) && message->extra->expires <= now &&
+	while ((message = expiring_first(expiring)) && message->extra->expires <= now &&
 	       count < EXPIRE_MAX && !wakes.more && !kpost_wakes_full(&wakes)) {
 		if (message->state == KPOST_PENDING) {
 			/* It was never in the mailbox: its sender is told, and nobody else. */
@@ -107,7 +126,7 @@ bool kpost_mailbox_expire(struct kpost_mailbox *mailbox)
 		count++;
 	}
 	if (message && message->extra->expires > now)
-		expiry_start(expiry, message);
+		expiring_start(expiring, message);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	list_for_each_entry_safe(message, next, &gone, node.peers) {
 		trace_kpost_drop(mailbox, message);
@@ -119,14 +138,16 @@ bool kpost_mailbox_expire(struct kpost_mailbox *mailbox)
 static void expiry_work(struct work_struct *work)
 {
 	struct kpost_expiry *expiry = container_of(work, struct kpost_expiry, work);
+	unsigned int clock;
 
-	while (kpost_mailbox_expire(expiry->mailbox))
-		cond_resched();
+	for (clock = 0; clock < KPOST_CLOCKS; clock++)
+		while (expiring_drop(&expiry->by[clock]))
+			cond_resched();
 }
 
 static enum hrtimer_restart expiry_time_over(struct hrtimer *timer)
 {
-	kpost_pollers_queue(&container_of(timer, struct kpost_expiry, timer)->work);
+	kpost_pollers_queue(&container_of(timer, struct kpost_expiring, timer)->expiry->work);
 	return HRTIMER_NORESTART;
 }
 
@@ -134,6 +155,7 @@ static enum hrtimer_restart expiry_time_over(struct hrtimer *timer)
 int kpost_expiry_prepare(struct kpost_mailbox *mailbox)
 {
 	struct kpost_expiry *expiry;
+	unsigned int clock;
 	int err = kpost_losses_prepare(mailbox);
 
 	/* Pairs with the store below, which somebody else may have done. */
@@ -143,8 +165,15 @@ int kpost_expiry_prepare(struct kpost_mailbox *mailbox)
 	if (!expiry)
 		return -ENOMEM;
 	expiry->mailbox = mailbox;
-	expiry->messages = RB_ROOT_CACHED;
-	kpost_compat_hrtimer_setup(&expiry->timer, expiry_time_over);
+	for (clock = 0; clock < KPOST_CLOCKS; clock++) {
+		struct kpost_expiring *expiring = &expiry->by[clock];
+
+		expiring->expiry = expiry;
+		expiring->clock = clock;
+		expiring->messages = RB_ROOT_CACHED;
+		kpost_compat_hrtimer_setup(&expiring->timer, expiry_time_over,
+					   kpost_clock_id(clock));
+	}
 	INIT_WORK(&expiry->work, expiry_work);
 	if (cmpxchg_release(&mailbox->losses->expiry, NULL, expiry))
 		kfree(expiry);
@@ -154,15 +183,21 @@ int kpost_expiry_prepare(struct kpost_mailbox *mailbox)
 /* Of a mailbox that is to be freed, or NULL: it has no messages. */
 void kpost_expiry_free(struct kpost_expiry *expiry)
 {
+	unsigned int clock;
+
 	if (!expiry)
 		return;
-	hrtimer_cancel(&expiry->timer);
+	for (clock = 0; clock < KPOST_CLOCKS; clock++)
+		hrtimer_cancel(&expiry->by[clock].timer);
 	cancel_work_sync(&expiry->work);
 	kfree(expiry);
 }
 
-/* Have @message, which is not committed yet, expire.  Returns 0 or -ENOMEM. */
-int kpost_message_expires(struct kpost_message *message, ktime_t expires)
+/*
+ * Have @message, which is not committed yet, expire, at a time of the kernel's @clock.  Returns 0 or
+ * -ENOMEM.
+ */
+int kpost_message_expires(struct kpost_message *message, ktime_t expires, enum kpost_clock clock)
 {
 	struct kpost_extra *extra = kmalloc(sizeof(*extra), GFP_KERNEL_ACCOUNT);
 
@@ -170,6 +205,7 @@ int kpost_message_expires(struct kpost_message *message, ktime_t expires)
 		return -ENOMEM;
 	extra->message = message;
 	extra->expires = expires;
+	extra->clock = clock;
 	message->extra = extra;
 	message->own = true;
 	return 0;

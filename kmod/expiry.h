@@ -2,9 +2,11 @@
 /*
  * Messages that are not to be received past a time: they expire.
  *
- * Such a message is in its mailbox's tree of them while it is in one of its queues.  A timer has
- * a work drop those whose time has come, a few at a time, so that they make room though nobody
- * receives.  Since that may be late, whoever takes a message looks as well.
+ * Such a message is in a tree of its mailbox's while it is in one of its queues: in one for each
+ * clock, since those do not go alike.  A timer of that clock has a work drop those whose time has
+ * come, a few at a time, so that they make room though nobody receives.  Since that may be late,
+ * whoever takes a message looks as well; and since the clock may be set back, what was found to
+ * have expired then is dropped without another look.
  *
  * What few messages have is not in them, but in a struct kpost_extra, which goes with them.
  */
@@ -14,6 +16,7 @@
 #include <linux/ktime.h>
 #include <linux/rbtree.h>
 
+#include "clock.h"
 #include "message.h"
 
 struct kpost_expiry;
@@ -23,23 +26,25 @@ struct kpost_mailbox;
 struct kpost_extra {
 	struct kpost_message *message;
 	struct rb_node by_time; /* in the mailbox's expiry (protected by mailbox->lock) */
-	ktime_t expires; /* by the kernel's CLOCK_MONOTONIC; fixed */
+	ktime_t expires; /* by the kernel's @clock; fixed */
+	enum kpost_clock clock; /* fixed */
 };
 
 int kpost_expiry_prepare(struct kpost_mailbox *mailbox);
 void kpost_expiry_free(struct kpost_expiry *expiry);
-int kpost_message_expires(struct kpost_message *message, ktime_t expires);
+int kpost_message_expires(struct kpost_message *message, ktime_t expires, enum kpost_clock clock);
 void kpost_message_expire(struct kpost_mailbox *mailbox, struct kpost_message *message);
-bool kpost_mailbox_expire(struct kpost_mailbox *mailbox);
 
 /* With mailbox->lock held: @message, which has an extra, is in a queue, or was just taken out. */
 void kpost_extra_queued(struct kpost_mailbox *mailbox, struct kpost_message *message);
 void kpost_extra_unqueued(struct kpost_mailbox *mailbox, struct kpost_message *message);
 
+bool kpost_extra_expired(const struct kpost_extra *extra);
+
 /* Is it too late for @message? */
 static inline bool kpost_message_expired(const struct kpost_message *message)
 {
-	return unlikely(message->extra) && ktime_get() >= message->extra->expires;
+	return unlikely(message->extra) && kpost_extra_expired(message->extra);
 }
 
 #endif /* KPOST_EXPIRY_H */

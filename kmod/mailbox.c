@@ -10,6 +10,7 @@
 
 #include "../uapi/linux/kpost.h"
 #include "call.h"
+#include "clock.h"
 #include "mailbox.h"
 #include "overflow.h"
 #include "park.h"

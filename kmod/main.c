@@ -21,7 +21,8 @@
  *			usercopy.h how a user's memory is read and written
  *	process.c	processes that received or made calls, which end with them; cancel.c waits
  *			that can be ended by their process
- *	queue.c		order by priority; wait.c sleeping and waking
+ *	queue.c		order by priority; wait.c sleeping and waking; clock.c times, and by which
+ *			clock they are
  *	pollers.c	telling those who poll
  *	account.c	who pays; shortage.c who waits until that is possible
  *	compat/		what differs between kernels

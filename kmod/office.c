@@ -169,8 +169,8 @@ void kpost_office_announce(struct kpost_office *office, const char *name)
  * returns with it unlocked: 0 if it was given, whatever became of it since, or
  * -ETIMEDOUT, -ERESTARTSYS.
  */
-int kpost_office_await(struct kpost_office *office, const char *name, u64 deadline,
-		       struct kpost_operand *op) __releases(&office->lock)
+int kpost_office_await(struct kpost_office *office, const char *name, struct kpost_operand *op)
+	__releases(&office->lock)
 {
 	struct office_opener opener = { .name = name };
 	int err;
@@ -180,7 +180,7 @@ int kpost_office_await(struct kpost_office *office, const char *name, u64 deadli
 	office_opener_add(office, &opener);
 	spin_unlock(&office->lock);
 
-	err = kpost_waiter_wait(&opener.waiter, deadline, op);
+	err = kpost_waiter_wait(&opener.waiter, op);
 	if (!err)
 		return 0;
 

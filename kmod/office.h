@@ -65,8 +65,8 @@ struct kpost_mailbox *kpost_office_after(struct kpost_office *office, const char
 void kpost_office_add(struct kpost_office *office, struct kpost_mailbox *mailbox);
 void kpost_office_del(struct kpost_office *office, struct kpost_mailbox *mailbox);
 void kpost_office_announce(struct kpost_office *office, const char *name);
-int kpost_office_await(struct kpost_office *office, const char *name, u64 deadline,
-		       struct kpost_operand *op) __releases(&office->lock);
+int kpost_office_await(struct kpost_office *office, const char *name, struct kpost_operand *op)
+	__releases(&office->lock);
 
 int kpost_offices_init(void);
 void kpost_offices_exit(void);

@@ -186,9 +186,10 @@ struct kpost_parked *kpost_parked_new(const struct kpost_operand *op, size_t siz
 	parked->fixed = op->fixed;
 	parked->deadline = 0;
 	if (op->deadline && op->deadline != KTIME_MAX)
-		parked->deadline = max_t(ktime_t, kpost_deadline_on_host(op->deadline), 1);
+		parked->deadline =
+			max_t(ktime_t, kpost_deadline_on_host(op->deadline, op->clock), 1);
 	INIT_WORK(&parked->timeout, parked_timeout);
-	kpost_compat_hrtimer_setup(&parked->timer, parked_time_over);
+	kpost_compat_hrtimer_setup(&parked->timer, parked_time_over, kpost_clock_id(op->clock));
 	kpost_waiter_init(&parked->waiter);
 	parked->waiter.task = NULL;
 	parked->why = 0;
@@ -429,7 +430,7 @@ int kpost_park_receive(const struct kpost_operand *op)
 	struct kpost_wakes wakes = {};
 	struct kpost_parked *parked;
 
-	if (kpost_deadline_passed(op->deadline))
+	if (kpost_deadline_passed(op->deadline, op->clock))
 		return -ETIMEDOUT;
 	if (!parking_get(mailbox))
 		return -ENOMEM;

@@ -66,7 +66,7 @@ struct kpost_parked {
 	void __user *arg;
 	unsigned int operation;
 	bool fixed; /* the payload is in a registered buffer */
-	ktime_t deadline; /* by the kernel's clock, or 0 */
+	ktime_t deadline; /* by the timer's clock, the kernel's, or 0 */
 	struct hrtimer timer; /* if there is a deadline: queues the next */
 	struct work_struct timeout;
 

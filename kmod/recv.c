@@ -69,13 +69,6 @@ static size_t sure_for(const struct reception *recv)
 	return recv->sure == recv->to->size ? SIZE_MAX : recv->sure;
 }
 
-/* @op, of which @arg is the struct, has to wait, as that says, or else the batch. */
-static void receive_waits(struct kpost_operand *op, const struct kpost_recv *arg)
-{
-	op->deadline = arg->deadline ?: op->deadline;
-	op->cookie = arg->cookie ?: op->cookie;
-}
-
 /*
  * Wait for a message of at most @room bytes.  Returns it, TAKEN, or NULL, or -ETIMEDOUT,
  * -ERESTARTSYS, -EMSGSIZE, -EPIPE, see take_message().  Called with the lock held, returns
@@ -98,8 +91,8 @@ static noinline struct kpost_message *wait_for_message(struct kpost_mailbox *mai
 	spin_unlock(&mailbox->lock);
 
 	if (op)
-		receive_waits(op, recv->arg);
-	err = kpost_waiter_wait(&receiver, op ? op->deadline : 0, op);
+		kpost_operand_waits(op, recv->arg->deadline, recv->arg->flags, recv->arg->cookie);
+	err = kpost_waiter_wait(&receiver, op);
 	if (err) {
 		spin_lock(&mailbox->lock);
 		if (receiver.done) {
@@ -346,7 +339,9 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 				break;
 			continue;
 		}
-		if (kpost_message_expired(message)) {
+		/* What is too long was taken since it had, whatever the clock says by now. */
+		if (unlikely(message->extra) &&
+		    (message->size > room || kpost_message_expired(message))) {
 			kpost_message_expire(mailbox, message);
 			/* There may be many of them. */
 			cond_resched();
@@ -392,11 +387,12 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 
 /*
  * Pin the next message, of at most @room bytes, and of at most @most if those may not be told.
- * Returns it, or -EPIPE, -EAGAIN, -EMSGSIZE, -EBUSY; or -E2BIG, and recv->size is what it has; or
- * NULL if it has expired.
+ * Returns it, or -EPIPE, -EAGAIN, -EMSGSIZE, -EBUSY; or -E2BIG, and recv->size is what it has; or,
+ * if it has expired, NULL and in *@expired the message, taken.  That is said once: a look at the
+ * clock again may find that it was set back.
  */
 static struct kpost_message *peek_pin(struct kpost_mailbox *mailbox, struct reception *recv,
-				      size_t room, size_t most)
+				      size_t room, size_t most, struct kpost_message **expired)
 {
 	const struct kpost_losses *losses;
 	struct kpost_message *message;
@@ -407,6 +403,9 @@ static struct kpost_message *peek_pin(struct kpost_mailbox *mailbox, struct rece
 	if (!message) {
 		err = kpost_mailbox_finished(mailbox) ? -EPIPE : -EAGAIN;
 	} else if (kpost_message_expired(message)) {
+		kpost_mailbox_unqueue(mailbox, &mailbox->queue, message);
+		message->state = KPOST_TAKEN;
+		*expired = message;
 		message = NULL;
 	} else if (message->size > room || message->size > most) {
 		recv->size = message->size;
@@ -432,16 +431,16 @@ static noinline ssize_t peek(struct kpost_endpoint *endpoint, struct reception *
 {
 	size_t room = recv->truncate ? SIZE_MAX : recv->to->size, most = KPOST_UNCOUNTED_MAX;
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	struct kpost_message *message, *expired;
 	struct kpost_charge charge = {};
-	struct kpost_message *message;
 	size_t stored = 0;
 	int err = 0;
 
 	recv->op->dontwait = true;
 	do {
-		message = peek_pin(mailbox, recv, room, most);
+		message = peek_pin(mailbox, recv, room, most, &expired);
 		if (!message) {
-			kpost_mailbox_expire(mailbox);
+			kpost_message_expire(mailbox, expired);
 			cond_resched();
 			if (fatal_signal_pending(current))
 				err = -EINTR;
@@ -472,6 +471,8 @@ static noinline ssize_t peek(struct kpost_endpoint *endpoint, struct reception *
 	return err ?: stored;
 }
 
+#define RECV_FLAGS (KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE | KPOST_PEEK | KPOST_CLOCK_FLAGS)
+
 long kpost_recv(struct kpost_operand *op)
 {
 	struct kpost_payload payload __uninitialized;
@@ -485,8 +486,10 @@ long kpost_recv(struct kpost_operand *op)
 	err = kpost_struct_get_back(op, &arg, cookie);
 	if (err)
 		return err;
-	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE | KPOST_PEEK) ||
-	    arg.deadline > S64_MAX)
+	if (unlikely(arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE | KPOST_PEEK)) &&
+	    (arg.flags & ~RECV_FLAGS || !kpost_clock_flags_ok(arg.flags)))
+		return -EINVAL;
+	if (arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
 
@@ -509,7 +512,7 @@ long kpost_recv(struct kpost_operand *op)
 			return -EFAULT;
 	} else if (ret == -EAGAIN) {
 		op->receives = true;
-		receive_waits(op, &arg);
+		kpost_operand_waits(op, arg.deadline, arg.flags, arg.cookie);
 	}
 	return ret;
 }

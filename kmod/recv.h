@@ -93,9 +93,8 @@ static __always_inline int kpost_message_tell(const struct kpost_message *messag
 
 	flags = message->flags | who->flags |
 		(unlikely(stored < message->size) ? KPOST_MESSAGE_TRUNCATED : 0);
-	/* One that was never is none. */
 	if (unlikely(call && call->deadline))
-		deadline = max_t(u64, kpost_time_here(call->deadline), 1);
+		deadline = kpost_call_deadline_here(call);
 
 	if (unlikely(!kpost_struct_fits(op, sizeof(*to)))) {
 #define set_field(field, value) (arg->field = (value))

@@ -237,6 +237,7 @@ long kpost_reply_recv(struct kpost_operand *op)
 	err = kpost_recv(&half);
 	op->dontwait = half.dontwait;
 	op->receives = half.receives;
+	op->clock = half.clock;
 	op->deadline = half.deadline;
 	op->cookie = half.cookie;
 	return err;

@@ -261,14 +261,14 @@ int kpost_message_commit_parked(struct kpost_endpoint *endpoint, struct kpost_me
  * number then.  Returns 0 or -errno.
  */
 static noinline int await_message(struct kpost_mailbox *mailbox, struct kpost_message *message,
-				  struct kpost_waiter *sender, u64 deadline,
-				  struct kpost_operand *op, u64 *sequence)
+				  struct kpost_waiter *sender, struct kpost_operand *op,
+				  u64 *sequence)
 {
 	struct kpost_wakes wakes;
 	bool mine = false;
 	int err;
 
-	err = kpost_waiter_wait(sender, deadline, op);
+	err = kpost_waiter_wait(sender, op);
 	if (err) {
 		kpost_wakes_init(&wakes);
 		spin_lock(&mailbox->lock);
@@ -323,7 +323,7 @@ static noinline int send_park(struct kpost_operand *op, struct kpost_message *me
 	struct kpost_parked_send *send;
 	int err;
 
-	if (kpost_deadline_passed(op->deadline))
+	if (kpost_deadline_passed(op->deadline, op->clock))
 		return -ETIMEDOUT;
 	if (!parked)
 		parked = kpost_parked_new(op, sizeof(*send), &send_kind);
@@ -373,22 +373,21 @@ static noinline int send_waits(struct kpost_operand *op, const struct kpost_send
 	struct kpost_send __user *to = op->arg;
 	bool numbered = arg->flags & KPOST_WANT_SEQUENCE;
 
-	op->deadline = arg->deadline ?: op->deadline;
-	op->cookie = arg->cookie ?: op->cookie;
+	kpost_operand_waits(op, arg->deadline, arg->flags, arg->cookie);
 	if (err == -EAGAIN && arg->flags & KPOST_DROPS)
 		err = send_overflows(op->endpoint, message, arg->flags, sender,
 				     op->nowait || op->dontwait, sequence);
 	if (err == -EAGAIN && (op->parked || kpost_parks(op)) && !op->dontwait)
 		err = send_park(op, message, numbered ? &to->sequence : NULL, sequence);
 	if (err > 0)
-		return await_message(mailbox, message, sender, op->deadline, op, sequence);
+		return await_message(mailbox, message, sender, op, sequence);
 	if (err < 0 && err != -EIOCBQUEUED)
 		kpost_message_discard(mailbox, message);
 	return err;
 }
 
 /* What @arg can ask for beyond what is said of the plainest message. */
-#define ASKS (KPOST_SYNC | KPOST_WANT_SEQUENCE | KPOST_PRESENT | KPOST_DROPS)
+#define ASKS (KPOST_SYNC | KPOST_WANT_SEQUENCE | KPOST_PRESENT | KPOST_DROPS | KPOST_CLOCK_FLAGS)
 
 /*
  * Does what @arg asks for go, before anything is done?  Returns 0, or -EINVAL, -EAGAIN, -ETIMEDOUT,
@@ -401,12 +400,12 @@ static noinline int send_asks(struct kpost_operand *op, const struct kpost_send 
 	u32 flags = arg->flags;
 	int err = 0;
 
-	if (flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | ASKS) || arg->expires > S64_MAX ||
+	if (arg->expires > S64_MAX || !kpost_clock_flags_ok(flags) ||
 	    (flags & KPOST_SYNC && flags & (KPOST_DONTWAIT | KPOST_DROPS)))
 		return -EINVAL;
 	if (flags & KPOST_SYNC && op->nowait && !kpost_parks(op))
 		return -EAGAIN;
-	if (kpost_deadline_passed(arg->expires))
+	if (kpost_deadline_passed(arg->expires, kpost_clock_of(flags)))
 		return -ETIMEDOUT;
 	if (flags & KPOST_DROPS)
 		err = kpost_overflow_permission(mailbox, flags);
@@ -426,18 +425,20 @@ static noinline int send_as_asked(struct kpost_operand *op, const struct kpost_s
 				  struct kpost_message *message, struct kpost_waiter *sender,
 				  u64 *sequence)
 {
+	enum kpost_clock clock = kpost_clock_of(arg->flags);
 	int err;
 
 	if (arg->flags & KPOST_SYNC) {
 		message->flags = KPOST_MESSAGE_SYNC;
-		if (kpost_deadline_passed(arg->deadline))
+		if (kpost_deadline_passed(arg->deadline, clock))
 			return -ETIMEDOUT;
 	}
 	if (arg->expires) {
 		/* The copy may have taken a while. */
-		if (kpost_deadline_passed(arg->expires))
+		if (kpost_deadline_passed(arg->expires, clock))
 			return -ETIMEDOUT;
-		err = kpost_message_expires(message, kpost_deadline_on_host(arg->expires));
+		err = kpost_message_expires(message, kpost_deadline_on_host(arg->expires, clock),
+					    clock);
 		if (err)
 			return err;
 	}
@@ -527,6 +528,6 @@ ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	if (err < 0)
 		kpost_message_discard(endpoint->mailbox, message);
 	else if (err > 0)
-		err = await_message(endpoint->mailbox, message, &sender, 0, NULL, &sequence);
+		err = await_message(endpoint->mailbox, message, &sender, NULL, &sequence);
 	return err ?: payload.size;
 }

@@ -24,10 +24,10 @@ static void submit_undo(struct kpost_mailbox *mailbox, struct kpost_call_state *
 
 /* Wait until the request of @call is let in, *@sequence is its number then; or until -errno. */
 static int submit_wait(struct kpost_operand *op, struct kpost_call_state *call,
-		       struct kpost_waiter *waiter, u64 deadline, u64 *sequence)
+		       struct kpost_waiter *waiter, u64 *sequence)
 {
 	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
-	int err = kpost_waiter_wait(waiter, deadline, op);
+	int err = kpost_waiter_wait(waiter, op);
 
 	if (err) {
 		spin_lock(&mailbox->lock);
@@ -95,16 +95,15 @@ static const struct kpost_parked_kind submit_kind = {
  * Commit @message, which has to wait for room, so that it does so without a task: -EIOCBQUEUED
  * then, and @call is the command's.  Else as kpost_message_commit(), or -ETIMEDOUT or -ENOMEM.
  */
-static int submit_park(struct kpost_operand *op, u64 deadline, struct kpost_call_state *call,
+static int submit_park(struct kpost_operand *op, struct kpost_call_state *call,
 		       struct kpost_message *message, u64 *sequence)
 {
 	struct parked_submit *waiting;
 	struct kpost_parked *parked;
 	int err;
 
-	if (kpost_deadline_passed(deadline))
+	if (kpost_deadline_passed(op->deadline, op->clock))
 		return -ETIMEDOUT;
-	op->deadline = deadline;
 	parked = kpost_parked_new(op, sizeof(*waiting), &submit_kind);
 	if (!parked)
 		return -ENOMEM;
@@ -132,8 +131,8 @@ static long submit(struct kpost_operand *op, const struct kpost_call_submit *arg
 	u64 sequence;
 	int err;
 
-	call = kpost_call_build(endpoint, request, min_t(u64, arg->reply_max, SIZE_MAX),
-				arg->priority, arg->tag, arg->deadline, NULL, &message);
+	call = kpost_call_build(op, request, min_t(u64, arg->reply_max, SIZE_MAX), arg->priority,
+				arg->tag, NULL, &message);
 	if (IS_ERR(call))
 		return PTR_ERR(call);
 	caller = kpost_caller_get(endpoint);
@@ -155,14 +154,14 @@ static long submit(struct kpost_operand *op, const struct kpost_call_submit *arg
 	err = kpost_message_commit(endpoint, message, &waiter, op->nowait || op->dontwait,
 				   &sequence);
 	if (err == -EAGAIN && kpost_parks(op) && !op->dontwait)
-		err = submit_park(op, arg->deadline, call, message, &sequence);
+		err = submit_park(op, call, message, &sequence);
 	if (err == -EIOCBQUEUED)
 		return err;
 	if (unlikely(err < 0)) {
 		submit_undo(mailbox, call);
 		kpost_message_discard(mailbox, message);
 	} else if (err > 0) {
-		err = submit_wait(op, call, &waiter, arg->deadline, &sequence);
+		err = submit_wait(op, call, &waiter, &sequence);
 	}
 	if (!err)
 		submit_tell(op->arg, call, sequence);
@@ -182,11 +181,12 @@ long kpost_call_submit(struct kpost_operand *op)
 	ret = kpost_struct_get(op, &arg, cookie);
 	if (ret)
 		return ret;
-	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_PRESENT) ||
-	    arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX)
+	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_PRESENT | KPOST_CLOCK_FLAGS) ||
+	    !kpost_clock_flags_ok(arg.flags) || arg.priority > KPOST_PRIORITY_MAX ||
+	    arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
-	op->cookie = arg.cookie;
+	kpost_operand_waits(op, arg.deadline, arg.flags, arg.cookie);
 	if (arg.flags & KPOST_PRESENT) {
 		ret = kpost_mailbox_attended(op->endpoint->mailbox);
 		if (ret)
@@ -259,7 +259,7 @@ static void collect_leave(struct kpost_waiter *waiter, u64 id)
  * The call with @id, or any if that is 0, that is over, or will be; it is taken then.  Else
  * -ENOENT, -EBUSY, -EAGAIN, -EPIPE, -ETIMEDOUT, -ERESTARTSYS, -ECANCELED, -ENOMEM.
  */
-static struct kpost_call_state *collect(struct kpost_operand *op, u64 id, u64 deadline)
+static struct kpost_call_state *collect(struct kpost_operand *op, u64 id)
 {
 	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
 	bool waits = !op->nowait && !op->dontwait;
@@ -281,7 +281,7 @@ static struct kpost_call_state *collect(struct kpost_operand *op, u64 id, u64 de
 		goto out;
 	spin_unlock(&mailbox->lock);
 
-	err = kpost_waiter_wait(&waiter, deadline, op);
+	err = kpost_waiter_wait(&waiter, op);
 	spin_lock(&mailbox->lock);
 	if (waiter.done)
 		err = waiter.result == -ECANCELED ? -ECANCELED : 0;
@@ -404,9 +404,8 @@ static long collect_park(struct kpost_operand *op, const struct kpost_call_colle
 	struct kpost_parked *parked;
 	long ret;
 
-	if (kpost_deadline_passed(arg->deadline))
+	if (kpost_deadline_passed(op->deadline, op->clock))
 		return -ETIMEDOUT;
-	op->deadline = arg->deadline;
 	parked = kpost_parked_new(op, sizeof(*waiting), &collect_kind);
 	if (!parked)
 		return -ENOMEM;
@@ -451,15 +450,16 @@ long kpost_call_collect(struct kpost_operand *op)
 	ret = kpost_struct_get_back(op, &arg, id);
 	if (ret)
 		return ret;
-	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC) || arg.reserved || arg.deadline > S64_MAX)
+	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_CLOCK_FLAGS) ||
+	    !kpost_clock_flags_ok(arg.flags) || arg.reserved || arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
-	op->cookie = arg.cookie;
+	kpost_operand_waits(op, arg.deadline, arg.flags, arg.cookie);
 	ret = kpost_payload_import(&room, arg.buf, arg.len, arg.flags & KPOST_IOVEC, ITER_DEST,
 				   op->fixed);
 	if (ret)
 		return ret;
-	call = collect(op, arg.id, arg.deadline);
+	call = collect(op, arg.id);
 	ret = PTR_ERR_OR_ZERO(call);
 	if (ret == -EAGAIN && kpost_parks(op) && !op->dontwait)
 		ret = collect_park(op, &arg, &call);

@@ -2,9 +2,9 @@
 #include <linux/hrtimer.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
-#include <linux/time_namespace.h>
 
 #include "cancel.h"
+#include "clock.h"
 #include "endpoint.h"
 #include "park.h"
 #include "trace.h"
@@ -30,50 +30,12 @@ void kpost_waiter_done(struct kpost_waiter *waiter, int result, struct kpost_wak
 	smp_store_release(&waiter->done, true);
 }
 
-/* How far the task's own clock is ahead, which its time namespace has shifted. */
-static s64 clock_ahead(void)
-{
-	struct timespec64 shift = {};
-
-	timens_add_monotonic(&shift);
-	return timespec64_to_ns(&shift);
-}
-
-u64 kpost_time_shifted(u64 time)
-{
-	s64 ahead = clock_ahead();
-
-	/* The last time that there is stands for one that never comes, by each clock. */
-	if (time == KTIME_MAX)
-		return time;
-	if (ahead > 0)
-		return min_t(u64, time + ahead, KTIME_MAX);
-	return max_t(s64, time + ahead, 0);
-}
-
-/* A deadline of the task's, by the kernel's clock. */
-ktime_t kpost_deadline_on_host(u64 deadline)
-{
-	s64 offset = clock_ahead();
-
-	/* As in kpost_time_here(). */
-	if (deadline == KTIME_MAX)
-		return deadline;
-	if (offset < 0)
-		return min_t(u64, deadline + -offset, KTIME_MAX);
-	return max_t(s64, deadline - offset, 0);
-}
-
-/* Too late for what has to wait? */
-bool kpost_deadline_passed(u64 deadline)
-{
-	return deadline && ktime_get() >= kpost_deadline_on_host(deadline);
-}
-
 /* As kpost_waiter_wait(), until *@cancelled, if given. */
-static int waiter_sleep(struct kpost_waiter *waiter, u64 deadline, const bool *cancelled)
+static int waiter_sleep(struct kpost_waiter *waiter, const struct kpost_operand *op,
+			const bool *cancelled)
 {
-	ktime_t expires = deadline ? kpost_deadline_on_host(deadline) : 0;
+	u64 deadline = op ? op->deadline : 0;
+	ktime_t expires = deadline ? kpost_deadline_on_host(deadline, op->clock) : 0;
 	int err = 0;
 
 	trace_kpost_block(deadline);
@@ -96,8 +58,9 @@ static int waiter_sleep(struct kpost_waiter *waiter, u64 deadline, const bool *c
 		}
 		if (!deadline) {
 			schedule();
-		} else if (!schedule_hrtimeout_range(&expires, current->timer_slack_ns,
-						     HRTIMER_MODE_ABS)) {
+		} else if (!schedule_hrtimeout_range_clock(&expires, current->timer_slack_ns,
+							   HRTIMER_MODE_ABS,
+							   kpost_clock_id(op->clock))) {
 			err = -ETIMEDOUT;
 			break;
 		}
@@ -108,16 +71,17 @@ static int waiter_sleep(struct kpost_waiter *waiter, u64 deadline, const bool *c
 }
 
 /*
- * Wait until @waiter is done, in @op, if given.  Returns 0 then, else -ETIMEDOUT, -ERESTARTSYS,
- * -ECANCELED or -ENOMEM, after which the caller takes the lock and looks at waiter->done again.
+ * Wait until @waiter is done, in @op, if given, no longer than that has a deadline.  Returns 0 then,
+ * else -ETIMEDOUT, -ERESTARTSYS, -ECANCELED or -ENOMEM, after which the caller takes the lock and
+ * looks at waiter->done again.
  */
-int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline, struct kpost_operand *op)
+int kpost_waiter_wait(struct kpost_waiter *waiter, struct kpost_operand *op)
 {
 	struct kpost_cancellable wait __uninitialized;
 	int err;
 
 	if (likely(!op || !(op->cookie || op->ring)))
-		return waiter_sleep(waiter, deadline, NULL);
+		return waiter_sleep(waiter, op, NULL);
 	/* It was, while it was given what it waited for then. */
 	if (op->cancelled)
 		return -ECANCELED;
@@ -125,7 +89,7 @@ int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline, struct kpost_op
 	if (err)
 		return err;
 	kpost_cancellable_begin(&wait);
-	err = waiter_sleep(waiter, deadline, &wait.cancelled);
+	err = waiter_sleep(waiter, op, &wait.cancelled);
 	op->cancelled = kpost_cancellable_end(&wait);
 	/* Whoever cancelled it counts on that, whatever else came at the same time. */
 	return err && op->cancelled ? -ECANCELED : err;

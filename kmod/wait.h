@@ -19,10 +19,8 @@
 #define KPOST_WAIT_H
 
 #include <linux/list.h>
-#include <linux/nsproxy.h>
 #include <linux/poll.h>
 #include <linux/sched.h>
-#include <linux/time_namespace.h>
 
 struct kpost_call_state;
 struct kpost_endpoint;
@@ -89,23 +87,8 @@ static inline void kpost_waiter_init(struct kpost_waiter *waiter)
 }
 
 void kpost_waiter_done(struct kpost_waiter *waiter, int result, struct kpost_wakes *wakes);
-int kpost_waiter_wait(struct kpost_waiter *waiter, u64 deadline, struct kpost_operand *op);
-bool kpost_deadline_passed(u64 deadline);
-ktime_t kpost_deadline_on_host(u64 deadline);
-u64 kpost_time_shifted(u64 time);
+int kpost_waiter_wait(struct kpost_waiter *waiter, struct kpost_operand *op);
 void kpost_wakes_wake(struct kpost_wakes *wakes);
 void kpost_wakes_put(struct kpost_wakes *wakes);
-
-/* A time of the kernel's by the task's clock, which few have shifted. */
-static inline u64 kpost_time_here(u64 time)
-{
-#ifdef CONFIG_TIME_NS
-	const struct timespec64 *ahead = &current->nsproxy->time_ns->offsets.monotonic;
-
-	if (unlikely(ahead->tv_sec || ahead->tv_nsec))
-		return kpost_time_shifted(time);
-#endif
-	return time;
-}
 
 #endif /* KPOST_WAIT_H */

@@ -100,7 +100,7 @@ KPOST_EXPORT ssize_t kpost_callv_sized(int fd, const struct iovec *request, int 
 	ret = kpost_struct_get(&options, sizeof(options), given, options_size);
 	if (ret)
 		goto out;
-	if (options.flags & ~KPOST_PRESENT || options.expires) {
+	if (options.flags & ~(KPOST_PRESENT | KPOST_CLOCK_FLAGS) || options.expires) {
 		ret = -EINVAL;
 		goto out;
 	}

@@ -61,12 +61,22 @@ KPOST_EXPORT int kpost_info_sized(struct kpost_info *info, size_t size)
 
 KPOST_EXPORT uint64_t kpost_deadline(int64_t milliseconds)
 {
+	return kpost_deadline_by(0, milliseconds);
+}
+
+KPOST_EXPORT uint64_t kpost_deadline_by(unsigned int flags, int64_t milliseconds)
+{
+	clockid_t clock = CLOCK_MONOTONIC;
 	struct timespec now;
 	uint64_t ns;
 
 	if (milliseconds < 0)
 		return 0;
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (flags & KPOST_BOOTTIME)
+		clock = CLOCK_BOOTTIME;
+	else if (flags & KPOST_REALTIME)
+		clock = CLOCK_REALTIME;
+	clock_gettime(clock, &now);
 	ns = (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
 	/* The kernel refuses what is past S64_MAX; that far off is for ever. */
 	if ((uint64_t)milliseconds > (INT64_MAX - ns) / NS_PER_MS)

@@ -18,6 +18,9 @@
 /* The flags that say what buf is and what comes back; the functions set them, not callers. */
 #define KPOST_SHAPE_FLAGS (KPOST_IOVEC | KPOST_REPLY_IOVEC | KPOST_WANT_SEQUENCE)
 
+/* Those that say by which clock a deadline is. */
+#define KPOST_CLOCK_FLAGS (KPOST_BOOTTIME | KPOST_REALTIME)
+
 /* An operation's number for a struct of the caller's size; that size has to fit. */
 #define KPOST_SIZE_MAX _IOC_SIZEMASK
 #define kpost_number(number, size) \

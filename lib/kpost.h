@@ -17,6 +17,9 @@
  *  - Lengths and sizes are in bytes.  A buffer of no bytes may be NULL.
  *  - Deadlines are absolute, in nanoseconds of CLOCK_MONOTONIC, and 0 is none:
  *    wait for ever.  kpost_deadline() makes one.  -ETIMEDOUT when it has passed.
+ *    With KPOST_BOOTTIME in the flags that go with it a deadline is of CLOCK_BOOTTIME,
+ *    which goes on while the machine sleeps, and with KPOST_REALTIME of CLOCK_REALTIME,
+ *    and follows where that is set; kpost_deadline_by() makes those.
  *  - Waiting ends with -EINTR when a signal was caught by a handler that was
  *    installed without SA_RESTART.  Where each description says so, that goes for
  *    other handlers too.
@@ -95,6 +98,16 @@ static inline int kpost_info_at(int device, struct kpost_info *info)
  */
 uint64_t kpost_deadline(int64_t milliseconds);
 
+/**
+ * kpost_deadline_by - the same by another clock
+ * @flags: KPOST_BOOTTIME or KPOST_REALTIME, to be among the flags of what has the deadline;
+ *	all others are ignored, and with neither it is kpost_deadline()
+ * @milliseconds: as in kpost_deadline()
+ *
+ * Returns nanoseconds of that clock, or 0 if @milliseconds is negative.
+ */
+uint64_t kpost_deadline_by(unsigned int flags, int64_t milliseconds);
+
 /* ---- mailbox.c: opening, naming, looking ------------------------------ */
 
 /**
@@ -134,7 +147,8 @@ int kpost_pair_sized(int fds[2], unsigned int flags, const struct kpost_attr *at
  * @name: its name, 1 to KPOST_NAME_MAX bytes, none of them '/' or a control character,
  *	and not "." or ".."; NULL or empty with KPOST_OPEN_ANONYMOUS
  * @rights: what the endpoint may do, a mask of KPOST_RIGHT_*, not 0
- * @flags: mask of KPOST_OPEN_*, but not KPOST_OPEN_PAIR (see kpost_pair())
+ * @flags: mask of KPOST_OPEN_*, but not KPOST_OPEN_PAIR (see kpost_pair()); with KPOST_OPEN_WAIT
+ *	also KPOST_BOOTTIME or KPOST_REALTIME
  * @attr: what a new mailbox shall be like, or NULL for defaults; with neither
  *	KPOST_OPEN_CREATE nor KPOST_OPEN_ANONYMOUS it must be NULL or all zero
  * @deadline: with KPOST_OPEN_WAIT: how long to wait for the mailbox, else 0
@@ -309,7 +323,8 @@ int kpost_close(int fd);
  * struct kpost_options - how to send; zero in any field for its default
  * @flags: KPOST_DONTWAIT: -EAGAIN instead of waiting for room; KPOST_SYNC: wait until a
  *	receiver has the message; KPOST_PRESENT: -ENXIO if nobody can receive now;
- *	KPOST_DROP_NEW, KPOST_DROP_OLD: where there is no room, see struct kpost_send
+ *	KPOST_DROP_NEW, KPOST_DROP_OLD: where there is no room, see struct kpost_send;
+ *	KPOST_BOOTTIME, KPOST_REALTIME: by which clock @deadline and @expires are
  * @priority: 0 to KPOST_PRIORITY_MAX, higher ones are received first
  * @deadline: when to give up waiting, by default never; the message is then not sent
  * @tag: any number, for the receiver: what kind of message it is, or which key it is of
@@ -336,8 +351,8 @@ struct kpost_options {
  *	(CLOCK_MONOTONIC_COARSE)
  * @token: for kpost_reply(), or 0 if this is no call
  * @reply_max: longest reply that the caller has room for
- * @call_deadline: when the caller gives up, in nanoseconds of CLOCK_MONOTONIC; 0 if never,
- *	or if this is no call
+ * @call_deadline: when the caller gives up, in nanoseconds of CLOCK_MONOTONIC, whichever clock it
+ *	goes by, see struct kpost_recv; 0 if never, or if this is no call
  * @flags: mask of KPOST_MESSAGE_*
  * @priority: 0 to KPOST_PRIORITY_MAX
  * @pid: the sender's process, 0 if not visible from here
@@ -393,7 +408,8 @@ ssize_t kpost_recvv_sized(int fd, const struct iovec *iov, int iovcnt,
  * @priority: 0 to KPOST_PRIORITY_MAX, higher ones are received first
  * @flags: KPOST_DONTWAIT: -EAGAIN instead of waiting for room; KPOST_SYNC: wait
  *	until a receiver has the message; KPOST_PRESENT: -ENXIO if nobody can receive now;
- *	KPOST_DROP_NEW, KPOST_DROP_OLD: where there is no room, see struct kpost_send
+ *	KPOST_DROP_NEW, KPOST_DROP_OLD: where there is no room, see struct kpost_send;
+ *	KPOST_BOOTTIME, KPOST_REALTIME: by which clock @deadline is
  * @deadline: when to give up waiting; the message is then not sent
  *
  * Returns 0; or -EAGAIN, -EBADF (not a sender's endpoint), -EDQUOT (it has to wait, or has
@@ -430,7 +446,8 @@ static inline int kpost_sendv(int fd, const struct iovec *iov, int iovcnt,
  * @message: where its description goes, or NULL
  * @flags: KPOST_DONTWAIT: -EAGAIN instead of waiting; KPOST_TRUNCATE: take the
  *	beginning of a message that does not fit, and lose the rest; KPOST_PEEK: leave the
- *	message where it is, without a token, and never wait
+ *	message where it is, without a token, and never wait; KPOST_BOOTTIME, KPOST_REALTIME: by
+ *	which clock @deadline is
  * @deadline: when to give up waiting
  *
  * Returns how many bytes were stored; or -EAGAIN, -EBADF (not a receiver's
@@ -470,10 +487,10 @@ int kpost_recv_batch_sized(int fd, struct kpost_recv *entries, size_t count, uns
  * kpost_send_batch - send many messages
  * @fd: an endpoint with KPOST_RIGHT_SEND
  * @entries: what to send, in this order: struct kpost_send of <linux/kpost.h>, each with
- *	flags KPOST_IOVEC, KPOST_WANT_SEQUENCE, KPOST_PRESENT and KPOST_DROP_*, priority, buf, len,
- *	tag and expires; all else 0
+ *	flags KPOST_IOVEC, KPOST_WANT_SEQUENCE, KPOST_PRESENT, KPOST_DROP_*, and for expires
+ *	KPOST_BOOTTIME or KPOST_REALTIME, priority, buf, len, tag and expires; all else 0
  * @count: how many there are, 1 to KPOST_BATCH_MAX
- * @flags: 0 or KPOST_DONTWAIT
+ * @flags: KPOST_DONTWAIT, and KPOST_BOOTTIME or KPOST_REALTIME for @deadline
  * @deadline: when to give up waiting until all are in the mailbox
  * @error: out, if it succeeds: 0, or the -errno of the first entry that was not sent; may
  *	be NULL
@@ -493,7 +510,7 @@ static inline int kpost_send_batch(int fd, struct kpost_send *entries, size_t co
  * @entries: where they go: struct kpost_recv of <linux/kpost.h>, each with flags KPOST_IOVEC
  *	and KPOST_TRUNCATE, buf and len; all else 0.  What is out is told in them
  * @count: how many there is room for, 1 to KPOST_BATCH_MAX
- * @flags: 0 or KPOST_DONTWAIT
+ * @flags: KPOST_DONTWAIT, and KPOST_BOOTTIME or KPOST_REALTIME for @deadline
  * @deadline: when to give up waiting for the first message
  * @error: out, if it succeeds: 0 if there are no more messages, or the -errno of the first
  *	entry that could not be filled though there is one; may be NULL
@@ -602,7 +619,8 @@ ssize_t kpost_call(int fd, const void *request, size_t len, void *reply, size_t 
  * @reply: pieces that the reply fills in order; may be NULL if there are none
  * @reply_cnt: how many, at most KPOST_IOVEC_MAX
  * @options: priority and tag of the request, and when to give up on room, receipt or reply;
- *	its flags are 0 or KPOST_PRESENT, since a call always waits.  NULL for all defaults.
+ *	its flags are KPOST_PRESENT, and KPOST_BOOTTIME or KPOST_REALTIME, since a call always
+ *	waits.  NULL for all defaults.
  * @answer: where goes what became of the call, however it ends, or NULL.  Where the
  *	arguments were refused, it says that nobody received the request.
  *
@@ -634,7 +652,7 @@ ssize_t kpost_call_collect_sized(int fd, uint64_t id, void *reply, size_t len,
  * @reply_max: how long the reply can be
  * @user_data: any number, for who collects it
  * @options: priority and tag of the request, KPOST_DONTWAIT, KPOST_PRESENT, and when to give up
- *	waiting for room, of which the receiver is told too.  NULL for all defaults.
+ *	waiting for room, by which clock, of which the receiver is told too.  NULL for all defaults.
  * @id: out, the call's number, never another's; may be NULL
  *
  * When this returns 0 the request is in the mailbox.  A program with one thread can have as
@@ -665,7 +683,7 @@ static inline ssize_t kpost_call_submit(int fd, const struct iovec *request, int
  * @reply: where the reply goes
  * @len: how much fits there
  * @answer: where goes what became of the call, and which it was; or NULL
- * @flags: 0 or KPOST_DONTWAIT
+ * @flags: KPOST_DONTWAIT, and KPOST_BOOTTIME or KPOST_REALTIME for @deadline
  * @deadline: when to give up waiting; what is there is taken all the same
  *
  * Returns how many bytes the reply has; or how else the call ended: -ECONNRESET (after the
@@ -946,7 +964,8 @@ static inline int kpost_sender_new(struct kpost_sender **sender, int fd,
  * @sender: a sender
  * @buf: the payload
  * @len: its length
- * @options: priority, tag, deadline and expires, or NULL for all defaults; its flags must be 0.
+ * @options: priority, tag, deadline and expires, both of CLOCK_MONOTONIC, or NULL for all
+ *	defaults; its flags must be 0.
  *	Messages are sent in the order they were queued in, whatever their priority.  The
  *	deadline is when to give up waiting for room (-ETIMEDOUT), also for what is queued
  *	behind others that wait.

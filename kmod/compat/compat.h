@@ -94,12 +94,13 @@ static inline void kpost_compat_uring_done(struct io_uring_cmd *cmd, long ret,
 }
 
 static inline void kpost_compat_hrtimer_setup(struct hrtimer *timer,
-					      enum hrtimer_restart (*function)(struct hrtimer *))
+					      enum hrtimer_restart (*function)(struct hrtimer *),
+					      clockid_t clock)
 {
 #ifdef KPOST_HAVE_HRTIMER_SETUP
-	hrtimer_setup(timer, function, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_SOFT);
+	hrtimer_setup(timer, function, clock, HRTIMER_MODE_ABS_SOFT);
 #else
-	hrtimer_init(timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_SOFT);
+	hrtimer_init(timer, clock, HRTIMER_MODE_ABS_SOFT);
 	timer->function = function;
 #endif
 }

@@ -89,6 +89,24 @@ static void deadline_is_from_now(void **state)
 	assert_true(deadline != 0);
 }
 
+static void deadline_is_by_the_clock_that_is_asked_for(void **state)
+{
+	struct timespec ts;
+	uint64_t ns;
+
+	(void)state;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	ns = (uint64_t)ts.tv_sec * 1000000000u;
+	assert_in_range(kpost_deadline_by(KPOST_REALTIME | KPOST_DONTWAIT, 1500), ns,
+			ns + 60000000000u);
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	ns = (uint64_t)ts.tv_sec * 1000000000u;
+	assert_in_range(kpost_deadline_by(KPOST_BOOTTIME, 1500), ns, ns + 60000000000u);
+	assert_in_range(kpost_deadline_by(0, 0), 1, now() + 60000000000u);
+	assert_int_equal(kpost_deadline_by(KPOST_REALTIME, -1), 0);
+	assert_int_equal(kpost_deadline_by(KPOST_REALTIME, INT64_MAX), INT64_MAX);
+}
+
 static void deadline_negative_is_none(void **state)
 {
 	(void)state;
@@ -113,6 +131,7 @@ int main(void)
 		cmocka_unit_test_setup(error_survives_close, standin_setup),
 		cmocka_unit_test_setup(without_device, standin_setup),
 		cmocka_unit_test(deadline_is_from_now),
+		cmocka_unit_test(deadline_is_by_the_clock_that_is_asked_for),
 		cmocka_unit_test(deadline_negative_is_none),
 		cmocka_unit_test(deadline_far_is_valid),
 	};

@@ -32,7 +32,10 @@ static void answer_send(void *arg)
 
 static void sendv_tells_the_number(void **state)
 {
-	const struct kpost_options options = { .flags = KPOST_SYNC, .expires = 1ull << 40 };
+	const struct kpost_options options = {
+		.flags = KPOST_SYNC | KPOST_REALTIME,
+		.expires = 1ull << 40,
+	};
 	struct kpost_send *asked = (struct kpost_send *)standin.arg;
 	uint64_t sequence = 5;
 
@@ -40,7 +43,8 @@ static void sendv_tells_the_number(void **state)
 	standin.answer = answer_send;
 	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 2, &options, &sequence), 0);
 	standin_expect(ENDPOINT_FD, KPOST_IOC_SEND);
-	assert_int_equal(asked->flags, KPOST_IOVEC | KPOST_SYNC | KPOST_WANT_SEQUENCE);
+	assert_int_equal(asked->flags,
+			 KPOST_IOVEC | KPOST_SYNC | KPOST_WANT_SEQUENCE | KPOST_REALTIME);
 	assert_int_equal(asked->expires, 1ull << 40);
 	/* what goes in is no number yet */
 	assert_int_equal(asked->sequence, 0);

@@ -49,6 +49,13 @@ static void prepare_send_expires(struct stage *stage)
 	stage->args.send.expires = kt_soon();
 }
 
+/* By a clock that the first of those did not go by. */
+static void prepare_send_realtime(struct stage *stage)
+{
+	prepare_send(stage, SHORT, KPOST_REALTIME);
+	stage->args.send.expires = INT64_MAX;
+}
+
 static void prepare_send_iovec(struct stage *stage)
 {
 	prepare_send(stage, LONG, KPOST_IOVEC);
@@ -426,6 +433,14 @@ const struct trial message_trials[] = {
 		COMMAND("SEND", ALL_ROUTES),
 		.errnos = { EFAULT, ENOMEM },
 		.prepare = prepare_send_expires,
+		.call = call_send,
+		.check = check_sent,
+	},
+	{
+		.name = "SEND, expires by another clock",
+		COMMAND("SEND", ALL_ROUTES),
+		.errnos = { EFAULT, ENOMEM },
+		.prepare = prepare_send_realtime,
 		.call = call_send,
 		.check = check_sent,
 	},

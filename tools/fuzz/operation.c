@@ -110,6 +110,9 @@ static void compose_open(struct kpost_open *arg, const struct operation *op)
 	}
 	if (op->flags & KPOST_OPEN_WAIT || op->value & 64)
 		arg->deadline = memory_deadline(op->deadline);
+	if (op->flags & KPOST_OPEN_WAIT)
+		arg->flags |= (op->value & 1 ? KPOST_BOOTTIME : 0) |
+			      (op->value & 2 ? KPOST_REALTIME : 0);
 	arg->cookie = cookie(op);
 	if (op->value & 128)
 		arg->send_fd = 1;
@@ -176,10 +179,33 @@ static uint32_t drops(const struct operation *op)
 	return (op->to & 1 ? KPOST_DROP_NEW : 0) | (op->to & 2 ? KPOST_DROP_OLD : 0);
 }
 
+/* By which clock what follows is. */
+static uint32_t clocks(const struct operation *op)
+{
+	return (op->to & 8 ? KPOST_BOOTTIME : 0) | (op->to & 16 ? KPOST_REALTIME : 0);
+}
+
+static uint64_t time_by_clock(const struct operation *op, enum time when)
+{
+	uint64_t time = memory_deadline(when);
+	struct timespec real, mono;
+
+	if (clocks(op) != KPOST_REALTIME || (when != AT_SOON && when != AT_LATER))
+		return time;
+	clock_gettime(CLOCK_REALTIME, &real);
+	clock_gettime(CLOCK_MONOTONIC, &mono);
+	return time + (uint64_t)(real.tv_sec - mono.tv_sec) * 1000000000ull;
+}
+
+static uint64_t deadline(const struct operation *op)
+{
+	return time_by_clock(op, op->deadline);
+}
+
 /* When what is sent is of no use any more. */
 static uint64_t expires(const struct operation *op)
 {
-	return op->to & 4 ? memory_deadline(op->rights % AT_COUNT) : 0;
+	return op->to & 4 ? time_by_clock(op, op->rights % AT_COUNT) : 0;
 }
 
 /* Nothing of kpost's looks at what it is. */
@@ -193,8 +219,9 @@ static void compose_recv(struct kpost_recv *arg, const struct operation *op, str
 	/* The highest that an operation here can have is none of a receive's. */
 	arg->flags = op->flags & KPOST_PRESENT ? (op->flags & ~KPOST_PRESENT) | KPOST_PEEK :
 						 op->flags;
+	arg->flags |= clocks(op);
 	arg->cookie = cookie(op);
-	arg->deadline = memory_deadline(op->deadline);
+	arg->deadline = deadline(op);
 	work->most = compose_payload(&arg->buf, &arg->len, op->flags & KPOST_IOVEC, work->pieces,
 				     op->buf, op->len);
 }
@@ -292,10 +319,10 @@ static void compose_batch(struct kpost_batch *arg, const struct operation *op, s
 	size_t now = sends ? sizeof(work->sends[0]) : sizeof(work->recvs[0]);
 	unsigned int i, last;
 
-	arg->flags = op->flags;
+	arg->flags = op->flags | clocks(op);
 	arg->count = op->reply_len ? memory_length(op->reply_len) : BATCH_ENTRIES;
 	arg->entry_size = op->name ? sizes[op->name % 9] : now;
-	arg->deadline = memory_deadline(op->deadline);
+	arg->deadline = deadline(op);
 	arg->cookie = op->rights & 0x80 ? COOKIE : 0;
 	last = arg->count && arg->count <= BATCH_ENTRIES ? arg->count - 1 : BATCH_ENTRIES - 1;
 	for (i = 0; i < BATCH_ENTRIES; i++) {
@@ -308,7 +335,8 @@ static void compose_batch(struct kpost_batch *arg, const struct operation *op, s
 		if (sends) {
 			work->sends[i] = (struct kpost_send){
 				.flags = (pieces ? KPOST_IOVEC : 0) |
-					 (i == last ? op->rights & 0x58 : 0) | drops(op),
+					 (i == last ? op->rights & 0x58 : 0) | drops(op) |
+					 (i % 2 ? clocks(op) : 0),
 				.priority = i == last ? priority(op) : op->value % 3 * (i % 3),
 				.buf = buf,
 				.len = n,
@@ -334,11 +362,11 @@ static void compose_batch(struct kpost_batch *arg, const struct operation *op, s
 static void compose_submit(struct kpost_call_submit *arg, const struct operation *op,
 			   struct work *work)
 {
-	arg->flags = op->flags;
+	arg->flags = op->flags | clocks(op);
 	arg->priority = priority(op);
 	arg->tag = tag(op);
 	arg->cookie = cookie(op);
-	arg->deadline = memory_deadline(op->deadline);
+	arg->deadline = deadline(op);
 	arg->reply_max = memory_length(op->reply_len);
 	arg->user_data = op->value;
 	compose_payload(&arg->buf, &arg->len, op->flags & KPOST_IOVEC, work->pieces, op->buf,
@@ -348,10 +376,10 @@ static void compose_submit(struct kpost_call_submit *arg, const struct operation
 static void compose_collect(struct kpost_call_collect *arg, const struct operation *op,
 			    struct work *work)
 {
-	arg->flags = op->flags;
+	arg->flags = op->flags | clocks(op);
 	arg->reserved = op->rights & 0x80;
 	arg->cookie = cookie(op);
-	arg->deadline = memory_deadline(op->deadline);
+	arg->deadline = deadline(op);
 	arg->id = id(op);
 	work->most = compose_payload(&arg->buf, &arg->len, op->flags & KPOST_IOVEC, work->pieces,
 				     op->buf, op->len);
@@ -398,12 +426,12 @@ void operation_compose(struct work *work)
 		compose_list(&work->arg.list, op, work);
 		break;
 	case OP_SEND:
-		work->arg.send.flags = op->flags | drops(op);
+		work->arg.send.flags = op->flags | drops(op) | clocks(op);
 		work->arg.send.priority = priority(op);
 		work->arg.send.tag = tag(op);
 		work->arg.send.cookie = cookie(op);
 		work->arg.send.expires = expires(op);
-		work->arg.send.deadline = memory_deadline(op->deadline);
+		work->arg.send.deadline = deadline(op);
 		compose_payload(&work->arg.send.buf, &work->arg.send.len, op->flags & KPOST_IOVEC,
 				work->pieces, op->buf, op->len);
 		break;
@@ -411,12 +439,12 @@ void operation_compose(struct work *work)
 		compose_recv(&work->arg.recv, op, work);
 		break;
 	case OP_CALL:
-		work->arg.call.flags = op->flags;
+		work->arg.call.flags = op->flags | clocks(op);
 		work->arg.call.priority = priority(op);
 		work->arg.call.tag = tag(op);
 		work->arg.call.cookie = cookie(op);
 		work->arg.call.id = id(op);
-		work->arg.call.deadline = memory_deadline(op->deadline);
+		work->arg.call.deadline = deadline(op);
 		compose_payload(&work->arg.call.buf, &work->arg.call.len, op->flags & KPOST_IOVEC,
 				work->pieces, op->buf, op->len);
 		work->most = compose_payload(&work->arg.call.reply_buf, &work->arg.call.reply_len,

@@ -386,6 +386,25 @@ const struct seed seeds[] = {
 		{ .kind = OP_CLOSE, .fd = 2 },
 		{ .kind = OP_RECV, .fd = 1 },
 	} } },
+	/* With a bit of .to the time is of CLOCK_BOOTTIME, with the next of CLOCK_REALTIME. */
+	{ "clocks", { SETUP_PAIR, 0, {
+		{ .kind = OP_RECV, .fd = 1, .to = 8, .deadline = AT_SOON },
+		{ .kind = OP_RECV, .fd = 1, .to = 16, .deadline = AT_SOON },
+		{ .kind = OP_RECV, .fd = 1, .to = 16, .deadline = AT_SOON, .via = VIA_RING },
+		{ .kind = OP_RECV, .fd = 1, .to = 24, .deadline = AT_LATER },
+		{ .kind = OP_SEND, .fd = 2, .to = 12, .rights = AT_LATER },
+		{ .kind = OP_SEND, .fd = 2, .to = 20, .rights = AT_LATER },
+		{ .kind = OP_SEND, .fd = 2, .to = 20, .rights = AT_LAST },
+		{ .kind = OP_RECV, .fd = 1, .flags = KPOST_PRESENT },
+		{ .kind = OP_RECVV, .fd = 1, .to = 8, .reply_len = LEN_3, .pause = 40 },
+		{ .kind = OP_SENDV, .fd = 2, .to = 20, .rights = AT_SOON, .reply_len = LEN_3 },
+		{ .kind = OP_CALL, .fd = 2, .to = 16, .deadline = AT_LATER },
+		{ .kind = OP_CALL_SUBMIT, .fd = 2, .to = 8, .deadline = AT_PASSED },
+		{ .kind = OP_RECV, .fd = 1 },
+		{ .kind = OP_CALL_COLLECT, .fd = 2, .to = 16, .deadline = AT_SOON },
+		{ .kind = OP_OPEN, .flags = KPOST_OPEN_WAIT, .name = NAME_ODD, .value = 2,
+		  .deadline = AT_PASSED },
+	} } },
 	/* KPOST_PRESENT of a receive is KPOST_PEEK. */
 	{ "peek", { SETUP_PAIR, 0, {
 		{ .kind = OP_RECV, .fd = 1, .flags = KPOST_PRESENT },

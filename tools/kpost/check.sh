@@ -494,6 +494,13 @@ ends()
 		'kpost create $MAILBOX-old; echo x | kpost send --expires=0.1 $MAILBOX-old
 		 soon stat_has $MAILBOX-old "\"expired\":1," --json
 		 kpost stat --json $MAILBOX-old | grep -o "\"queued_messages\":[0-9]*"'
+	is 'send --expires by another clock' 0 '2\n' sh_in \
+		'kpost create $MAILBOX-clock
+		 for c in boottime realtime; do echo x | kpost send --clock=$c --expires=0.1 $MAILBOX-clock; done
+		 soon stat_has $MAILBOX-clock "\"expired\":2," --json
+		 kpost stat --json $MAILBOX-clock | grep -o "\"expired\":[0-9]*" | cut -d: -f2'
+	says 'send --clock of none' 2 "takes 'monotonic'" sh_in \
+		'echo x | kpost send --clock=sundial $MAILBOX-o'
 	says 'send --expires without a time' 2 'expires wants seconds' sh_in \
 		'echo x | kpost send --expires=soon $MAILBOX-o'
 	says 'send --drop=new where that may not be' 5 'kpost set --overflow' sh_in \

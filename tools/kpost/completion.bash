@@ -47,7 +47,7 @@ _kpost()
 	if [[ $cur == -* ]]; then
 		case $verb in
 		create) options='--mode --messages --bytes --message-max --overflow --exclusive' ;;
-		send) options='--priority --tag --timeout --sync --expires --drop --present --whole --create' ;;
+		send) options='--priority --tag --timeout --sync --expires --clock --drop --present --whole --create' ;;
 		recv) options='--count --follow --timeout --peek --raw --json' ;;
 		call) options='--priority --tag --timeout --present --reply-max --raw --json' ;;
 		serve) options='--jobs --succeed --' ;;

@@ -50,6 +50,7 @@ static void print_json(const struct kpost_info *info)
 	json_bool("peek", info->features & KPOST_FEATURE_PEEK);
 	json_bool("overflow", info->features & KPOST_FEATURE_OVERFLOW);
 	json_bool("expires", info->features & KPOST_FEATURE_EXPIRES);
+	json_bool("clocks", info->features & KPOST_FEATURE_CLOCKS);
 	json_number("name_max", info->name_max);
 	json_number("payload_max", info->payload_max);
 	json_number("priority_max", info->priority_max);

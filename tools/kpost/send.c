@@ -15,6 +15,7 @@ struct options {
 	bool sync;
 	bool present;
 	unsigned int drops;
+	unsigned int clock;
 	bool whole;
 };
 
@@ -54,6 +55,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case KEY_EXPIRES:
 		options->expires = parse_seconds(state, "expires", arg);
+		break;
+	case KEY_CLOCK:
+		options->clock = parse_clock(state, arg);
 		break;
 	case KEY_DROP:
 		options->drops |= !strcmp(arg, "old") ? KPOST_DROP_OLD :
@@ -95,6 +99,10 @@ static const struct argp_option choices[] = {
 	{ "sync", KEY_SYNC, NULL, 0, "Wait for each message until it was received", 0 },
 	{ "expires", KEY_EXPIRES, "SECONDS", 0,
 	  "Drop a message that nobody has received after this time", 0 },
+	{ "clock", KEY_CLOCK, "CLOCK", 0,
+	  "Count --timeout and --expires by 'monotonic' (default), 'boottime', which goes on while "
+	  "the machine sleeps, or 'realtime', which can be set",
+	  0 },
 	{ "drop", KEY_DROP, "old|new", 0,
 	  "Where there is no room, drop older messages of this user, or what is to be sent", 0 },
 	{ "present", KEY_PRESENT, NULL, 0, "Fail if nobody can receive from the mailbox", 0 },
@@ -154,7 +162,8 @@ static void flush(void *arg)
 
 	transfer->count = 0;
 	while (left) {
-		ret = kpost_send_batch(transfer->fd, batch, left, 0, transfer->deadline, &error);
+		ret = kpost_send_batch(transfer->fd, batch, left, transfer->options->clock,
+				       transfer->deadline, &error);
 		if (ret < 0) {
 			error = ret;
 			ret = 0;
@@ -200,12 +209,12 @@ static void send_one(struct transfer *transfer, const char *bytes, size_t len)
 		fail_at(transfer, 0);
 	}
 	*message = (struct kpost_send){
-		.flags = options->drops | (options->present ? KPOST_PRESENT : 0),
+		.flags = options->drops | options->clock | (options->present ? KPOST_PRESENT : 0),
 		.priority = options->priority,
 		.buf = (uintptr_t)bytes,
 		.len = len,
 		.tag = options->tag,
-		.expires = kpost_deadline(options->expires),
+		.expires = kpost_deadline_by(options->clock, options->expires),
 	};
 	if (options->sync)
 		send_sync(transfer, message);
@@ -227,7 +236,7 @@ static void transfer_begin(struct transfer *transfer)
 	/* Nothing is kept back while the input is waited for, nor if that cannot be read. */
 	transfer->input.idle = flush;
 	transfer->input.arg = transfer;
-	transfer->deadline = kpost_deadline(options->timeout);
+	transfer->deadline = kpost_deadline_by(options->clock, options->timeout);
 }
 
 int verb_send(int argc, char **argv)

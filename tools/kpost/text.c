@@ -216,6 +216,18 @@ unsigned int parse_mode(struct argp_state *state, const char *arg)
 	return (unsigned int)value;
 }
 
+unsigned int parse_clock(struct argp_state *state, const char *arg)
+{
+	if (!strcmp(arg, "boottime"))
+		return KPOST_BOOTTIME;
+	if (!strcmp(arg, "realtime"))
+		return KPOST_REALTIME;
+	if (strcmp(arg, "monotonic"))
+		argp_error(state, "--clock takes 'monotonic', 'boottime' or 'realtime', not '%s'",
+			   shown(arg));
+	return 0;
+}
+
 int64_t parse_seconds(struct argp_state *state, const char *option, const char *arg)
 {
 	double value;

@@ -109,6 +109,7 @@ unsigned int parse_mode(struct argp_state *state, const char *arg);
 unsigned int parse_overflow(struct argp_state *state, char *arg);
 const char *overflow_text(unsigned int overflow);
 int64_t parse_seconds(struct argp_state *state, const char *option, const char *arg);
+unsigned int parse_clock(struct argp_state *state, const char *arg); /* KPOST_BOOTTIME or so */
 
 /* Keys of options that have no letter. */
 enum {
@@ -119,6 +120,7 @@ enum {
 	KEY_SUCCEED,
 	KEY_DROP,
 	KEY_EXPIRES,
+	KEY_CLOCK,
 	KEY_OVERFLOW,
 	KEY_PRESENT,
 	KEY_PEEK,

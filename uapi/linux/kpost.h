@@ -28,6 +28,11 @@
  *    passed does not wait: what can be done at once is done, else it is ETIMEDOUT.
  *    What means nothing without a wait (a call, KPOST_SYNC) is ETIMEDOUT, and nothing
  *    was sent.
+ *  - With KPOST_BOOTTIME a deadline is of the caller's CLOCK_BOOTTIME, which goes on while
+ *    the machine sleeps; what is over by then ends when it wakes up.  With KPOST_REALTIME it
+ *    is of CLOCK_REALTIME, and follows where that is set: a deadline that is passed so ends
+ *    the wait, and one that is farther off so lasts longer.  Both are EINVAL.  Without a
+ *    deadline they say nothing.
  *  - KPOST_DONTWAIT, and O_NONBLOCK on the file, never wait: EAGAIN instead.
  *  - A wait ends early with EINTR, or is restarted where the signal's handler was
  *    installed with SA_RESTART, its deadline being absolute.
@@ -87,6 +92,7 @@
 #define KPOST_FEATURE_PEEK	(1ull << 14)	/* KPOST_PEEK */
 #define KPOST_FEATURE_OVERFLOW	(1ull << 15)	/* KPOST_DROP_NEW, KPOST_DROP_OLD */
 #define KPOST_FEATURE_EXPIRES	(1ull << 16)	/* kpost_send.expires */
+#define KPOST_FEATURE_CLOCKS	(1ull << 17)	/* KPOST_BOOTTIME, KPOST_REALTIME */
 
 /**
  * struct kpost_info - answer to KPOST_IOC_INFO
@@ -146,7 +152,7 @@ struct kpost_info {
 
 /**
  * struct kpost_open - argument of KPOST_IOC_OPEN
- * @flags: mask of KPOST_OPEN_*
+ * @flags: mask of KPOST_OPEN_*; with KPOST_OPEN_WAIT also KPOST_BOOTTIME or KPOST_REALTIME
  * @rights: mask of KPOST_RIGHT_* that the endpoint shall have, not 0
  * @mode: permission bits (0777) of a mailbox that is made, less the umask
  * @messages: its capacity in messages, 0 for @bytes / 512, but at least 16
@@ -238,6 +244,8 @@ struct kpost_unlink {
 #define KPOST_PEEK		(1u << 8)	/* leave the message where it is */
 #define KPOST_DROP_NEW		(1u << 9)	/* where there is no room, drop this message */
 #define KPOST_DROP_OLD		(1u << 10)	/* ... drop older ones */
+#define KPOST_BOOTTIME		(1u << 11)	/* deadlines are of CLOCK_BOOTTIME */
+#define KPOST_REALTIME		(1u << 12)	/* ... of CLOCK_REALTIME */
 
 /* What the senders of a mailbox may have become of messages that find no room. */
 #define KPOST_OVERFLOW_DROP_NEW	(1u << 0)	/* KPOST_DROP_NEW */
@@ -259,14 +267,14 @@ struct kpost_iovec {
 /**
  * struct kpost_send - argument of KPOST_IOC_SEND
  * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_SYNC, KPOST_WANT_SEQUENCE, KPOST_PRESENT,
- *	KPOST_DROP_NEW, KPOST_DROP_OLD
+ *	KPOST_DROP_NEW, KPOST_DROP_OLD, KPOST_BOOTTIME, KPOST_REALTIME
  * @priority: 0 to KPOST_PRIORITY_MAX
  * @deadline: when to give up waiting for room, and with KPOST_SYNC for receipt
  * @buf: the payload, or with KPOST_IOVEC its pieces
  * @len: bytes of @buf, or with KPOST_IOVEC the number of pieces
  * @tag: any number, for the receiver: what kind of message it is, or which key it is of
  * @cookie: for KPOST_IOC_CANCEL
- * @expires: when the message is of no use any more, by the clock of deadlines; 0 for never
+ * @expires: when the message is of no use any more, by the clock of @deadline; 0 for never
  * @sequence: out, with KPOST_WANT_SEQUENCE and success: the message's number in this
  *	mailbox, from 1 up.  That the struct can be written to is looked at before the
  *	message is sent; if that memory is taken away meanwhile, the number is lost,
@@ -298,7 +306,8 @@ struct kpost_iovec {
  * sender that waits, for room or with KPOST_SYNC for receipt, gets ETIMEDOUT.  One that was in the
  * mailbox is counted as those are that found no room.  What a receiver has begun to copy by then
  * is received, unless memory has to be brought in for it.  Where @expires has passed already it is
- * ETIMEDOUT, and nothing was sent.
+ * ETIMEDOUT, and nothing was sent.  With KPOST_REALTIME it has passed when CLOCK_REALTIME is set
+ * past it, and is yet to come when that is set back before it, until the message was dropped.
  *
  * A message of up to 64 KiB that finds room meets no limit but the mailbox's own.  One
  * that has to wait, or is longer, counts for who sends it until it is in the mailbox: see
@@ -334,7 +343,7 @@ struct kpost_send {
 
 /**
  * struct kpost_recv - argument of KPOST_IOC_RECV
- * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_TRUNCATE, KPOST_PEEK
+ * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_TRUNCATE, KPOST_PEEK, KPOST_BOOTTIME, KPOST_REALTIME
  * @message_flags: out, mask of KPOST_MESSAGE_*
  * @deadline: when to give up waiting for a message
  * @buf: where the payload goes, or with KPOST_IOVEC the pieces
@@ -348,8 +357,10 @@ struct kpost_send {
  * @badge: out, of the endpoint that it was sent through, see struct kpost_grant
  * @time: out, when it got into the mailbox, in nanoseconds of the receiver's
  *	CLOCK_MONOTONIC, by the tick (CLOCK_MONOTONIC_COARSE)
- * @call_deadline: out, when the caller gives up, by the receiver's clock; 0 if never, or
- *	if this is no call
+ * @call_deadline: out, when the caller gives up, by the receiver's CLOCK_MONOTONIC, whichever clock
+ *	the caller goes by: where that is another, it is when it will be as far as can be told when
+ *	the call is received, and what is done to that clock later is not seen.  0 if never, or if
+ *	this is no call; 1 if it was before that clock began
  * @priority: out
  * @pid: out, the sender's process, as seen in the receiver's pid namespace, or 0
  *	where it is not visible there
@@ -411,7 +422,7 @@ struct kpost_recv {
 
 /**
  * struct kpost_batch - argument of KPOST_IOC_SENDV and KPOST_IOC_RECVV
- * @flags: KPOST_DONTWAIT
+ * @flags: KPOST_DONTWAIT, KPOST_BOOTTIME, KPOST_REALTIME
  * @count: how many entries there are, 1 to KPOST_BATCH_MAX
  * @entries: an array of struct kpost_send, or of struct kpost_recv
  * @entry_size: size of one of them, as the caller knows it
@@ -422,8 +433,8 @@ struct kpost_recv {
  * Sends or receives many messages, in the order of their entries, as if one were done after
  * the other.  Each entry is what KPOST_IOC_SEND or KPOST_IOC_RECV would take, and is filled in
  * as there, but that @deadline and @cookie must be 0 in it, and of the flags only KPOST_IOVEC,
- * KPOST_WANT_SEQUENCE, KPOST_PRESENT, KPOST_DROP_* and KPOST_TRUNCATE are known.  What others do
- * may come in between.
+ * KPOST_WANT_SEQUENCE, KPOST_PRESENT, KPOST_DROP_*, KPOST_TRUNCATE, and, for @expires,
+ * KPOST_BOOTTIME and KPOST_REALTIME are known.  What others do may come in between.
  *
  * SENDV waits until all are in the mailbox.  RECVV waits for the first, and takes what else is
  * there.  Either ends with the first entry that cannot be done; the entries behind it are as
@@ -453,8 +464,8 @@ struct kpost_batch {
 /**
  * struct kpost_call - argument of KPOST_IOC_CALL
  * @flags: KPOST_IOVEC, KPOST_REPLY_IOVEC, KPOST_PRESENT (as in struct kpost_send; of no effect
- *	for one that goes on); KPOST_DONTWAIT is EINVAL, since a call waits, and on a
- *	non-blocking endpoint it is EAGAIN
+ *	for one that goes on), KPOST_BOOTTIME, KPOST_REALTIME; KPOST_DONTWAIT is EINVAL, since a
+ *	call waits, and on a non-blocking endpoint it is EAGAIN
  * @priority: of the request
  * @deadline: when to give up on room, receipt or reply
  * @buf: the request, or with KPOST_IOVEC its pieces
@@ -541,7 +552,7 @@ struct kpost_call {
 
 /**
  * struct kpost_call_submit - argument of KPOST_IOC_CALL_SUBMIT
- * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_PRESENT
+ * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_PRESENT, KPOST_BOOTTIME, KPOST_REALTIME
  * @priority: of the request
  * @deadline: when to give up waiting for room; the receiver is told of it, and else nothing
  *	happens then
@@ -582,7 +593,7 @@ struct kpost_call_submit {
 
 /**
  * struct kpost_call_collect - argument of KPOST_IOC_CALL_COLLECT
- * @flags: KPOST_DONTWAIT, KPOST_IOVEC
+ * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_BOOTTIME, KPOST_REALTIME
  * @reserved: 0
  * @deadline: when to give up waiting
  * @buf: where the reply goes, or with KPOST_IOVEC the pieces
