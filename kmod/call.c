@@ -14,6 +14,11 @@
 /* One sequence for all, so that no token is ever good on a second endpoint. */
 static atomic64_t last_token = ATOMIC64_INIT(0);
 
+u64 kpost_token_new(void)
+{
+	return atomic64_inc_return(&last_token);
+}
+
 /* Has it room for the reply, and is that apart from its own block? */
 static bool room_is_apart(const struct kpost_call_state *call)
 {
@@ -68,6 +73,7 @@ static struct kpost_call_state *call_new(const struct kpost_operand *op, size_t 
 		call->deadline = max_t(u64, kpost_deadline_on_host(op->deadline, op->clock), 1);
 	call->clock = op->clock;
 	call->submitted = false;
+	call->retry = false;
 	call->charge = *charge;
 	INIT_LIST_HEAD(&call->of_process);
 	call->request = NULL;
@@ -100,7 +106,7 @@ struct kpost_call_state *kpost_call_build(const struct kpost_operand *op,
 {
 	struct kpost_endpoint *endpoint = op->endpoint;
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
-	u64 token = atomic64_inc_return(&last_token);
+	u64 token = kpost_token_new();
 	struct kpost_charge charge __uninitialized;
 	struct kpost_message *message;
 	struct kpost_call_state *call;
@@ -265,9 +271,9 @@ struct kpost_message *kpost_call_leave(struct kpost_mailbox *mailbox, struct kpo
 		call->request = NULL;
 		call->sequence = request->node.order;
 		/* A receiver may keep the request for long, but not the room with it. */
-		if (request->state != KPOST_TAKEN)
+		if (!kpost_message_in_hands(request))
 			trash = request;
-		else
+		else if (!call->claimed)
 			trash = kpost_call_shed_room(call);
 		kpost_message_withdraw(mailbox, request, wakes);
 	} else if (!call->claimed) {

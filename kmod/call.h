@@ -41,6 +41,7 @@ struct kpost_call_state {
 	u64 user_data; /* fixed, if it was submitted */
 	bool submitted; /* fixed: it is to be collected */
 	u8 clock; /* enum kpost_clock; fixed */
+	bool retry; /* fixed: its request can be held */
 	struct kpost_charge charge; /* for all that there is of it */
 
 	/* fixed, once received */
@@ -99,6 +100,7 @@ long kpost_call_cancel(struct kpost_operand *op);
 long kpost_reply(struct kpost_operand *op);
 long kpost_reply_recv(struct kpost_operand *op);
 
+u64 kpost_token_new(void);
 struct kpost_call_state *kpost_call_build(const struct kpost_operand *op,
 					  const struct kpost_payload *request, size_t room,
 					  u32 priority, u64 tag, u64 __user *id,

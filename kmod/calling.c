@@ -186,6 +186,7 @@ static long call_and_store(struct kpost_operand *op, struct kpost_call *arg,
 			(void)put_user(0, &to->id);
 			return PTR_ERR(call);
 		}
+		call->retry = arg->flags & KPOST_RETRY;
 		ret = call_send(op, call, message, outcome);
 	}
 	if (unlikely(ret > 0))
@@ -269,6 +270,7 @@ static long call_park(struct kpost_operand *op, const struct kpost_call *arg,
 		ret = PTR_ERR(waiting->call);
 		goto err_room;
 	}
+	waiting->call->retry = arg->flags & KPOST_RETRY;
 	waiting->call->waiter = &parked->waiter;
 	if (kpost_deadline_passed(op->deadline, op->clock))
 		ret = -ETIMEDOUT;
@@ -303,7 +305,8 @@ long kpost_call(struct kpost_operand *op)
 	ret = kpost_struct_get_back(op, &arg, id);
 	if (ret)
 		return ret;
-	if (arg.flags & ~(KPOST_IOVEC | KPOST_REPLY_IOVEC | KPOST_PRESENT | KPOST_CLOCK_FLAGS) ||
+	if (arg.flags & ~(KPOST_IOVEC | KPOST_REPLY_IOVEC | KPOST_PRESENT | KPOST_RETRY |
+			  KPOST_CLOCK_FLAGS) ||
 	    !kpost_clock_flags_ok(arg.flags) || arg.priority > KPOST_PRIORITY_MAX ||
 	    arg.deadline > S64_MAX)
 		return -EINVAL;

@@ -47,7 +47,8 @@ static long device_info(struct kpost_office *office, struct kpost_operand *op)
 			    KPOST_FEATURE_CALL_SUBMIT | KPOST_FEATURE_CANCEL |
 			    (KPOST_PARKS ? KPOST_FEATURE_URING_PARK : 0) | KPOST_FEATURE_SHUT |
 			    KPOST_FEATURE_PRESENT | KPOST_FEATURE_STAT_TIMES | KPOST_FEATURE_PEEK |
-			    KPOST_FEATURE_OVERFLOW | KPOST_FEATURE_EXPIRES | KPOST_FEATURE_CLOCKS,
+			    KPOST_FEATURE_OVERFLOW | KPOST_FEATURE_EXPIRES | KPOST_FEATURE_CLOCKS |
+			    KPOST_FEATURE_HOLD,
 		.payload_max = KPOST_PAYLOAD_MAX,
 		.priority_max = KPOST_PRIORITY_MAX,
 		.iovec_max = KPOST_IOVEC_MAX,
@@ -108,9 +109,10 @@ static int open_check(const struct kpost_open *arg)
 	    ((arg->deadline || arg->cookie) && !(flags & KPOST_OPEN_WAIT)))
 		return -EINVAL;
 	if (!makes &&
-	    (arg->mode || arg->messages || arg->bytes || arg->message_max || arg->overflow))
+	    (arg->mode || arg->messages || arg->bytes || arg->message_max || arg->overflow ||
+	     arg->held_max))
 		return -EINVAL;
-	if (arg->overflow & ~KPOST_OVERFLOWS || arg->reserved)
+	if (arg->overflow & ~KPOST_OVERFLOWS)
 		return -EINVAL;
 	if (flags & KPOST_OPEN_ANONYMOUS)
 		return memchr_inv(arg->name, 0, sizeof(arg->name)) ? -EINVAL : 0;

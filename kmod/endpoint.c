@@ -12,6 +12,7 @@
 #include "call.h"
 #include "caller.h"
 #include "endpoint.h"
+#include "hold.h"
 #include "overflow.h"
 #include "process.h"
 #include "room.h"
@@ -199,6 +200,7 @@ static int endpoint_release(struct inode *inode, struct file *file)
 	if (mailbox) {
 		trace_kpost_close(mailbox->id, endpoint->rights);
 		kpost_calls_reset(endpoint);
+		kpost_holds_end(endpoint);
 		kpost_callers_end(endpoint);
 		spin_lock(&mailbox->lock);
 		endpoint->released = true;

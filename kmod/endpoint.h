@@ -30,6 +30,7 @@
 
 struct io_uring_cmd;
 struct kpost_fixed;
+struct kpost_holder;
 struct kpost_parked;
 struct kpost_payload;
 struct kpost_process;
@@ -40,8 +41,8 @@ struct kpost_endpoint {
 	struct kpost_charge charge; /* for it, if it was granted */
 	struct net *net;
 	u32 rights; /* fixed once the file is known, as are the next four */
-	u32 priority; /* of what write(2) sends */
-	u32 write_flags; /* likewise: KPOST_DROP_* */
+	u16 priority; /* of what write(2) sends */
+	u16 write_flags; /* likewise: KPOST_DROP_* */
 	u64 tag; /* likewise */
 	u64 badge; /* stamped on what goes through it */
 	kuid_t uid; /* the opener's effective one, fixed, as is the next */
@@ -58,6 +59,7 @@ struct kpost_endpoint {
 	unsigned int open_calls;
 	struct rb_root calls; /* received through it */
 	struct rb_root callers; /* who made some through it, by process */
+	struct kpost_holder *holder; /* of what is held through it; NULL if nothing was; set once */
 	struct kpost_origin *origins; /* of those who sent through it last */
 	struct kpost_process *receiver; /* the last that received a call, held */
 	struct list_head refused; /* in mailbox->refused */
@@ -72,6 +74,7 @@ struct kpost_endpoint {
 #if defined(CONFIG_64BIT) && !defined(CONFIG_PREEMPT_RT) && !defined(CONFIG_DEBUG_SPINLOCK)
 static_assert(sizeof(struct kpost_endpoint) <= 256);
 #endif
+static_assert(KPOST_PRIORITY_MAX <= U16_MAX);
 
 /* One operation under way. */
 struct kpost_operand {
@@ -112,9 +115,9 @@ static inline void kpost_operand_waits(struct kpost_operand *op, u64 deadline, u
 
 /* Sizes of structs in their first version, where more than the table needs them. */
 #define KPOST_SEND_SIZE_1 64
-#define KPOST_REPLY_SIZE_1 40
-#define KPOST_RECV_SIZE_1 136
-#define KPOST_STAT_SIZE_1 432
+#define KPOST_REPLY_SIZE_1 48
+#define KPOST_RECV_SIZE_1 152
+#define KPOST_STAT_SIZE_1 440
 #define KPOST_CANCEL_SIZE_1 16
 
 #define KPOST_STRUCT_MAX ((1U << _IOC_SIZEBITS) - 1)
@@ -257,7 +260,7 @@ static __always_inline long kpost_operate(struct kpost_operand *op, unsigned int
 	case KPOST_IOC_STAT & ~IOCSIZE_MASK:
 		return op->size < KPOST_STAT_SIZE_1 ? -EINVAL : kpost_stat(op);
 	case KPOST_IOC_SETATTR & ~IOCSIZE_MASK:
-		return op->size < 32 ? -EINVAL : kpost_setattr(op);
+		return op->size < 40 ? -EINVAL : kpost_setattr(op);
 	case KPOST_IOC_GRANT & ~IOCSIZE_MASK:
 		return op->size < 32 ? -EINVAL : kpost_grant(op);
 	case KPOST_IOC_SENDV & ~IOCSIZE_MASK:

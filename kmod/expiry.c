@@ -69,8 +69,12 @@ static struct kpost_expiring *expiring_of(struct kpost_mailbox *mailbox,
 
 void kpost_extra_queued(struct kpost_mailbox *mailbox, struct kpost_message *message)
 {
-	struct kpost_expiring *expiring = expiring_of(mailbox, message->extra);
+	struct kpost_expiring *expiring;
 
+	lockdep_assert_held(&mailbox->lock);
+	if (message->extra->expires == KTIME_MAX)
+		return;
+	expiring = expiring_of(mailbox, message->extra);
 	/* The timer of one that was before and has gone goes off for nothing, once. */
 	if (rb_add_cached(&message->extra->by_time, &expiring->messages, expires_before))
 		expiring_start(expiring, message);
@@ -80,6 +84,9 @@ void kpost_extra_unqueued(struct kpost_mailbox *mailbox, struct kpost_message *m
 {
 	struct kpost_extra *extra = message->extra;
 
+	lockdep_assert_held(&mailbox->lock);
+	if (extra->expires == KTIME_MAX)
+		return;
 	rb_erase_cached(&extra->by_time, &expiring_of(mailbox, extra)->messages);
 }
 
@@ -193,21 +200,35 @@ void kpost_expiry_free(struct kpost_expiry *expiry)
 	kfree(expiry);
 }
 
+/* What some messages have, for one that expires when it is that by @clock, or never; or NULL. */
+struct kpost_extra *kpost_extra_new(ktime_t expires, enum kpost_clock clock)
+{
+	struct kpost_extra *extra = kmalloc(sizeof(*extra), GFP_KERNEL_ACCOUNT);
+
+	if (extra)
+		*extra = (struct kpost_extra){ .expires = expires, .clock = clock };
+	return extra;
+}
+
+/* It is @message's, which had none, and nobody else looks at. */
+void kpost_extra_give(struct kpost_message *message, struct kpost_extra *extra)
+{
+	extra->message = message;
+	message->extra = extra;
+	message->own = true;
+}
+
 /*
  * Have @message, which is not committed yet, expire, at a time of the kernel's @clock.  Returns 0 or
  * -ENOMEM.
  */
 int kpost_message_expires(struct kpost_message *message, ktime_t expires, enum kpost_clock clock)
 {
-	struct kpost_extra *extra = kmalloc(sizeof(*extra), GFP_KERNEL_ACCOUNT);
+	struct kpost_extra *extra = kpost_extra_new(expires, clock);
 
 	if (!extra)
 		return -ENOMEM;
-	extra->message = message;
-	extra->expires = expires;
-	extra->clock = clock;
-	message->extra = extra;
-	message->own = true;
+	kpost_extra_give(message, extra);
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "../uapi/linux/kpost.h"
 #include "call.h"
 #include "clock.h"
+#include "hold.h"
 #include "mailbox.h"
 #include "overflow.h"
 #include "park.h"
@@ -156,10 +157,14 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	mailbox = kzalloc(struct_size(mailbox, name, strlen(arg->name) + 1), GFP_KERNEL_ACCOUNT);
 	telling = kmalloc(sizeof(*telling), GFP_KERNEL_ACCOUNT);
 	account = kpost_account_payer(office);
-	if (!mailbox || !telling || !account || (arg->overflow && kpost_losses_prepare(mailbox)))
+	if (!mailbox || !telling || !account)
 		goto err_free;
-	if (arg->overflow)
+	if (arg->overflow || arg->held_max) {
+		if (kpost_losses_prepare(mailbox))
+			goto err_free;
 		mailbox->losses->overflow = arg->overflow;
+		mailbox->losses->held_max = arg->held_max;
+	}
 
 	kref_init(&mailbox->refs);
 	mailbox->office = office;
@@ -276,11 +281,14 @@ static bool mailbox_drop_one(struct kpost_mailbox *mailbox, bool queued)
 		mailbox->waiting_senders--;
 	} else {
 		message = queued ? kpost_mailbox_first(&mailbox->queue) : NULL;
+		if (message)
+			kpost_mailbox_unqueue(mailbox, &mailbox->queue, message);
+		else if (queued)
+			message = kpost_hold_delayed_first(mailbox);
 		if (!message) {
 			spin_unlock(&mailbox->lock);
 			return false;
 		}
-		kpost_mailbox_unqueue(mailbox, &mailbox->queue, message);
 		mailbox->messages--;
 		mailbox->bytes -= message->size;
 		mailbox->dropped++;
@@ -310,7 +318,7 @@ static void mailbox_shut(struct kpost_mailbox *mailbox)
 }
 
 /*
- * Close @mailbox: nobody can receive from it any more, so no message is TAKEN and
+ * Close @mailbox: nobody can receive from it any more, so no message is TAKEN or HELD and
  * no call open.  Its name goes.  What is left in it is for mailbox_drain(), without
  * office->lock.
  */
@@ -576,7 +584,7 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 		return -EINVAL;
 	if (!capacity_is_possible(arg->messages, arg->bytes))
 		return -EINVAL;
-	if (arg->valid & KPOST_SET_OVERFLOW)
+	if (arg->valid & (KPOST_SET_OVERFLOW | KPOST_SET_HELD_MAX))
 		err = kpost_losses_prepare(mailbox);
 	if (err)
 		return err;
@@ -602,6 +610,8 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 		mailbox->mode = arg->mode;
 	if (arg->valid & KPOST_SET_OVERFLOW)
 		mailbox->losses->overflow = arg->overflow;
+	if (arg->valid & KPOST_SET_HELD_MAX)
+		mailbox->losses->held_max = arg->held_max;
 	if (arg->valid & KPOST_SET_SHUT) {
 		setattr_shut(mailbox);
 		return 0;
@@ -715,7 +725,9 @@ void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st)
 		st->dropped_old = losses->dropped_old;
 		st->expired = losses->expired;
 		st->overflow = losses->overflow;
+		st->held = losses->held;
 	}
+	st->held_max = kpost_holding_max(mailbox);
 	st->last_sent = time_told(mailbox->sent_at);
 	st->last_received = mailbox->received ? time_told(mailbox_received_time(mailbox)) : 0;
 	st->identity = mailbox->identity;

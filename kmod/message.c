@@ -5,6 +5,8 @@
 #include "account.h"
 #include "call.h"
 #include "endpoint.h"
+#include "expiry.h"
+#include "hold.h"
 #include "message.h"
 #include "payload.h"
 
@@ -226,6 +228,7 @@ struct kpost_block *kpost_message_shed_pieces(struct kpost_message *message)
 
 void kpost_message_shed_extra(struct kpost_message *message)
 {
+	kpost_hold_free(message->extra->hold);
 	kfree(message->extra);
 	message->extra = NULL;
 }

@@ -9,11 +9,14 @@
  *	PENDING   its sender waits for room; in mailbox->pending
  *	QUEUED    in mailbox->queue
  *	TAKEN     a receiver copies it out; in no list, its room still held
+ *	HELD      a receiver has it, and has yet to say that it is done with it; likewise
+ *	DELAYED   that was put off; in the mailbox's holding, see hold.h
  *	GONE      received, dropped or withdrawn, while somebody still looks at it
  *
  * From TAKEN it is received and freed, or goes back to QUEUED if the copy
  * needs a page that is not there, or is dropped if its sender has withdrawn it in
- * the meantime, or if it had expired when it was taken, see expiry.h.
+ * the meantime, or if it had expired when it was taken, see expiry.h; or it is HELD, from
+ * where it goes the same ways.
  *
  * Whoever peeks pins a message that is QUEUED, for as long as a copy takes that waits for no
  * page.  It can be received, dropped or withdrawn meanwhile: who does that leaves the memory to
@@ -41,6 +44,8 @@ enum kpost_message_state {
 	KPOST_PENDING,
 	KPOST_QUEUED,
 	KPOST_TAKEN,
+	KPOST_HELD,
+	KPOST_DELAYED,
 	KPOST_GONE,
 };
 
@@ -50,7 +55,7 @@ struct kpost_message {
 	struct kpost_waiter *sender; /* waits for room or receipt; or NULL */
 	struct kpost_call_state *call; /* held, if it is the request of one */
 	u8 state; /* enum kpost_message_state */
-	bool withdrawn; /* while TAKEN, or not yet committed: the sender has left */
+	bool withdrawn; /* while TAKEN or HELD, or not yet committed: the sender has left */
 
 	/* fixed once committed, but for what says else */
 	u8 flags; /* KPOST_MESSAGE_SYNC or _CALL, or 0 */
@@ -95,6 +100,12 @@ struct kpost_pieces {
 	bool kept; /* this table is the mailbox's; the first one is where its message is */
 	struct kpost_piece piece[];
 };
+
+/* Has a receiver got @message, so that nobody else can take it out of the mailbox? */
+static inline bool kpost_message_in_hands(const struct kpost_message *message)
+{
+	return message->state == KPOST_TAKEN || message->state == KPOST_HELD;
+}
 
 static inline struct kpost_pieces *kpost_message_pieces(struct kpost_message *message)
 {

@@ -24,11 +24,12 @@ long kpost_setattr(struct kpost_operand *op)
 	struct kpost_setattr arg;
 	int err;
 
-	err = kpost_struct_get(op, &arg, bytes);
+	err = kpost_struct_get(op, &arg, reserved);
 	if (err)
 		return err;
 	if (arg.valid & ~(KPOST_SET_MESSAGES | KPOST_SET_BYTES | KPOST_SET_MODE | KPOST_SET_UID |
-			  KPOST_SET_GID | KPOST_SET_SHUT | KPOST_SET_OVERFLOW) ||
+			  KPOST_SET_GID | KPOST_SET_SHUT | KPOST_SET_OVERFLOW |
+			  KPOST_SET_HELD_MAX) ||
 	    (arg.valid & KPOST_SET_SHUT && arg.valid & (KPOST_SET_MESSAGES | KPOST_SET_BYTES)) ||
 	    arg.overflow & ~KPOST_OVERFLOWS ||
 	    (arg.overflow && !(arg.valid & KPOST_SET_OVERFLOW)) || arg.mode & ~0777 ||
@@ -36,7 +37,8 @@ long kpost_setattr(struct kpost_operand *op)
 	    (arg.uid && !(arg.valid & KPOST_SET_UID)) ||
 	    (arg.gid && !(arg.valid & KPOST_SET_GID)) ||
 	    (arg.messages && !(arg.valid & KPOST_SET_MESSAGES)) ||
-	    (arg.bytes && !(arg.valid & KPOST_SET_BYTES)))
+	    (arg.bytes && !(arg.valid & KPOST_SET_BYTES)) ||
+	    (arg.held_max && !(arg.valid & KPOST_SET_HELD_MAX)) || arg.reserved)
 		return -EINVAL;
 	if (!(op->endpoint->rights & KPOST_RIGHT_ADMIN))
 		return -EPERM;
@@ -45,16 +47,16 @@ long kpost_setattr(struct kpost_operand *op)
 
 /* Grown structs keep their places and their first sizes; these change with them. */
 static_assert(sizeof(struct kpost_send) == 64);
-static_assert(sizeof(struct kpost_recv) == 136);
+static_assert(sizeof(struct kpost_recv) == 152);
 static_assert(sizeof(struct kpost_call) == 128);
 static_assert(sizeof(struct kpost_call_submit) == 80);
 static_assert(sizeof(struct kpost_call_collect) == 120);
 static_assert(sizeof(struct kpost_call_cancel) == 24);
 static_assert(sizeof(struct kpost_cancel) == KPOST_CANCEL_SIZE_1);
-static_assert(sizeof(struct kpost_reply) == 40);
+static_assert(sizeof(struct kpost_reply) == 48);
 static_assert(sizeof(struct kpost_reply_recv) == 24);
-static_assert(sizeof(struct kpost_stat) == 432);
-static_assert(sizeof(struct kpost_setattr) == 32);
+static_assert(sizeof(struct kpost_stat) == 440);
+static_assert(sizeof(struct kpost_setattr) == 40);
 static_assert(sizeof(struct kpost_grant) == 32);
 static_assert(sizeof(struct kpost_batch) == 40);
 static_assert(sizeof(struct kpost_iovec) == 16);

@@ -2,6 +2,7 @@
 #include <linux/slab.h>
 
 #include "endpoint.h"
+#include "hold.h"
 #include "overflow.h"
 #include "room.h"
 #include "trace.h"
@@ -31,6 +32,7 @@ void kpost_losses_free(struct kpost_losses *losses)
 	if (!losses)
 		return;
 	kpost_expiry_free(losses->expiry);
+	kpost_holding_free(losses->holding);
 	kfree(losses);
 }
 

@@ -4,7 +4,7 @@
  * or older ones are.  What is lost so, or expires, is counted, and the next receiver is told.
  *
  * Nothing of this is on the way of a message that finds room, and a mailbox that does not let its
- * senders do so, and had no messages that expire, has no memory for it.
+ * senders do so, and had no messages that expire or were held, has no memory for it.
  */
 #ifndef KPOST_OVERFLOW_H
 #define KPOST_OVERFLOW_H
@@ -17,6 +17,7 @@
 
 struct kpost_endpoint;
 struct kpost_expiry;
+struct kpost_holding;
 struct kpost_message;
 
 #define KPOST_DROPS (KPOST_DROP_NEW | KPOST_DROP_OLD)
@@ -29,7 +30,10 @@ struct kpost_losses {
 	u64 dropped_old;
 	u64 expired;
 	struct kpost_expiry *expiry; /* NULL if there never was one that expires; set once */
+	struct kpost_holding *holding; /* NULL if nothing ever was to be held; set once */
 	u32 overflow; /* KPOST_OVERFLOW_* */
+	u32 held; /* messages that are HELD or DELAYED, see hold.h */
+	u32 held_max; /* how many of them one endpoint may have; 0 is half of the capacity */
 };
 
 int kpost_losses_prepare(struct kpost_mailbox *mailbox);

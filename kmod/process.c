@@ -7,6 +7,7 @@
 #include "call.h"
 #include "caller.h"
 #include "endpoint.h"
+#include "hold.h"
 #include "pollers.h"
 #include "process.h"
 
@@ -85,7 +86,8 @@ static void process_work(struct work_struct *work)
 	/* Orders the look after it; pairs with the one in process_told(). */
 	atomic_xchg(&process->told, 0);
 	if (process_has_ended(process)) {
-		while (kpost_call_reset_first(process) || kpost_caller_end_first(process))
+		while (kpost_call_reset_first(process) || kpost_hold_return_first(process) ||
+		       kpost_caller_end_first(process))
 			cond_resched();
 	}
 	kpost_process_put(process);
@@ -124,6 +126,7 @@ struct kpost_process *kpost_process_of_task(gfp_t gfp)
 	INIT_WORK(&fresh->work, process_work);
 	spin_lock_init(&fresh->lock);
 	INIT_LIST_HEAD(&fresh->calls);
+	INIT_LIST_HEAD(&fresh->holds);
 	INIT_LIST_HEAD(&fresh->callers);
 	fresh->waits = RB_ROOT;
 	spin_lock(&processes_lock);

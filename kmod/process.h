@@ -27,7 +27,7 @@
 struct kpost_endpoint;
 
 struct kpost_process {
-	/* Its calls', callers' and waits', its endpoints' that received last, and its work's. */
+	/* Its calls', holds', callers' and waits', its endpoints' that received last, and its work's. */
 	refcount_t refs;
 	struct rb_node link; /* in processes (protected by processes_lock) */
 	struct pid *pid; /* fixed, held: of the thread group */
@@ -36,6 +36,7 @@ struct kpost_process {
 	atomic_t told; /* 1: the work is to look; it has a reference then */
 	spinlock_t lock; /* a leaf, below mailbox->lock */
 	struct list_head calls; /* received, of struct kpost_call_state (protected by lock) */
+	struct list_head holds; /* likewise: what it holds, of struct kpost_hold */
 	struct list_head callers; /* likewise: who made calls, of struct kpost_caller */
 	struct rb_root waits; /* likewise: that can be cancelled, see cancel.h */
 	u64 last_wait; /* likewise: the number of the last that began */

@@ -21,6 +21,7 @@
 
 #include "call.h"
 #include "endpoint.h"
+#include "hold.h"
 #include "overflow.h"
 #include "payload.h"
 #include "process.h"
@@ -45,6 +46,8 @@ struct reception {
 	size_t size; /* of the next message, or of any; out, with -EMSGSIZE */
 
 	u64 missed; /* by all receivers: this one has to tell of it, or to return it */
+	u64 attempts; /* of a message that may have been held before */
+	struct kpost_hold *hold; /* if given: to hold the message with, if it can be */
 
 	/* The message that was copied last, and how much of it was. */
 	u64 sequence;
@@ -60,6 +63,7 @@ static void reception_init(struct reception *recv, struct kpost_operand *op, str
 	recv->nowait = nowait;
 	recv->to = to;
 	recv->missed = 0;
+	recv->hold = NULL;
 	recv->sequence = 0;
 }
 
@@ -154,23 +158,34 @@ static __always_inline struct kpost_message *take_message(struct kpost_mailbox *
 	return err ? ERR_PTR(err) : message;
 }
 
-/* Put back what was taken, unless its sender has withdrawn it. */
-noinline void kpost_message_put_back(struct kpost_mailbox *mailbox, struct kpost_message *message)
+/*
+ * With the mailbox's lock held: put back what was taken, unless its sender has withdrawn it.
+ * Returns whether it has: then it is to be discarded.
+ */
+bool kpost_message_back(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			struct kpost_wakes *wakes)
+{
+	if (!message->withdrawn) {
+		kpost_mailbox_put_back(mailbox, message, wakes);
+		return false;
+	}
+	mailbox->dropped++;
+	kpost_mailbox_give_back(mailbox, message, wakes);
+	return true;
+}
+
+/* The same, without the lock; and then it is discarded. */
+noinline bool kpost_message_put_back(struct kpost_mailbox *mailbox, struct kpost_message *message)
 {
 	struct kpost_wakes wakes = {};
 	bool withdrawn;
 
 	spin_lock(&mailbox->lock);
-	withdrawn = message->withdrawn;
-	if (withdrawn) {
-		mailbox->dropped++;
-		kpost_mailbox_give_back(mailbox, message, &wakes);
-	} else {
-		kpost_mailbox_put_back(mailbox, message, &wakes);
-	}
+	withdrawn = kpost_message_back(mailbox, message, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	if (withdrawn)
 		kpost_message_discard(mailbox, message);
+	return withdrawn;
 }
 
 /* See receive_message(): somebody looks at @message yet, to whom its memory is left. */
@@ -234,6 +249,12 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
 	return true;
 }
 
+/* The same for a message that was held, and is no call. */
+noinline bool kpost_message_receive(struct kpost_endpoint *endpoint, struct kpost_message *message)
+{
+	return receive_message(endpoint, message, NULL);
+}
+
 /*
  * Look at the memory for what is next, with nothing in hand.  Returns 0 or -EFAULT; to
  * have none for what may never come is no failure.
@@ -246,12 +267,25 @@ static noinline int reception_look(struct reception *recv)
 	return recv->sure >= need || recv->empty ? 0 : -EFAULT;
 }
 
+/* Describe @message, with what few have. */
+static noinline int reception_tell(struct reception *recv, const struct kpost_message *message,
+				   const struct kpost_call_state *call, size_t stored)
+{
+	const struct kpost_hold *hold = recv->hold;
+
+	if (hold && !kpost_hold_applies(message))
+		hold = NULL;
+	return kpost_message_tell(message, call, hold, recv->attempts, recv->missed, recv->op,
+				  recv->arg, stored);
+}
+
 /*
  * Copy out @message, of which @stored bytes are wanted, and describe it, without a page
  * fault.  Returns 0, or -EFAULT, or -EINTR.
  */
 static __always_inline int reception_fill(struct reception *recv, struct kpost_message *message,
-					  const struct kpost_call_state *call, size_t stored)
+					  const struct kpost_call_state *call, size_t stored,
+					  bool special)
 {
 	int err;
 
@@ -265,14 +299,19 @@ static __always_inline int reception_fill(struct reception *recv, struct kpost_m
 	if (!err && fatal_signal_pending(current))
 		err = -EINTR;
 	/*
-	 * Last, so that a struct in shared memory tells what was received.  Twice, so that a
-	 * message that is no call does not look at each field that only calls have.
+	 * Last, so that a struct in shared memory tells what was received.  More than once, so
+	 * that a plain message does not look at each field that only others have.
 	 */
-	if (!err && recv->arg)
-		err = unlikely(call) ? kpost_message_tell(message, call, recv->missed, recv->op,
-							  recv->arg, stored) :
-				       kpost_message_tell(message, NULL, recv->missed, recv->op,
-							  recv->arg, stored);
+	if (!err && recv->arg) {
+		if (unlikely(special))
+			err = reception_tell(recv, message, call, stored);
+		else if (unlikely(call))
+			err = kpost_message_tell(message, call, NULL, 0, recv->missed, recv->op,
+						 recv->arg, stored);
+		else
+			err = kpost_message_tell(message, NULL, NULL, 0, recv->missed, recv->op,
+						 recv->arg, stored);
+	}
 	pagefault_enable();
 	return err && fatal_signal_pending(current) ? -EINTR : err;
 }
@@ -311,15 +350,36 @@ static noinline void reception_return_missed(struct kpost_mailbox *mailbox, stru
 }
 
 /*
- * Receive as @recv says.  Returns bytes stored or -errno.
+ * The task has copied @message, and is done with that: hold it if it was to, and can be, else receive
+ * it, as receive_message() does.  Returns 0; or -EBUSY or -ECANCELED if it cannot be held, and it was put back.
  */
-static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct reception *recv)
+static noinline int reception_hold(struct kpost_endpoint *endpoint, struct reception *recv,
+				   struct kpost_message *message, struct kpost_process *process)
+{
+	int err;
+
+	if (!recv->hold || !kpost_hold_applies(message))
+		return receive_message(endpoint, message, process) ? 0 : -ECANCELED;
+	err = kpost_hold_begin(endpoint, message, recv->hold);
+	if (err)
+		kpost_message_put_back(endpoint->mailbox, message);
+	else
+		recv->hold = NULL;
+	return err;
+}
+
+/*
+ * Receive as @recv says, which has a hold only if it is a @rare one.  Returns bytes stored or -errno.
+ */
+static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct reception *recv,
+				       bool rare)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	size_t count = recv->to->size;
 	size_t room = recv->truncate ? SIZE_MAX : count;
 	struct kpost_process *process = NULL;
 	struct kpost_message *message;
+	bool special;
 	size_t stored;
 	ssize_t ret;
 
@@ -339,16 +399,20 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 				break;
 			continue;
 		}
-		/* What is too long was taken since it had, whatever the clock says by now. */
-		if (unlikely(message->extra) &&
-		    (message->size > room || kpost_message_expired(message))) {
-			kpost_message_expire(mailbox, message);
-			/* There may be many of them. */
-			cond_resched();
-			if (!fatal_signal_pending(current))
-				continue;
-			ret = -EINTR;
-			break;
+		special = rare;
+		if (rare || unlikely(message->extra)) {
+			/* What is too long was taken since it had, whatever the clock says by now. */
+			if (message->size > room || kpost_message_expired(message)) {
+				kpost_message_expire(mailbox, message);
+				/* There may be many of them. */
+				cond_resched();
+				if (!fatal_signal_pending(current))
+					continue;
+				ret = -EINTR;
+				break;
+			}
+			recv->attempts = message->extra ? message->extra->attempts : 0;
+			special = true;
 		}
 		/* Before anything is told of it. */
 		if (unlikely(message->call && !process)) {
@@ -361,15 +425,21 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 		if (unlikely(kpost_missed(mailbox) && recv->arg))
 			recv->missed = kpost_missed_claim(mailbox);
 		stored = min_t(size_t, message->size, count);
-		ret = reception_fill(recv, message, message->call, stored);
+		ret = reception_fill(recv, message, message->call, stored, special);
 		if (likely(!ret)) {
-			if (likely(receive_message(endpoint, message, process))) {
+			if (rare)
+				ret = reception_hold(endpoint, recv, message, process);
+			else if (unlikely(!receive_message(endpoint, message, process)))
+				ret = -ECANCELED;
+			if (likely(!ret)) {
 				ret = stored;
 				break;
 			}
 			if (recv->missed)
 				reception_return_missed(mailbox, recv);
-			continue;
+			if (ret == -ECANCELED)
+				continue;
+			break;
 		}
 		kpost_message_put_back(mailbox, message);
 		if (recv->missed)
@@ -417,6 +487,7 @@ static struct kpost_message *peek_pin(struct kpost_mailbox *mailbox, struct rece
 		/* Who receives it is told, too. */
 		losses = kpost_losses(mailbox);
 		recv->missed = losses ? losses->missed : 0;
+		recv->attempts = message->extra ? message->extra->attempts : 0;
 	}
 	spin_unlock(&mailbox->lock);
 	return err ? ERR_PTR(err) : message;
@@ -459,7 +530,7 @@ static noinline ssize_t peek(struct kpost_endpoint *endpoint, struct reception *
 		if (err)
 			break;
 		stored = min_t(size_t, message->size, recv->to->size);
-		err = reception_fill(recv, message, NULL, stored);
+		err = reception_fill(recv, message, NULL, stored, true);
 		kpost_message_unpin(mailbox, message);
 		if (!err)
 			break;
@@ -471,7 +542,48 @@ static noinline ssize_t peek(struct kpost_endpoint *endpoint, struct reception *
 	return err ?: stored;
 }
 
-#define RECV_FLAGS (KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE | KPOST_PEEK | KPOST_CLOCK_FLAGS)
+/* What most receives say at the most. */
+#define PLAIN_FLAGS (KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE)
+
+/* The same as receive(), once for all that are not plain. */
+static noinline ssize_t receive_rarely(struct kpost_endpoint *endpoint, struct reception *recv)
+{
+	return receive(endpoint, recv, true);
+}
+
+/* Receive a message to hold, which takes some memory before.  Returns as receive() does. */
+static noinline ssize_t receive_to_hold(struct kpost_endpoint *endpoint, struct reception *recv)
+{
+	const struct kpost_recv __user *from = recv->op->arg;
+	u64 until;
+	ssize_t ret;
+
+	if (get_user(until, &from->hold_until))
+		return -EFAULT;
+	recv->hold = kpost_hold_new(endpoint, until, kpost_clock_of(recv->arg->flags));
+	if (IS_ERR(recv->hold))
+		return PTR_ERR(recv->hold);
+	ret = receive_rarely(endpoint, recv);
+	kpost_hold_free(recv->hold);
+	return ret;
+}
+
+/* Do what @flags say beyond what most say.  Returns as receive() does, or -EINVAL. */
+static noinline ssize_t receive_as_asked(struct kpost_endpoint *endpoint, struct reception *recv,
+					 u32 flags)
+{
+	if (!kpost_clock_flags_ok(flags))
+		return -EINVAL;
+	switch (flags & ~(PLAIN_FLAGS | KPOST_CLOCK_FLAGS)) {
+	case 0:
+		return receive_rarely(endpoint, recv);
+	case KPOST_PEEK:
+		return peek(endpoint, recv);
+	case KPOST_HOLD:
+		return receive_to_hold(endpoint, recv);
+	}
+	return -EINVAL;
+}
 
 long kpost_recv(struct kpost_operand *op)
 {
@@ -486,9 +598,6 @@ long kpost_recv(struct kpost_operand *op)
 	err = kpost_struct_get_back(op, &arg, cookie);
 	if (err)
 		return err;
-	if (unlikely(arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE | KPOST_PEEK)) &&
-	    (arg.flags & ~RECV_FLAGS || !kpost_clock_flags_ok(arg.flags)))
-		return -EINVAL;
 	if (arg.deadline > S64_MAX)
 		return -EINVAL;
 	op->dontwait = arg.flags & KPOST_DONTWAIT;
@@ -499,10 +608,11 @@ long kpost_recv(struct kpost_operand *op)
 		return err;
 	reception_init(&recv, op, &arg, &payload, op->nowait || op->dontwait);
 	recv.truncate = arg.flags & KPOST_TRUNCATE;
-	if (unlikely(arg.flags & KPOST_PEEK))
-		ret = peek(op->endpoint, &recv);
+	/* In one, and the same for flags that there are none of. */
+	if (unlikely(arg.flags & ~PLAIN_FLAGS))
+		ret = receive_as_asked(op->endpoint, &recv, arg.flags);
 	else
-		ret = receive(op->endpoint, &recv);
+		ret = receive(op->endpoint, &recv, false);
 	kpost_payload_release(&payload);
 
 	if (ret == -EMSGSIZE) {
@@ -530,6 +640,6 @@ ssize_t kpost_read_iter(struct kiocb *iocb, struct iov_iter *to)
 		return -EBADF;
 	kpost_payload_of_iter(&payload, to);
 	reception_init(&recv, NULL, NULL, &payload, nowait);
-	ret = receive(endpoint, &recv);
+	ret = receive(endpoint, &recv, false);
 	return ret == -EPIPE ? 0 : ret;
 }

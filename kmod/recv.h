@@ -11,13 +11,17 @@
 
 #include "call.h"
 #include "endpoint.h"
+#include "hold.h"
 #include "room.h"
 #include "trace.h"
 
 /* How much memory is looked at before it is known that there is a message for it. */
 #define KPOST_SURE_FIRST SZ_4K
 
-void kpost_message_put_back(struct kpost_mailbox *mailbox, struct kpost_message *message);
+bool kpost_message_back(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			struct kpost_wakes *wakes);
+bool kpost_message_put_back(struct kpost_mailbox *mailbox, struct kpost_message *message);
+bool kpost_message_receive(struct kpost_endpoint *endpoint, struct kpost_message *message);
 
 /*
  * With the mailbox's lock held: @message is received, if it is a call by @process.  Whoever
@@ -61,7 +65,7 @@ static __always_inline void kpost_mailbox_received(struct kpost_mailbox *mailbox
 		set(tag, message->tag); \
 		set(size, message->size); \
 		set(sequence, message->node.order); \
-		set(token, call ? call->token : 0); \
+		set(token, hold ? hold->token : call ? call->token : 0); \
 		set(reply_max, call ? call->room : 0); \
 		set(badge, who->badge); \
 		set(time, time); \
@@ -73,15 +77,18 @@ static __always_inline void kpost_mailbox_received(struct kpost_mailbox *mailbox
 		set(opener_uid, ids->opener_uid); \
 		set(opener_gid, ids->opener_gid); \
 		set(missed, missed); \
+		set(attempts, attempts); \
 	} while (0)
 
 /*
  * Tell it in @op's struct, for which @arg is a place here; @call is that of @message, if the task
- * is to have it, and so many were @missed before.  Returns 0 or -EFAULT.
+ * is to have it, @hold, if given, is what it is to be held with, @attempts were made before, and so
+ * many were @missed.  Returns 0 or -EFAULT.
  */
 static __always_inline int kpost_message_tell(const struct kpost_message *message,
-					      const struct kpost_call_state *call, u64 missed,
-					      const struct kpost_operand *op,
+					      const struct kpost_call_state *call,
+					      const struct kpost_hold *hold, u64 attempts,
+					      u64 missed, const struct kpost_operand *op,
 					      struct kpost_recv *arg, size_t stored)
 {
 	const struct kpost_who *who = &message->origin->who;
@@ -92,7 +99,8 @@ static __always_inline int kpost_message_tell(const struct kpost_message *messag
 	u32 flags, pid = kpost_who_pid(who);
 
 	flags = message->flags | who->flags |
-		(unlikely(stored < message->size) ? KPOST_MESSAGE_TRUNCATED : 0);
+		(unlikely(stored < message->size) ? KPOST_MESSAGE_TRUNCATED : 0) |
+		(hold ? KPOST_MESSAGE_HELD : 0);
 	if (unlikely(call && call->deadline))
 		deadline = kpost_call_deadline_here(call);
 

@@ -16,9 +16,10 @@ static int recv_entry_get(const struct kpost_operand *entry, struct kpost_recv *
 
 	if (err)
 		return err;
-	return arg->flags & ~(KPOST_IOVEC | KPOST_TRUNCATE) || arg->deadline || arg->cookie ?
-		       -EINVAL :
-		       0;
+	if (arg->flags & ~(KPOST_IOVEC | KPOST_TRUNCATE | KPOST_HOLD | KPOST_CLOCK_FLAGS) ||
+	    arg->deadline || arg->cookie)
+		return -EINVAL;
+	return 0;
 }
 
 /* A message of a round, taken and not yet received, and where it goes. */
@@ -127,7 +128,7 @@ static unsigned int recv_fill(struct kpost_rounds *rounds, const struct recv_slo
 		payload.size = slots[i].len;
 		kpost_place_init(&place, &payload);
 		if (kpost_message_copy_out(slots[i].message, &payload, &place, stored) ||
-		    kpost_message_tell(slots[i].message, NULL, 0, entry, NULL, stored))
+		    kpost_message_tell(slots[i].message, NULL, NULL, 0, 0, entry, NULL, stored))
 			break;
 	}
 	entry->arg = first;

@@ -6,7 +6,9 @@
 
 #include "call.h"
 #include "endpoint.h"
+#include "hold.h"
 #include "payload.h"
+#include "recv.h"
 #include "trace.h"
 
 static struct kpost_call_state *call_find(struct kpost_endpoint *endpoint, u64 token)
@@ -26,20 +28,25 @@ static struct kpost_call_state *call_find(struct kpost_endpoint *endpoint, u64 t
 
 /*
  * Claim the call that @token stands for, for a reply of @size bytes, or any with
- * -1.  It stays in the tree, so nobody else can use the token, and nobody frees
- * the call: the claimant holds the endpoint.  @afresh says whether the room has not,
- * or no longer, what @filler has put there.  Returns it or -ENOENT, -EBUSY, -EMSGSIZE.
+ * -1; *@hold is with what it is held, or NULL.  It stays in the tree, so nobody else can use
+ * the token, and nobody frees the call: the claimant holds the endpoint.  @afresh says whether the
+ * room has not, or no longer, what @filler has put there.  Returns it or -ENOENT, -EBUSY,
+ * -EMSGSIZE, or -EINVAL for a held message that is no call.
  */
 static struct kpost_call_state *call_claim(struct kpost_endpoint *endpoint, u64 token, size_t size,
-					   const void *filler, bool *afresh)
+					   const void *filler, bool *afresh,
+					   struct kpost_hold **hold)
 {
 	struct kpost_call_state *call;
 	int err = 0;
 
 	spin_lock(&endpoint->mailbox->lock);
 	call = call_find(endpoint, token);
+	*hold = call ? NULL : kpost_hold_find(endpoint, token);
+	if (unlikely(*hold))
+		call = (*hold)->message->call;
 	if (!call)
-		err = -ENOENT;
+		err = *hold ? -EINVAL : -ENOENT;
 	else if (call->claimed)
 		err = -EBUSY;
 	else if (!call->left && size > call->room)
@@ -73,6 +80,41 @@ static void call_unclaim(struct kpost_endpoint *endpoint, struct kpost_call_stat
 		kpost_message_free(trash);
 	if (orphaned)
 		kpost_call_closed(call);
+}
+
+/*
+ * The same for one that is held with @hold: only now is its request received.  The caller is told
+ * before others are let in: there is room for that in @wakes.
+ */
+static int call_answer_held(struct kpost_endpoint *endpoint, struct kpost_hold *hold, int result)
+{
+	struct kpost_message *request = hold->message;
+	struct kpost_call_state *call = request->call;
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	struct kpost_wakes wakes = {};
+	int err = 0;
+
+	spin_lock(&mailbox->lock);
+	kpost_hold_take(endpoint, hold);
+	request->call = NULL; /* its reference is ours now */
+	if (request->withdrawn) {
+		err = -ECANCELED;
+		mailbox->dropped++;
+		kpost_mailbox_give_back(mailbox, request, &wakes);
+	} else {
+		call->request = NULL;
+		call->sequence = request->node.order;
+		call->received = true;
+		kpost_call_over(call, result, &wakes);
+		mailbox->received_at = jiffies;
+		kpost_message_received(endpoint, request, NULL, &wakes);
+	}
+	kpost_mailbox_unlock(mailbox, &wakes);
+	trace_kpost_reply(mailbox->id, hold->token, err ?: result);
+	kpost_message_discard(mailbox, request);
+	kpost_hold_free(hold);
+	kpost_call_put(call);
+	return err;
 }
 
 /* Use up the token: the caller gets @result. Returns 0, or -ECANCELED if it has left. */
@@ -155,9 +197,10 @@ static long reply(struct kpost_operand *op, const struct kpost_reply *arg, u64 _
 	struct kpost_payload payload __uninitialized;
 	struct replying replying;
 	struct kpost_call_state *call;
+	struct kpost_hold *hold;
 	long err;
 
-	if (arg->flags & ~(KPOST_IOVEC | KPOST_DROP) || arg->reserved ||
+	if (arg->flags & ~(KPOST_IOVEC | KPOST_DROP) || arg->reserved || arg->not_before ||
 	    (drop && (arg->flags != KPOST_DROP || arg->buf || arg->len || arg->tag)))
 		return -EINVAL;
 	err = kpost_payload_import(&payload, arg->buf, arg->len, arg->flags & KPOST_IOVEC,
@@ -169,7 +212,7 @@ static long reply(struct kpost_operand *op, const struct kpost_reply *arg, u64 _
 	kpost_place_init(&replying.place, &payload);
 
 	do {
-		call = call_claim(endpoint, arg->token, payload.size, &replying, &afresh);
+		call = call_claim(endpoint, arg->token, payload.size, &replying, &afresh, &hold);
 		err = PTR_ERR_OR_ZERO(call);
 		if (err)
 			break;
@@ -181,14 +224,27 @@ static long reply(struct kpost_operand *op, const struct kpost_reply *arg, u64 _
 				call->reply->tag = arg->tag;
 				call->reply->time = ktime_get_coarse_ns();
 			}
-			err = call_answer(endpoint, call, drop ? -ECONNRESET : 0);
+			if (unlikely(hold))
+				err = call_answer_held(endpoint, hold, drop ? -ECONNRESET : 0);
+			else
+				err = call_answer(endpoint, call, drop ? -ECONNRESET : 0);
 			break;
 		}
-		call_unclaim(endpoint, call);
+		if (unlikely(hold))
+			kpost_hold_unclaimed(endpoint, hold);
+		else
+			call_unclaim(endpoint, call);
 		err = reply_bring_in(&replying);
 	} while (!err);
 	kpost_payload_release(&payload);
 	return err;
+}
+
+static long reply_or_end(struct kpost_operand *op, const struct kpost_reply *arg, u64 __user *used)
+{
+	if (unlikely(arg->flags & (KPOST_DONE | KPOST_RETURN)))
+		return kpost_hold_end(op, arg, used);
+	return reply(op, arg, used);
 }
 
 long kpost_reply(struct kpost_operand *op)
@@ -198,8 +254,8 @@ long kpost_reply(struct kpost_operand *op)
 
 	if (!(op->endpoint->rights & KPOST_RIGHT_RECV))
 		return -EBADF;
-	err = kpost_struct_get(op, &arg, tag);
-	return err ?: reply(op, &arg, NULL);
+	err = kpost_struct_get(op, &arg, not_before);
+	return err ?: reply_or_end(op, &arg, NULL);
 }
 
 long kpost_reply_recv(struct kpost_operand *op)
@@ -222,13 +278,15 @@ long kpost_reply_recv(struct kpost_operand *op)
 
 	half.arg = u64_to_user_ptr(arg.reply);
 	half.size = arg.reply_size;
-	err = kpost_struct_get(&half, &replied, tag);
+	err = kpost_struct_get(&half, &replied, not_before);
 	if (err)
 		return err;
+	if (replied.flags & KPOST_TOKENS)
+		return -EINVAL;
 	if (replied.token) {
 		struct kpost_reply __user *from = half.arg;
 
-		err = reply(&half, &replied, &from->token);
+		err = reply_or_end(&half, &replied, &from->token);
 		if (err)
 			return err;
 	}

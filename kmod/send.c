@@ -16,6 +16,7 @@
 
 #include "call.h"
 #include "endpoint.h"
+#include "hold.h"
 #include "overflow.h"
 #include "payload.h"
 #include "room.h"
@@ -152,7 +153,13 @@ void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message 
 		mailbox->dropped++;
 		kpost_mailbox_give_back(mailbox, message, wakes);
 		break;
+	case KPOST_DELAYED:
+		kpost_hold_delayed_withdraw(mailbox, message);
+		mailbox->dropped++;
+		kpost_mailbox_give_back(mailbox, message, wakes);
+		break;
 	case KPOST_TAKEN:
+	case KPOST_HELD:
 		message->withdrawn = true;
 		message->sender = NULL;
 		break;
@@ -273,7 +280,7 @@ static noinline int await_message(struct kpost_mailbox *mailbox, struct kpost_me
 		kpost_wakes_init(&wakes);
 		spin_lock(&mailbox->lock);
 		if (!sender->done) {
-			mine = message->state != KPOST_TAKEN;
+			mine = !kpost_message_in_hands(message);
 			kpost_message_withdraw(mailbox, message, &wakes);
 		} else {
 			err = 0;
@@ -291,7 +298,7 @@ struct kpost_message *kpost_parked_send_withdraw(struct kpost_parked *parked,
 {
 	struct kpost_message *message =
 		container_of(parked, struct kpost_parked_send, parked)->message;
-	bool mine = message->state != KPOST_TAKEN;
+	bool mine = !kpost_message_in_hands(message);
 
 	kpost_message_withdraw(parked->endpoint->mailbox, message, wakes);
 	return mine ? message : NULL;
@@ -400,7 +407,8 @@ static noinline int send_asks(struct kpost_operand *op, const struct kpost_send 
 	u32 flags = arg->flags;
 	int err = 0;
 
-	if (arg->expires > S64_MAX || !kpost_clock_flags_ok(flags) ||
+	if (flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | ASKS) || !kpost_clock_flags_ok(flags) ||
+	    arg->expires > S64_MAX ||
 	    (flags & KPOST_SYNC && flags & (KPOST_DONTWAIT | KPOST_DROPS)))
 		return -EINVAL;
 	if (flags & KPOST_SYNC && op->nowait && !kpost_parks(op))
@@ -466,7 +474,7 @@ long kpost_send(struct kpost_operand *op)
 	err = kpost_struct_get(op, &arg, expires);
 	if (err)
 		return err;
-	/* One look for all that is not plain; send_asks() refuses flags that do not exist. */
+	/* In one, and the same for flags that there are none of. */
 	asks = (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC)) | arg.expires;
 	if (arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX)
 		return -EINVAL;

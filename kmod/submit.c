@@ -142,6 +142,7 @@ static long submit(struct kpost_operand *op, const struct kpost_call_submit *arg
 		return -ENOMEM;
 	}
 	call->submitted = true;
+	call->retry = arg->flags & KPOST_RETRY;
 	call->user_data = arg->user_data;
 	/* Somebody may guess its id and cancel it: it is received by nobody then. */
 	message->state = KPOST_TAKEN;
@@ -181,7 +182,8 @@ long kpost_call_submit(struct kpost_operand *op)
 	ret = kpost_struct_get(op, &arg, cookie);
 	if (ret)
 		return ret;
-	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_PRESENT | KPOST_CLOCK_FLAGS) ||
+	if (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | KPOST_PRESENT | KPOST_RETRY |
+			  KPOST_CLOCK_FLAGS) ||
 	    !kpost_clock_flags_ok(arg.flags) || arg.priority > KPOST_PRIORITY_MAX ||
 	    arg.deadline > S64_MAX)
 		return -EINVAL;

@@ -74,6 +74,18 @@ DEFINE_EVENT(kpost_message, kpost_receive,
 	TP_ARGS(mailbox, message)
 );
 
+/* A receiver has the message, and has yet to say that it is done with it. */
+DEFINE_EVENT(kpost_message, kpost_hold,
+	TP_PROTO(const struct kpost_mailbox *mailbox, const struct kpost_message *message),
+	TP_ARGS(mailbox, message)
+);
+
+/* A message that was held goes back. */
+DEFINE_EVENT(kpost_message, kpost_return,
+	TP_PROTO(const struct kpost_mailbox *mailbox, const struct kpost_message *message),
+	TP_ARGS(mailbox, message)
+);
+
 /* A message nobody will receive; sequence 0 if it never got in. */
 DEFINE_EVENT(kpost_message, kpost_drop,
 	TP_PROTO(const struct kpost_mailbox *mailbox, const struct kpost_message *message),

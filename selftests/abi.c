@@ -66,12 +66,12 @@ TEST(abi_numbers_are_fixed)
 	EXPECT_EQ(0x4108be02, KPOST_IOC_UNLINK);
 	EXPECT_EQ(0x4110be03, KPOST_IOC_LIST);
 	EXPECT_EQ(0xc040be10, KPOST_IOC_SEND);
-	EXPECT_EQ(0xc088be11, KPOST_IOC_RECV);
+	EXPECT_EQ(0xc098be11, KPOST_IOC_RECV);
 	EXPECT_EQ(0xc080be12, KPOST_IOC_CALL);
-	EXPECT_EQ(0x4028be13, KPOST_IOC_REPLY);
+	EXPECT_EQ(0x4030be13, KPOST_IOC_REPLY);
 	EXPECT_EQ(0xc018be14, KPOST_IOC_REPLY_RECV);
-	EXPECT_EQ(0x81b0be15, KPOST_IOC_STAT);
-	EXPECT_EQ(0x4020be16, KPOST_IOC_SETATTR);
+	EXPECT_EQ(0x81b8be15, KPOST_IOC_STAT);
+	EXPECT_EQ(0x4028be16, KPOST_IOC_SETATTR);
 	EXPECT_EQ(0x4020be17, KPOST_IOC_GRANT);
 	EXPECT_EQ(0xc028be18, KPOST_IOC_SENDV);
 	EXPECT_EQ(0xc028be19, KPOST_IOC_RECVV);
@@ -121,7 +121,8 @@ TEST(abi_wide_fields_do_not_move_for_32_bit_callers)
 		WIDE(kpost_recv, size), WIDE(kpost_recv, sequence), WIDE(kpost_recv, token),
 		WIDE(kpost_recv, cookie), WIDE(kpost_recv, tag), WIDE(kpost_recv, badge),
 		WIDE(kpost_recv, time), WIDE(kpost_recv, call_deadline),
-		WIDE(kpost_recv, reply_max), WIDE(kpost_recv, missed), WIDE(kpost_stat, oldest),
+		WIDE(kpost_recv, reply_max), WIDE(kpost_recv, missed), WIDE(kpost_recv, attempts),
+		WIDE(kpost_recv, hold_until), WIDE(kpost_reply, not_before), WIDE(kpost_stat, oldest),
 		WIDE(kpost_stat, last_sent), WIDE(kpost_stat, last_received),
 		WIDE(kpost_stat, dropped_new), WIDE(kpost_stat, dropped_old),
 		WIDE(kpost_call, deadline), WIDE(kpost_call, buf),
@@ -161,7 +162,8 @@ TEST(abi_info_tells_version_limits_and_nothing_uninitialised)
 		  KPOST_FEATURE_CALL_DEADLINE | KPOST_FEATURE_IDENTITY | KPOST_FEATURE_BATCH |
 		  KPOST_FEATURE_CALL_SUBMIT | KPOST_FEATURE_CANCEL | KPOST_FEATURE_SHUT |
 		  KPOST_FEATURE_PRESENT | KPOST_FEATURE_STAT_TIMES | KPOST_FEATURE_PEEK |
-		  KPOST_FEATURE_OVERFLOW | KPOST_FEATURE_EXPIRES | KPOST_FEATURE_CLOCKS,
+		  KPOST_FEATURE_OVERFLOW | KPOST_FEATURE_EXPIRES | KPOST_FEATURE_CLOCKS |
+		  KPOST_FEATURE_HOLD,
 		  a.features & ~(KPOST_FEATURE_URING | KPOST_FEATURE_URING_FIXED |
 				 KPOST_FEATURE_URING_PARK));
 	EXPECT_EQ(a.default_bytes / 512, a.default_messages);
@@ -461,14 +463,16 @@ TEST_F(abi, abi_unknown_flags_are_einval)
 		  KPOST_DONTWAIT | KPOST_IOVEC | KPOST_SYNC | KPOST_WANT_SEQUENCE | KPOST_PRESENT |
 			  KPOST_DROP_NEW | KPOST_DROP_OLD | CLOCKS },
 		{ KPOST_IOC_RECV,
-		  KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE | KPOST_PEEK | CLOCKS },
-		{ KPOST_IOC_CALL, KPOST_IOVEC | KPOST_REPLY_IOVEC | KPOST_PRESENT | CLOCKS },
-		{ KPOST_IOC_REPLY, KPOST_IOVEC | KPOST_DROP },
-		{ KPOST_IOC_SETATTR, 0x7f },
+		  KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE | KPOST_PEEK | KPOST_HOLD | CLOCKS },
+		{ KPOST_IOC_CALL,
+		  KPOST_IOVEC | KPOST_REPLY_IOVEC | KPOST_PRESENT | KPOST_RETRY | CLOCKS },
+		{ KPOST_IOC_REPLY, KPOST_IOVEC | KPOST_DROP | KPOST_DONE | KPOST_RETURN },
+		{ KPOST_IOC_SETATTR, 0xff },
 		{ KPOST_IOC_GRANT, KPOST_GRANT_NONBLOCK | KPOST_GRANT_BADGE },
 		{ KPOST_IOC_SENDV, KPOST_DONTWAIT | CLOCKS },
 		{ KPOST_IOC_RECVV, KPOST_DONTWAIT | CLOCKS },
-		{ KPOST_IOC_CALL_SUBMIT, KPOST_DONTWAIT | KPOST_IOVEC | KPOST_PRESENT | CLOCKS },
+		{ KPOST_IOC_CALL_SUBMIT,
+		  KPOST_DONTWAIT | KPOST_IOVEC | KPOST_PRESENT | KPOST_RETRY | CLOCKS },
 		{ KPOST_IOC_CALL_COLLECT, KPOST_DONTWAIT | KPOST_IOVEC | CLOCKS },
 	};
 	char name[KT_NAME_SIZE];
@@ -497,6 +501,8 @@ TEST_F(abi, abi_reserved_fields_must_be_zero)
 	struct kpost_unlink unlink = { .reserved = 1 };
 	struct kpost_reply reply = { .reserved = 1, .token = 1 };
 	struct kpost_setattr attr = { .valid = KPOST_SET_MODE, .overflow = 1 };
+	struct kpost_setattr held = { .valid = KPOST_SET_MODE, .held_max = 1 };
+	struct kpost_setattr more = { .valid = KPOST_SET_HELD_MAX, .reserved = 1 };
 	struct kpost_grant grant = { .rights = KPOST_RIGHT_SEND, .write_flags = 1 };
 	struct kpost_open open = kt_open_args(NULL, KPOST_RIGHT_RECV,
 					      KPOST_OPEN_ANONYMOUS | KPOST_OPEN_PAIR);
@@ -505,6 +511,8 @@ TEST_F(abi, abi_reserved_fields_must_be_zero)
 	EXPECT_EQ(-EINVAL, kt_ioctl(kt_device(), KPOST_IOC_UNLINK, &unlink));
 	EXPECT_EQ(-EINVAL, kt_ioctl(self->fd, KPOST_IOC_REPLY, &reply));
 	EXPECT_EQ(-EINVAL, kt_ioctl(self->fd, KPOST_IOC_SETATTR, &attr));
+	EXPECT_EQ(-EINVAL, kt_ioctl(self->fd, KPOST_IOC_SETATTR, &held));
+	EXPECT_EQ(-EINVAL, kt_ioctl(self->fd, KPOST_IOC_SETATTR, &more));
 	EXPECT_EQ(-EINVAL, kt_ioctl(self->fd, KPOST_IOC_GRANT, &grant));
 	open.send_fd = 1;
 	EXPECT_EQ(-EINVAL, kt_do_open(&open));

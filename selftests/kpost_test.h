@@ -209,6 +209,7 @@ static inline struct kpost_recv kt_recv_args(void *buf, uint64_t len, unsigned i
 	recv.buf = (uintptr_t)buf;
 	recv.len = len;
 	recv.cookie = 0;
+	recv.hold_until = 0;
 	return recv;
 }
 

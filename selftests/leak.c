@@ -60,7 +60,7 @@ static const struct operation {
 	unsigned long op;
 	size_t size_1;
 	bool on_device;
-	struct range out[16]; /* of the struct; empty if nothing is */
+	struct range out[18]; /* of the struct; empty if nothing is */
 } operations[] = {
 	{ INFO, "INFO", KPOST_IOC_INFO, 104, true, { WHOLE } },
 	{ OPEN, "OPEN", KPOST_IOC_OPEN, 312, true, { FIELD(kpost_open, send_fd) } },
@@ -69,17 +69,17 @@ static const struct operation {
 	{ SEND, "SEND", KPOST_IOC_SEND, 64, false, { { 0, 0 } } },
 	{ SEND_TOLD, "SEND that tells", KPOST_IOC_SEND, 64, false, {
 		FIELD(kpost_send, sequence) } },
-	{ RECV, "RECV", KPOST_IOC_RECV, 136, false, {
+	{ RECV, "RECV", KPOST_IOC_RECV, 152, false, {
 		FIELD(kpost_recv, message_flags), FIELD(kpost_recv, tag), FIELD(kpost_recv, size),
 		FIELD(kpost_recv, sequence), FIELD(kpost_recv, token),
 		FIELD(kpost_recv, reply_max), FIELD(kpost_recv, badge), FIELD(kpost_recv, time),
 		FIELD(kpost_recv, call_deadline), FIELD(kpost_recv, priority),
 		FIELD(kpost_recv, pid), FIELD(kpost_recv, uid), FIELD(kpost_recv, gid),
 		FIELD(kpost_recv, opener_uid), FIELD(kpost_recv, opener_gid),
-		FIELD(kpost_recv, missed) } },
-	{ RECV_TOO_LONG, "RECV of too much", KPOST_IOC_RECV, 136, false, {
+		FIELD(kpost_recv, missed), FIELD(kpost_recv, attempts) } },
+	{ RECV_TOO_LONG, "RECV of too much", KPOST_IOC_RECV, 152, false, {
 		FIELD(kpost_recv, size) } },
-	{ REPLY, "REPLY", KPOST_IOC_REPLY, 40, false, { { 0, 0 } } },
+	{ REPLY, "REPLY", KPOST_IOC_REPLY, 48, false, { { 0, 0 } } },
 	{ CALL, "CALL", KPOST_IOC_CALL, 128, false, { CALL_OUT } },
 	{ CALL_REFUSED, "CALL that ends without a reply", KPOST_IOC_CALL, 128, false, {
 		CALL_OUT } },
@@ -95,8 +95,8 @@ static const struct operation {
 		FIELD(kpost_call_collect, opener_gid) } },
 	{ CANCEL, "CALL_CANCEL", KPOST_IOC_CALL_CANCEL, 24, false, {
 		FIELD(kpost_call_cancel, message_flags), FIELD(kpost_call_cancel, sequence) } },
-	{ STAT, "STAT", KPOST_IOC_STAT, 432, false, { WHOLE } },
-	{ SETATTR, "SETATTR", KPOST_IOC_SETATTR, 32, false, { { 0, 0 } } },
+	{ STAT, "STAT", KPOST_IOC_STAT, 440, false, { WHOLE } },
+	{ SETATTR, "SETATTR", KPOST_IOC_SETATTR, 40, false, { { 0, 0 } } },
 	{ GRANT, "GRANT", KPOST_IOC_GRANT, 32, false, { { 0, 0 } } },
 };
 

@@ -331,11 +331,7 @@ TEST_F(overflow, overflow_goes_with_what_it_can)
 	open = kt_open_args(self->name, KPOST_RIGHT_SEND, KPOST_OPEN_CREATE);
 	open.overflow = 8;
 	EXPECT_EQ(-EINVAL, kt_do_open(&open));
-	open.overflow = 0;
-	open.reserved = 1;
-	EXPECT_EQ(-EINVAL, kt_do_open(&open));
 	/* an existing one is what it is */
-	open.reserved = 0;
 	open.overflow = KPOST_OVERFLOW_ANY;
 	EXPECT_LE(0, kt_do_open(&open));
 	EXPECT_EQ(KPOST_OVERFLOW_DROP_NEW | KPOST_OVERFLOW_DROP_OLD, kt_stat(self->fd).overflow);

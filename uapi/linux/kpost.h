@@ -93,6 +93,7 @@
 #define KPOST_FEATURE_OVERFLOW	(1ull << 15)	/* KPOST_DROP_NEW, KPOST_DROP_OLD */
 #define KPOST_FEATURE_EXPIRES	(1ull << 16)	/* kpost_send.expires */
 #define KPOST_FEATURE_CLOCKS	(1ull << 17)	/* KPOST_BOOTTIME, KPOST_REALTIME */
+#define KPOST_FEATURE_HOLD	(1ull << 20)	/* KPOST_HOLD, KPOST_DONE, KPOST_RETURN, KPOST_RETRY */
 
 /**
  * struct kpost_info - answer to KPOST_IOC_INFO
@@ -166,7 +167,8 @@ struct kpost_info {
  * @cookie: with KPOST_OPEN_WAIT: for KPOST_IOC_CANCEL; else 0
  * @overflow: of a mailbox that is made: mask of KPOST_OVERFLOW_*, what its senders may have
  *	become of messages that find no room, see struct kpost_send
- * @reserved: 0
+ * @held_max: of a mailbox that is made: how many messages one endpoint may hold, see
+ *	KPOST_HOLD; at most @messages, 0 for half of them
  * @name: the name, NUL-terminated, at most KPOST_NAME_MAX bytes; any bytes but
  *	'/' and control characters, and not "." or "..".  All zero with
  *	KPOST_OPEN_ANONYMOUS.
@@ -209,7 +211,7 @@ struct kpost_open {
 	__u64 deadline;
 	__u64 cookie;
 	__u32 overflow;
-	__u32 reserved;
+	__u32 held_max;
 	char name[KPOST_NAME_MAX + 1];
 };
 
@@ -246,6 +248,11 @@ struct kpost_unlink {
 #define KPOST_DROP_OLD		(1u << 10)	/* ... drop older ones */
 #define KPOST_BOOTTIME		(1u << 11)	/* deadlines are of CLOCK_BOOTTIME */
 #define KPOST_REALTIME		(1u << 12)	/* ... of CLOCK_REALTIME */
+#define KPOST_HOLD		(1u << 16)	/* have the message until it is done with */
+#define KPOST_DONE		(1u << 17)	/* the held message is done with: receive it */
+#define KPOST_RETURN		(1u << 18)	/* it is not: put it back */
+#define KPOST_RETRY		(1u << 19)	/* a call that may be done twice: it can be held */
+#define KPOST_TOKENS		(1u << 20)	/* buf is an array of tokens */
 
 /* What the senders of a mailbox may have become of messages that find no room. */
 #define KPOST_OVERFLOW_DROP_NEW	(1u << 0)	/* KPOST_DROP_NEW */
@@ -340,19 +347,23 @@ struct kpost_send {
 #define KPOST_MESSAGE_SYNC	(1u << 2)	/* the sender waits for receipt */
 #define KPOST_MESSAGE_MIXED_IDS	(1u << 3)	/* uid and gid alone do not tell who means it */
 #define KPOST_MESSAGE_RECEIVED	(1u << 4)	/* somebody has received the request */
+#define KPOST_MESSAGE_HELD	(1u << 5)	/* the message is held, and token is for that */
 
 /**
  * struct kpost_recv - argument of KPOST_IOC_RECV
- * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_TRUNCATE, KPOST_PEEK, KPOST_BOOTTIME, KPOST_REALTIME
+ * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_TRUNCATE, KPOST_PEEK, KPOST_HOLD, KPOST_BOOTTIME,
+ *	KPOST_REALTIME
  * @message_flags: out, mask of KPOST_MESSAGE_*
  * @deadline: when to give up waiting for a message
  * @buf: where the payload goes, or with KPOST_IOVEC the pieces
  * @len: bytes of @buf, or with KPOST_IOVEC the number of pieces
  * @cookie: for KPOST_IOC_CANCEL
+ * @hold_until: with KPOST_HOLD: when the message goes back by itself, by the clock of @deadline, 0
+ *	for never; else it is not looked at
  * @tag: out, what the sender set, or for write(2) what the endpoint was granted with
  * @size: out, bytes of the message's payload, however many were stored
  * @sequence: out, the message's number in this mailbox, from 1 up
- * @token: out, for KPOST_IOC_REPLY if this is a call, else 0
+ * @token: out, for KPOST_IOC_REPLY if this is a call or held, else 0
  * @reply_max: out, the longest reply that the caller has room for
  * @badge: out, of the endpoint that it was sent through, see struct kpost_grant
  * @time: out, when it got into the mailbox, in nanoseconds of the receiver's
@@ -372,6 +383,7 @@ struct kpost_send {
  * @opener_gid: out, likewise its group
  * @missed: out, how many messages senders have had dropped, or have expired, since somebody was
  *	told so last
+ * @attempts: out, how often the message was held and has come back
  *
  * Returns how many bytes were stored.
  *
@@ -391,10 +403,22 @@ struct kpost_send {
  * No message is waited for: EAGAIN if there is none.  One of more than 64 KiB counts meanwhile for
  * who looks, see kpost_info.user_sending_bytes (EDQUOT, ENOBUFS).
  *
+ * With KPOST_HOLD the message is not received yet: it keeps its room in the mailbox, and @token
+ * is for KPOST_IOC_REPLY to say what becomes of it, with KPOST_DONE or KPOST_RETURN; a sender with
+ * KPOST_SYNC waits for that.  If none of it is said it goes back to its place when the process
+ * (thread group) that holds it ends, the endpoint is closed, or @hold_until has passed: then the
+ * next receiver has it, and @attempts tells.  A sender or caller that leaves meanwhile withdraws
+ * it, though the work may have been done.  It does not expire while it is held.  A call is only
+ * held if its caller said KPOST_RETRY; else it is received, as KPOST_MESSAGE_HELD tells.  What is
+ * held counts, as 512 bytes each, for who holds it, see kpost_info.user_sending_bytes.  One
+ * endpoint holds at most kpost_stat.held_max messages, and none beyond that part of the mailbox's
+ * bytes, but one: else EBUSY.
+ *
  * Errors: EAGAIN, EBADF (no KPOST_RIGHT_RECV), EBUSY (too many look at the message, with
- * KPOST_PEEK), ECANCELED, EDQUOT and ENOBUFS (with KPOST_PEEK), EFAULT, EINTR, EINVAL, EMSGSIZE,
- * ENOMEM, EPIPE (the mailbox is empty, and was shut, or has no name, because it never had one or
- * was unlinked, and its last sender has gone), ETIMEDOUT.
+ * KPOST_PEEK; the endpoint holds too much, with KPOST_HOLD), ECANCELED, EDQUOT and ENOBUFS (with
+ * KPOST_PEEK or KPOST_HOLD), EFAULT, EINTR, EINVAL, EMSGSIZE, ENOMEM, EPIPE (the mailbox is empty,
+ * and was shut, or has no name, because it never had one or was unlinked, and its last sender has
+ * gone), ETIMEDOUT (@deadline, or @hold_until has passed).
  */
 struct kpost_recv {
 	__u32 flags;
@@ -403,6 +427,7 @@ struct kpost_recv {
 	__u64 buf;
 	__u64 len;
 	__u64 cookie;
+	__u64 hold_until;
 	__u64 tag;
 	__u64 size;
 	__u64 sequence;
@@ -418,6 +443,7 @@ struct kpost_recv {
 	__u32 opener_uid;
 	__u32 opener_gid;
 	__u64 missed;
+	__u64 attempts;
 };
 
 /**
@@ -433,8 +459,9 @@ struct kpost_recv {
  * Sends or receives many messages, in the order of their entries, as if one were done after
  * the other.  Each entry is what KPOST_IOC_SEND or KPOST_IOC_RECV would take, and is filled in
  * as there, but that @deadline and @cookie must be 0 in it, and of the flags only KPOST_IOVEC,
- * KPOST_WANT_SEQUENCE, KPOST_PRESENT, KPOST_DROP_*, KPOST_TRUNCATE, and, for @expires,
- * KPOST_BOOTTIME and KPOST_REALTIME are known.  What others do may come in between.
+ * KPOST_WANT_SEQUENCE, KPOST_PRESENT, KPOST_DROP_*, KPOST_TRUNCATE, KPOST_HOLD, and, for @expires
+ * and @hold_until, KPOST_BOOTTIME and KPOST_REALTIME are known.  What others do may come in
+ * between.
  *
  * SENDV waits until all are in the mailbox.  RECVV waits for the first, and takes what else is
  * there.  Either ends with the first entry that cannot be done; the entries behind it are as
@@ -463,9 +490,9 @@ struct kpost_batch {
 
 /**
  * struct kpost_call - argument of KPOST_IOC_CALL
- * @flags: KPOST_IOVEC, KPOST_REPLY_IOVEC, KPOST_PRESENT (as in struct kpost_send; of no effect
- *	for one that goes on), KPOST_BOOTTIME, KPOST_REALTIME; KPOST_DONTWAIT is EINVAL, since a
- *	call waits, and on a non-blocking endpoint it is EAGAIN
+ * @flags: KPOST_IOVEC, KPOST_REPLY_IOVEC, KPOST_PRESENT (as in struct kpost_send), KPOST_RETRY
+ *	(both of no effect for one that goes on), KPOST_BOOTTIME, KPOST_REALTIME; KPOST_DONTWAIT is
+ *	EINVAL, since a call waits, and on a non-blocking endpoint it is EAGAIN
  * @priority: of the request
  * @deadline: when to give up on room, receipt or reply
  * @buf: the request, or with KPOST_IOVEC its pieces
@@ -514,6 +541,10 @@ struct kpost_batch {
  * request is sent; if that memory is taken away meanwhile, they are lost, and the result stands.
  * A request that was not received has had no effect, so doing the call again is safe.
  *
+ * With KPOST_RETRY a receiver may hold the request, see struct kpost_recv: if it dies another gets
+ * it.  It is received when it is replied to; what was done with it before may be done again, also
+ * where it was withdrawn in the end.
+ *
  * If the caller gives up before its request was received, the request is withdrawn.
  * If it does after that, the replier gets ECANCELED.  The memory for the reply is looked at
  * before the request is sent; if it is taken away while the call is under way, the reply is lost
@@ -552,7 +583,8 @@ struct kpost_call {
 
 /**
  * struct kpost_call_submit - argument of KPOST_IOC_CALL_SUBMIT
- * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_PRESENT, KPOST_BOOTTIME, KPOST_REALTIME
+ * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_PRESENT, KPOST_RETRY (as in struct kpost_call),
+ *	KPOST_BOOTTIME, KPOST_REALTIME
  * @priority: of the request
  * @deadline: when to give up waiting for room; the receiver is told of it, and else nothing
  *	happens then
@@ -681,22 +713,37 @@ struct kpost_call_cancel {
 
 /**
  * struct kpost_reply - argument of KPOST_IOC_REPLY
- * @flags: KPOST_IOVEC; or KPOST_DROP: no reply, the caller gets ECONNRESET
+ * @flags: KPOST_IOVEC; or KPOST_DROP: no reply, the caller gets ECONNRESET; or KPOST_DONE or
+ *	KPOST_RETURN, also with KPOST_TOKENS, KPOST_RETURN with KPOST_BOOTTIME or KPOST_REALTIME
  * @reserved: 0
- * @token: the call's, as received through this endpoint
- * @buf: the reply, or with KPOST_IOVEC its pieces; 0 with KPOST_DROP
- * @len: bytes of @buf, or the number of pieces; 0 with KPOST_DROP
- * @tag: any number, for the caller; 0 with KPOST_DROP
+ * @token: the call's, or what stands for the held message, as received through this endpoint; 0
+ *	with KPOST_TOKENS
+ * @buf: the reply, or with KPOST_IOVEC its pieces; with KPOST_TOKENS an array of tokens; else 0
+ *	with KPOST_DROP, KPOST_DONE and KPOST_RETURN
+ * @len: bytes of @buf, or the number of pieces, or of tokens, 1 to KPOST_BATCH_MAX; or 0 as @buf
+ * @tag: any number, for the caller; 0 with KPOST_DROP, KPOST_DONE and KPOST_RETURN
+ * @not_before: with KPOST_RETURN: when the message can be received again, by the clock that @flags
+ *	say, as for deadlines; 0, or one that has passed, for at once.  Else 0
  *
  * Never waits.  A token works once, and only on the endpoint that received the
- * call.  It is used up by success and by ECANCELED, and by nothing else.
+ * call, or holds the message.  It is used up by success and by ECANCELED, and by nothing else.
  *
- * Returns 0.
+ * KPOST_DONE says of a message that is held that it is done with: now it is received.  A call is
+ * so by its reply, or KPOST_DROP: it is EINVAL here.  KPOST_RETURN puts a message back to its
+ * place, also a call, for the next receiver.  One that is not to be given before a time keeps
+ * nobody waiting for it from those behind it; it keeps its room meanwhile, goes on counting for who
+ * held it, and does not expire before.
+ *
+ * With KPOST_TOKENS this is done for each token of the array, as if one after the other.
+ *
+ * Returns 0; with KPOST_TOKENS how many were done, and if that is less than @len the next one
+ * was not.
  *
  * Errors: EBADF (no KPOST_RIGHT_RECV), EBUSY (another thread is replying to this
- * token), ECANCELED (the caller has left), EFAULT, EINVAL, EMSGSIZE (longer than
- * the caller's room), ENOENT (no such token here: unknown, used or foreign),
- * ENOMEM (only for the list of pieces).
+ * token), ECANCELED (the caller or sender has left; nothing goes back, or counts as received),
+ * EFAULT, EINVAL, EMSGSIZE (longer than
+ * the caller's room), ENOENT (no such token here: unknown, used or foreign, or what was held has
+ * gone back), ENOMEM (only for the list of pieces).  With KPOST_TOKENS those of the first.
  */
 struct kpost_reply {
 	__u32 flags;
@@ -705,6 +752,7 @@ struct kpost_reply {
 	__u64 buf;
 	__u64 len;
 	__u64 tag;
+	__u64 not_before;
 };
 
 /**
@@ -715,7 +763,8 @@ struct kpost_reply {
  * @recv_size: sizeof(struct kpost_recv)
  *
  * Replies, then receives the next message, in one operation: the loop of a
- * server.  A token of 0 in @reply only receives.  When the token was used up, it
+ * server, or with KPOST_DONE and KPOST_HOLD of a worker; KPOST_TOKENS is EINVAL.  A token of 0 in
+ * @reply only receives.  When the token was used up, it
  * is set to 0 in the caller's struct, so that whatever becomes of the receiving
  * half (EINTR and its restart, EAGAIN, ETIMEDOUT), doing the same again does
  * not reply twice, and tells which half failed.
@@ -797,6 +846,8 @@ struct kpost_cancel {
  *	@sent
  * @dropped_old: messages that made room for others, with KPOST_DROP_OLD
  * @expired: messages that were in the mailbox past their kpost_send.expires
+ * @held: messages in it now that receivers hold, or have returned for a later time
+ * @held_max: how many messages one endpoint may hold
  * @overflow: mask of KPOST_OVERFLOW_*
  * @reserved: 0
  * @rights: of the endpoint that asks; 0 in a list
@@ -836,6 +887,8 @@ struct kpost_stat {
 	__u64 dropped_new;
 	__u64 dropped_old;
 	__u64 expired;
+	__u32 held;
+	__u32 held_max;
 	__u32 overflow;
 	__u32 reserved;
 	__u32 rights;
@@ -873,6 +926,7 @@ struct kpost_list {
 #define KPOST_SET_GID		(1u << 4)
 #define KPOST_SET_SHUT		(1u << 5)	/* it takes nothing more, for ever */
 #define KPOST_SET_OVERFLOW	(1u << 6)
+#define KPOST_SET_HELD_MAX	(1u << 7)
 
 /**
  * struct kpost_setattr - argument of KPOST_IOC_SETATTR
@@ -883,6 +937,9 @@ struct kpost_list {
  * @messages: capacity in messages, not 0
  * @overflow: mask of KPOST_OVERFLOW_*; whether KPOST_OVERFLOW_ANY is in it must not change
  * @bytes: capacity in payload bytes, no less than the mailbox's message_max
+ * @held_max: how many messages one endpoint may hold; at most the capacity in messages, 0 for half
+ *	of that.  Who holds more holds on to it
+ * @reserved: 0
  *
  * A capacity below what is queued drops nothing; it only takes no more until
  * there is room.  One above lets waiting senders in.  What the mailbox counts for
@@ -899,7 +956,7 @@ struct kpost_list {
  * EPOLLHUP once nothing is left.  Who can do both is told at once if it polls for EPOLLOUT.
  *
  * Errors: EDQUOT and ENOSPC (as in struct kpost_open), EFAULT, EINVAL (also an id that is
- * not mapped), ENOMEM (with KPOST_SET_OVERFLOW), EPERM (no KPOST_RIGHT_ADMIN; a larger capacity,
+ * not mapped), ENOMEM (with KPOST_SET_OVERFLOW, KPOST_SET_HELD_MAX), EPERM (no KPOST_RIGHT_ADMIN; a larger capacity,
  * by who is not its maker; giving the mailbox to another user, or to a group one is not in,
  * without CAP_CHOWN), EPIPE (the mailbox is closed; a capacity, and it is shut).
  */
@@ -911,6 +968,8 @@ struct kpost_setattr {
 	__u32 messages;
 	__u32 overflow;
 	__u64 bytes;
+	__u32 held_max;
+	__u32 reserved;
 };
 
 /* kpost_grant.flags */
