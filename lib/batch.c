@@ -40,11 +40,10 @@ struct receipts {
 	size_t count;
 };
 
-static uint64_t *token_of(const struct receipts *receipts, size_t i)
+/* Entry @i, of which no more than the first version has is looked at. */
+static struct kpost_recv *entry_of(const struct receipts *receipts, size_t i)
 {
-	char *entry = (char *)receipts->entries + i * receipts->size;
-
-	return (uint64_t *)(entry + offsetof(struct kpost_recv, token));
+	return (void *)((char *)receipts->entries + i * receipts->size);
 }
 
 /* What came as the thread was cancelled has no tokens yet where it was not received. */
@@ -53,9 +52,11 @@ static void receipts_undo(void *data)
 	const struct receipts *receipts = data;
 	size_t i;
 
-	for (i = 0; i < receipts->count; i++)
-		if (*token_of(receipts, i))
-			kpost_drop(receipts->fd, *token_of(receipts, i));
+	for (i = 0; i < receipts->count; i++) {
+		const struct kpost_recv *entry = entry_of(receipts, i);
+
+		kpost_token_undo(receipts->fd, entry->token, entry->message_flags);
+	}
 }
 
 KPOST_EXPORT int kpost_recv_batch_sized(int fd, struct kpost_recv *entries, size_t count,
@@ -67,7 +68,7 @@ KPOST_EXPORT int kpost_recv_batch_sized(int fd, struct kpost_recv *entries, size
 	size_t i;
 
 	for (i = 0; i < receipts.count; i++)
-		*token_of(&receipts, i) = 0;
+		entry_of(&receipts, i)->token = 0;
 	return batch_tell(&arg,
 			  kpost_wait(fd, KPOST_IOC_RECVV, &arg, flags, receipts_undo, &receipts),
 			  error);

@@ -100,7 +100,7 @@ KPOST_EXPORT ssize_t kpost_callv_sized(int fd, const struct iovec *request, int 
 	ret = kpost_struct_get(&options, sizeof(options), given, options_size);
 	if (ret)
 		goto out;
-	if (options.flags & ~(KPOST_PRESENT | KPOST_CLOCK_FLAGS) || options.expires) {
+	if (options.flags & ~(KPOST_PRESENT | KPOST_RETRY | KPOST_CLOCK_FLAGS) || options.expires) {
 		ret = -EINVAL;
 		goto out;
 	}
@@ -322,12 +322,16 @@ KPOST_EXPORT ssize_t kpost_reply_recv_sized(int fd, struct kpost_response *given
 	ret = kpost_struct_get(&response, sizeof(response), given, response_size);
 	if (ret)
 		return ret;
+	if (response.token && (response.flags & KPOST_SHAPE_FLAGS || response.reserved))
+		return -EINVAL;
 	/* Without a token there is no reply, whatever the caller still has at hand. */
 	if (response.token) {
+		exchange.reply.flags = response.flags;
 		exchange.reply.token = response.token;
 		exchange.reply.buf = kpost_address(response.buf);
 		exchange.reply.len = response.len;
 		exchange.reply.tag = response.tag;
+		exchange.reply.not_before = response.not_before;
 	}
 	ret = kpost_wait(fd, KPOST_IOC_REPLY_RECV, &arg, flags, exchange_undo, &exchange);
 	given->token = exchange.reply.token;

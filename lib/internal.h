@@ -16,7 +16,7 @@
 #define KPOST_DEVICE_PATH "/dev/kpost"
 
 /* The flags that say what buf is and what comes back; the functions set them, not callers. */
-#define KPOST_SHAPE_FLAGS (KPOST_IOVEC | KPOST_REPLY_IOVEC | KPOST_WANT_SEQUENCE)
+#define KPOST_SHAPE_FLAGS (KPOST_IOVEC | KPOST_REPLY_IOVEC | KPOST_WANT_SEQUENCE | KPOST_TOKENS)
 
 /* Those that say by which clock a deadline is. */
 #define KPOST_CLOCK_FLAGS (KPOST_BOOTTIME | KPOST_REALTIME)
@@ -95,6 +95,11 @@ struct kpost_receipt {
 };
 
 void kpost_receipt_undo(void *receipt);
+/* Receive, with the caller's @flags. */
+ssize_t kpost_receipt_get(struct kpost_receipt *receipt, unsigned int flags,
+			  struct kpost_message *message, size_t size);
+/* Nobody has this token, or there is none: whoever else waits for it shall not do so for ever. */
+void kpost_token_undo(int fd, uint64_t token, unsigned int message_flags);
 void kpost_receipt_tell(const struct kpost_receipt *receipt, ssize_t ret,
 			struct kpost_message *message, size_t size);
 

@@ -24,15 +24,16 @@
  *    installed without SA_RESTART.  Where each description says so, that goes for
  *    other handlers too.
  *  - kpost_send(), kpost_recv() and kpost_call(), their variants and those that do many at
- *    once, kpost_call_submit(), kpost_call_collect(), kpost_reply_recv(), with
+ *    once, kpost_hold(), kpost_call_submit(), kpost_call_collect(), kpost_reply_recv(), with
  *    KPOST_OPEN_WAIT kpost_open(), and three functions of a sender (see there) are
  *    cancellation points, and no other function is one (see pthread_cancel(3)).
  *    A thread that is cancelled in one leaves nothing allocated.  With KPOST_DONTWAIT
  *    it is cancelled before anything was done.  A message that comes at the very
  *    moment in which the waiting thread is cancelled is lost, as what read(2) reads
  *    is with most C libraries; so is a reply.  If the message is a call, the call is given
- *    up, as by kpost_drop(), and so is one whose caller is cancelled.  Where many are
- *    received at once, that goes for all that came.
+ *    up, as by kpost_drop(), and so is one whose caller is cancelled.  One that is held is
+ *    not lost: it is returned, as by kpost_return().  Where many are received at once, that
+ *    goes for all that came.
  *  - Structs grow at their end.  So that programs and libraries of different age fit,
  *    the functions below that take a struct pass its size to one of the same name
  *    that ends in _sized, which is what the library exports; no program need call
@@ -119,7 +120,8 @@ uint64_t kpost_deadline_by(unsigned int flags, int64_t milliseconds);
  * @message_max: largest payload of a message, by default a quarter of @bytes
  * @overflow: mask of KPOST_OVERFLOW_*, what its senders may have become of messages that find no
  *	room, by default nothing but to wait
- * @reserved: 0
+ * @held_max: how many messages one endpoint may hold, see kpost_hold(), by default half of
+ *	@messages
  *
  * The mailbox counts for its maker, as 1 KiB + @bytes + 256 * @messages, from when it is
  * made until it closes; what is in it counts no more.
@@ -130,7 +132,7 @@ struct kpost_attr {
 	uint64_t bytes;
 	size_t message_max;
 	unsigned int overflow;
-	unsigned int reserved;
+	unsigned int held_max;
 };
 
 /* kpost_attr.mode of 0, which only the owner and the privileged can change or pass by */
@@ -323,8 +325,9 @@ int kpost_close(int fd);
  * struct kpost_options - how to send; zero in any field for its default
  * @flags: KPOST_DONTWAIT: -EAGAIN instead of waiting for room; KPOST_SYNC: wait until a
  *	receiver has the message; KPOST_PRESENT: -ENXIO if nobody can receive now;
- *	KPOST_DROP_NEW, KPOST_DROP_OLD: where there is no room, see struct kpost_send;
- *	KPOST_BOOTTIME, KPOST_REALTIME: by which clock @deadline and @expires are
+ *	KPOST_DROP_NEW, KPOST_DROP_OLD: where there is no room, see struct kpost_send; of a
+ *	call, KPOST_RETRY: a receiver may hold it, see kpost_hold(); KPOST_BOOTTIME,
+ *	KPOST_REALTIME: by which clock @deadline and @expires are
  * @priority: 0 to KPOST_PRIORITY_MAX, higher ones are received first
  * @deadline: when to give up waiting, by default never; the message is then not sent
  * @tag: any number, for the receiver: what kind of message it is, or which key it is of
@@ -349,7 +352,8 @@ struct kpost_options {
  * @badge: of the endpoint that it was sent through, see kpost_grant(); 0 if that was opened
  * @time: when it got into the mailbox, in nanoseconds of CLOCK_MONOTONIC, by the tick
  *	(CLOCK_MONOTONIC_COARSE)
- * @token: for kpost_reply(), or 0 if this is no call
+ * @token: for kpost_reply() if this is a call; for kpost_done() and kpost_return() if it is
+ *	held; else 0
  * @reply_max: longest reply that the caller has room for
  * @call_deadline: when the caller gives up, in nanoseconds of CLOCK_MONOTONIC, whichever clock it
  *	goes by, see struct kpost_recv; 0 if never, or if this is no call
@@ -364,6 +368,7 @@ struct kpost_options {
  * @reserved: 0
  * @missed: how many messages senders have had dropped, or have expired, since somebody was told
  *	so last
+ * @attempts: how often it was held before, and has come back
  *
  * Ids are as seen in the receiver's user namespace, or the overflow id (65534).
  *
@@ -390,6 +395,7 @@ struct kpost_message {
 	gid_t opener_gid;
 	unsigned int reserved;
 	uint64_t missed;
+	uint64_t attempts;
 };
 
 int kpost_sendv_sized(int fd, const struct iovec *iov, int iovcnt,
@@ -446,8 +452,8 @@ static inline int kpost_sendv(int fd, const struct iovec *iov, int iovcnt,
  * @message: where its description goes, or NULL
  * @flags: KPOST_DONTWAIT: -EAGAIN instead of waiting; KPOST_TRUNCATE: take the
  *	beginning of a message that does not fit, and lose the rest; KPOST_PEEK: leave the
- *	message where it is, without a token, and never wait; KPOST_BOOTTIME, KPOST_REALTIME: by
- *	which clock @deadline is
+ *	message where it is, without a token, and never wait; KPOST_HOLD: hold it, as
+ *	kpost_hold() does, without end; KPOST_BOOTTIME, KPOST_REALTIME: by which clock @deadline is
  * @deadline: when to give up waiting
  *
  * Returns how many bytes were stored; or -EAGAIN, -EBADF (not a receiver's
@@ -475,6 +481,77 @@ static inline ssize_t kpost_recvv(int fd, const struct iovec *iov, int iovcnt,
 {
 	return kpost_recvv_sized(fd, iov, iovcnt, message, flags, deadline, sizeof(*message));
 }
+
+/* ---- hold.c: messages that are not lost with their receiver --------------- */
+
+ssize_t kpost_hold_sized(int fd, void *buf, size_t len, struct kpost_message *message,
+			 unsigned int flags, uint64_t deadline, uint64_t until, size_t size);
+
+/**
+ * kpost_hold - receive a message, and hold it until it is done with
+ * @fd: an endpoint with KPOST_RIGHT_RECV
+ * @buf: where the payload goes
+ * @len: how much fits there
+ * @message: where its description goes; @message->token is for the functions below
+ * @flags: as for kpost_recv(), but not KPOST_PEEK
+ * @deadline: when to give up waiting for a message
+ * @until: when the message goes back by itself, a time as of kpost_deadline(); 0 for never
+ *
+ * The message keeps its room, and nobody else receives it.  kpost_done() says that it is done
+ * with; kpost_return() puts it back to its place, for the next receiver.  It goes back by itself
+ * when the process ends, however that is, when the endpoint is closed, and at @until.
+ * @message->attempts tells the next receiver how often that was.
+ *
+ * A call is held, as KPOST_MESSAGE_HELD in @message->flags tells, if its caller has said that it
+ * can be done twice (KPOST_RETRY), and kpost_reply() and kpost_drop() are what it is done with by.
+ * Any other call is received as by kpost_recv().
+ *
+ * Returns as kpost_recv(); also -EBUSY (the endpoint holds as much as it may, see
+ * kpost_attr.held_max), -EDQUOT and -ENOBUFS (what is held counts as what is under way, see
+ * kpost_send()), -ETIMEDOUT also where @until has passed.
+ */
+static inline ssize_t kpost_hold(int fd, void *buf, size_t len, struct kpost_message *message,
+				 unsigned int flags, uint64_t deadline, uint64_t until)
+{
+	return kpost_hold_sized(fd, buf, len, message, flags, deadline, until, sizeof(*message));
+}
+
+/**
+ * kpost_done - be done with a message that is held: now it is received; never waits
+ * @fd: the endpoint that holds it
+ * @token: of the message; it works once
+ *
+ * Returns 0; or -EBADF, -EBUSY (a call, and another thread is replying to it), -ECANCELED (its
+ * sender has withdrawn it meanwhile), -EINVAL (a call: reply to it), -ENOENT (nothing is held with
+ * that token: it has gone back).  0 and -ECANCELED use the token up.
+ */
+int kpost_done(int fd, uint64_t token);
+
+/**
+ * kpost_return - put a message that is held back to its place; never waits
+ * @fd: the endpoint that holds it
+ * @token: of the message, which may be a call; it works once
+ * @not_before: when it can be received again, a time as of kpost_deadline(); 0 for at once
+ *
+ * Until @not_before it keeps its room, does not expire, and keeps nobody from what is behind it.
+ *
+ * Returns 0; or -EBADF, -EBUSY (another thread is replying to it), -ECANCELED, -EINVAL
+ * (@not_before), -ENOENT, as kpost_done().
+ */
+int kpost_return(int fd, uint64_t token, uint64_t not_before);
+
+/**
+ * kpost_done_batch, kpost_return_batch - the same for many, as if one after the other
+ * @fd: the endpoint that holds them
+ * @tokens: theirs
+ * @count: how many there are, 1 to KPOST_BATCH_MAX
+ * @not_before: for all of them
+ *
+ * Returns how many were done, and if that is less than @count the next one was not; or if that
+ * is none the -errno of the first, as the functions above; also -EFAULT, -EINVAL (@count).
+ */
+int kpost_done_batch(int fd, const uint64_t *tokens, size_t count);
+int kpost_return_batch(int fd, const uint64_t *tokens, size_t count, uint64_t not_before);
 
 /* ---- batch.c: many messages at once ------------------------------------- */
 
@@ -507,8 +584,9 @@ static inline int kpost_send_batch(int fd, struct kpost_send *entries, size_t co
 /**
  * kpost_recv_batch - receive many messages
  * @fd: an endpoint with KPOST_RIGHT_RECV
- * @entries: where they go: struct kpost_recv of <linux/kpost.h>, each with flags KPOST_IOVEC
- *	and KPOST_TRUNCATE, buf and len; all else 0.  What is out is told in them
+ * @entries: where they go: struct kpost_recv of <linux/kpost.h>, each with flags KPOST_IOVEC,
+ *	KPOST_TRUNCATE and KPOST_HOLD, buf, len and hold_until; all else 0.  What is out is told
+ *	in them
  * @count: how many there is room for, 1 to KPOST_BATCH_MAX
  * @flags: KPOST_DONTWAIT, and KPOST_BOOTTIME or KPOST_REALTIME for @deadline
  * @deadline: when to give up waiting for the first message
@@ -563,17 +641,25 @@ struct kpost_answer {
 };
 
 /**
- * struct kpost_response - the reply to a call, for kpost_reply_recv()
- * @token: of the call, or 0 for no reply: then nothing else here is looked at
+ * struct kpost_response - the reply to a call, for kpost_reply_recv(), or what becomes of a
+ *	message that is held
+ * @token: of the message, or 0 for none: then nothing else here is looked at
  * @buf: the reply
  * @len: its length, at most the message's reply_max
  * @tag: any number, for the caller
+ * @flags: 0 for a reply; or KPOST_DROP, KPOST_DONE or KPOST_RETURN, as kpost_drop(), kpost_done()
+ *	and kpost_return() do: then @buf, @len and @tag are 0
+ * @reserved: 0
+ * @not_before: with KPOST_RETURN: as for kpost_return(); else 0
  */
 struct kpost_response {
 	uint64_t token;
 	const void *buf;
 	size_t len;
 	uint64_t tag;
+	unsigned int flags;
+	unsigned int reserved;
+	uint64_t not_before;
 };
 
 ssize_t kpost_callv_sized(int fd, const struct iovec *request, int request_cnt,
@@ -619,13 +705,14 @@ ssize_t kpost_call(int fd, const void *request, size_t len, void *reply, size_t 
  * @reply: pieces that the reply fills in order; may be NULL if there are none
  * @reply_cnt: how many, at most KPOST_IOVEC_MAX
  * @options: priority and tag of the request, and when to give up on room, receipt or reply;
- *	its flags are KPOST_PRESENT, and KPOST_BOOTTIME or KPOST_REALTIME, since a call always
- *	waits.  NULL for all defaults.
+ *	its flags are KPOST_PRESENT, KPOST_RETRY, and KPOST_BOOTTIME or KPOST_REALTIME, since a
+ *	call always waits.  NULL for all defaults.
  * @answer: where goes what became of the call, however it ends, or NULL.  Where the
  *	arguments were refused, it says that nobody received the request.
  *
  * A request without KPOST_MESSAGE_RECEIVED in @answer->flags has had no effect, so doing
- * the call again is safe.
+ * the call again is safe.  With KPOST_RETRY that is not so: whoever held it may have died, or had
+ * it taken away, in the middle of the work.
  *
  * Returns as kpost_call(); also -E2BIG (@options).
  */
@@ -651,8 +738,9 @@ ssize_t kpost_call_collect_sized(int fd, uint64_t id, void *reply, size_t len,
  * @request_cnt: how many, at most KPOST_IOVEC_MAX
  * @reply_max: how long the reply can be
  * @user_data: any number, for who collects it
- * @options: priority and tag of the request, KPOST_DONTWAIT, KPOST_PRESENT, and when to give up
- *	waiting for room, by which clock, of which the receiver is told too.  NULL for all defaults.
+ * @options: priority and tag of the request, KPOST_DONTWAIT, KPOST_PRESENT, KPOST_RETRY, and
+ *	when to give up waiting for room, by which clock, of which the receiver is told too.  NULL
+ *	for all defaults.
  * @id: out, the call's number, never another's; may be NULL
  *
  * When this returns 0 the request is in the mailbox.  A program with one thread can have as
@@ -758,7 +846,8 @@ static inline int kpost_replyv(int fd, uint64_t token, const struct iovec *iov, 
 int kpost_drop(int fd, uint64_t token);
 
 /**
- * kpost_reply_recv - answer a call and receive the next message, in one operation
+ * kpost_reply_recv - answer a call, or be done with a message that is held, and receive the next
+ *	one, in one operation
  * @fd: an endpoint with KPOST_RIGHT_RECV
  * @response: the reply, and the call that it is for.  With a token of 0 it only receives.
  *	The token is set to 0 once it is used up, whatever is returned, so that doing the
@@ -773,8 +862,8 @@ int kpost_drop(int fd, uint64_t token);
  * it.
  *
  * Returns what kpost_recv() returns; also -E2BIG (@response).  A failure with
- * @response->token not 0 is one of kpost_reply() or of the arguments, and nothing was
- * received.
+ * @response->token not 0 is one of kpost_reply(), or what @response->flags stand for, or of the
+ * arguments, and nothing was received.
  */
 static inline ssize_t kpost_reply_recv(int fd, struct kpost_response *response, void *buf,
 				       size_t len, struct kpost_message *message,

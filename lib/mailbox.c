@@ -31,13 +31,14 @@ static int describe(struct kpost_open *arg, const struct kpost_attr *given, size
 	ret = kpost_struct_get(&attr, sizeof(attr), given, size);
 	if (ret)
 		return ret;
-	if (attr.message_max > UINT32_MAX || attr.reserved)
+	if (attr.message_max > UINT32_MAX)
 		return -EINVAL;
 	arg->mode = attr.mode;
 	arg->messages = attr.messages;
 	arg->bytes = attr.bytes;
 	arg->message_max = (uint32_t)attr.message_max;
 	arg->overflow = attr.overflow;
+	arg->held_max = attr.held_max;
 	/* Where nothing can be made, the kernel says what it thinks of a mode. */
 	if (!(arg->flags & (KPOST_OPEN_CREATE | KPOST_OPEN_ANONYMOUS)))
 		return 0;

@@ -65,11 +65,10 @@ void kpost_receipt_undo(void *data)
 	struct kpost_receipt *receipt = data;
 
 	/*
-	 * It came as the thread was cancelled, so nobody has its token, and its caller would
-	 * wait for nothing.
+	 * It came as the thread was cancelled, so nobody has its token: a caller would wait for
+	 * nothing, and what is held would stay so.
 	 */
-	if (receipt->arg.token)
-		kpost_drop(receipt->fd, receipt->arg.token);
+	kpost_token_undo(receipt->fd, receipt->arg.token, receipt->arg.message_flags);
 	if (receipt->pieces)
 		kpost_pieces_put(receipt->pieces);
 }
@@ -95,12 +94,26 @@ void kpost_receipt_tell(const struct kpost_receipt *receipt, ssize_t ret,
 		.opener_uid = arg->opener_uid,
 		.opener_gid = arg->opener_gid,
 		.missed = arg->missed,
+		.attempts = arg->attempts,
 	};
 
 	if (ret >= 0)
 		kpost_struct_put(message, size, &known, sizeof(known));
 	else if (ret == -EMSGSIZE && message && size >= sizeof(known.size))
 		message->size = known.size;
+}
+
+ssize_t kpost_receipt_get(struct kpost_receipt *receipt, unsigned int flags,
+			  struct kpost_message *message, size_t size)
+{
+	ssize_t ret;
+
+	if (flags & KPOST_SHAPE_FLAGS)
+		return -EINVAL;
+	ret = kpost_wait(receipt->fd, KPOST_IOC_RECV, &receipt->arg, flags, kpost_receipt_undo,
+			 receipt);
+	kpost_receipt_tell(receipt, ret, message, size);
+	return ret;
 }
 
 KPOST_EXPORT ssize_t kpost_recv_sized(int fd, void *buf, size_t len, struct kpost_message *message,
@@ -116,13 +129,8 @@ KPOST_EXPORT ssize_t kpost_recv_sized(int fd, void *buf, size_t len, struct kpos
 			.len = len,
 		},
 	};
-	ssize_t ret;
 
-	if (flags & KPOST_SHAPE_FLAGS)
-		return -EINVAL;
-	ret = kpost_wait(fd, KPOST_IOC_RECV, &receipt.arg, flags, kpost_receipt_undo, &receipt);
-	kpost_receipt_tell(&receipt, ret, message, size);
-	return ret;
+	return kpost_receipt_get(&receipt, flags, message, size);
 }
 
 KPOST_EXPORT ssize_t kpost_recvv_sized(int fd, const struct iovec *iov, int iovcnt,

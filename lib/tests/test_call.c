@@ -429,6 +429,30 @@ static void reply_recv_passes_all(void **state)
 	assert_int_equal(message.call_deadline, 82);
 }
 
+/* what is held is done with, or goes back, in the same operation */
+static void reply_recv_ends_what_is_held(void **state)
+{
+	const struct kpost_reply done = { .flags = KPOST_DONE, .token = 77 };
+	const struct kpost_reply later = { .flags = KPOST_RETURN, .token = 77, .not_before = 8 };
+	struct kpost_response response = { .token = 77, .flags = KPOST_DONE };
+
+	(void)state;
+	standin.answer = answer_reply_recv;
+	uses_token = 1;
+	assert_int_equal(kpost_reply_recv(ENDPOINT_FD, &response, buf, 64, NULL, KPOST_HOLD, 0), 0);
+	assert_memory_equal(&seen_reply, &done, sizeof(done));
+	assert_int_equal(seen_recv.flags, KPOST_HOLD);
+	assert_int_equal(response.flags, KPOST_DONE);
+	response = (struct kpost_response){
+		.token = 77,
+		.flags = KPOST_RETURN,
+		.not_before = 8,
+	};
+	assert_int_equal(kpost_reply_recv(ENDPOINT_FD, &response, buf, 64, NULL, KPOST_HOLD, 0), 0);
+	assert_memory_equal(&seen_reply, &later, sizeof(later));
+	assert_int_equal(response.token, 0);
+}
+
 static void reply_recv_tells_which_half_failed(void **state)
 {
 	struct kpost_response response = { .token = 77, .buf = reply, .len = 5 };
@@ -458,7 +482,14 @@ static void reply_recv_without_token_replies_nothing(void **state)
 {
 	const struct kpost_reply nothing = { .flags = 0 };
 	/* what is left of the last reply, which may be freed memory by now */
-	struct kpost_response response = { .buf = (void *)16, .len = SIZE_MAX, .tag = 9 };
+	struct kpost_response response = {
+		.buf = (void *)16,
+		.len = SIZE_MAX,
+		.tag = 9,
+		.flags = KPOST_IOVEC,
+		.reserved = 1,
+		.not_before = 3,
+	};
 	unsigned int i;
 
 	(void)state;
@@ -474,18 +505,26 @@ static void reply_recv_without_token_replies_nothing(void **state)
 
 static void reply_recv_keeps_the_token_of_what_is_refused(void **state)
 {
-	static const unsigned int shapes[] = { KPOST_IOVEC, KPOST_REPLY_IOVEC,
-					       KPOST_WANT_SEQUENCE };
+	static const unsigned int shapes[] = { KPOST_IOVEC, KPOST_REPLY_IOVEC, KPOST_WANT_SEQUENCE,
+					       KPOST_TOKENS };
 	struct kpost_response response = { .token = 77 };
 	unsigned int i;
 	ssize_t ret;
 
 	(void)state;
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < 4; i++) {
 		ret = kpost_reply_recv(ENDPOINT_FD, &response, buf, 64, NULL, shapes[i], 0);
 		assert_int_equal(ret, -EINVAL);
 		assert_int_equal(response.token, 77);
+		response.flags = shapes[i];
+		ret = kpost_reply_recv(ENDPOINT_FD, &response, buf, 64, NULL, 0, 0);
+		assert_int_equal(ret, -EINVAL);
+		assert_int_equal(response.token, 77);
+		response.flags = 0;
 	}
+	response.reserved = 1;
+	assert_int_equal(kpost_reply_recv(ENDPOINT_FD, &response, buf, 64, NULL, 0, 0), -EINVAL);
+	assert_int_equal(response.token, 77);
 	assert_int_equal(standin.ioctls, 0);
 }
 
@@ -504,6 +543,7 @@ int main(void)
 		cmocka_unit_test_setup(reply_has_only_a_tag, standin_setup),
 		cmocka_unit_test_setup(drop_passes_nothing_else, standin_setup),
 		cmocka_unit_test_setup(reply_recv_passes_all, standin_setup),
+		cmocka_unit_test_setup(reply_recv_ends_what_is_held, standin_setup),
 		cmocka_unit_test_setup(reply_recv_tells_which_half_failed, standin_setup),
 		cmocka_unit_test_setup(reply_recv_without_token_replies_nothing, standin_setup),
 		cmocka_unit_test_setup(reply_recv_keeps_the_token_of_what_is_refused,

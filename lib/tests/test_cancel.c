@@ -60,6 +60,12 @@ static void *do_recv(void *arg)
 	return arg;
 }
 
+static void *do_hold(void *arg)
+{
+	kpost_hold(ENDPOINT_FD, payload, 8, NULL, 0, 0, 0);
+	return arg;
+}
+
 static void *do_recvv(void *arg)
 {
 	kpost_recvv(ENDPOINT_FD, pieces, 1, NULL, 0, 0);
@@ -129,8 +135,9 @@ static void waiting_is_cancelled(void **state)
 	static const struct {
 		void *(*run)(void *given);
 	} cases[] = {
-		{ do_send },  { do_sendv },  { do_recv },    { do_recvv },	{ do_call },
-		{ do_callv }, { do_submit }, { do_collect }, { do_reply_recv }, { do_open },
+		{ do_send },	   { do_sendv }, { do_recv },	{ do_recvv },
+		{ do_call },	   { do_callv }, { do_submit }, { do_collect },
+		{ do_reply_recv }, { do_open },	 { do_hold },
 	};
 	unsigned int i;
 
@@ -171,6 +178,69 @@ static void call_that_nobody_has_is_dropped(void **state)
 		assert_int_equal(response.len, 1);
 		assert_int_equal(response.tag, 7);
 	}
+}
+
+/* The same of a message that is held: nothing is dropped. */
+static void answer_held_too_late(void *arg)
+{
+	if (standin.number == KPOST_IOC_REPLY)
+		return;
+	recv_of(arg)->message_flags = KPOST_MESSAGE_HELD;
+	answer_too_late(arg);
+}
+
+static void *do_hold_batch(void *arg)
+{
+	struct kpost_recv entries[3] = { { .message_flags = 0 } };
+
+	kpost_recv_batch(ENDPOINT_FD, entries, 3, 0, 0, NULL);
+	return arg;
+}
+
+static unsigned int undone[2];
+
+/* Of a batch the first is a call, the second is held. */
+static void answer_batch_too_late(void *arg)
+{
+	if (standin.number == KPOST_IOC_RECVV) {
+		struct kpost_batch *batch = arg;
+		struct kpost_recv *entries = (struct kpost_recv *)(uintptr_t)batch->entries;
+
+		entries[0].token = 1;
+		entries[0].message_flags = KPOST_MESSAGE_CALL;
+		entries[1].token = 2;
+		entries[1].message_flags = KPOST_MESSAGE_CALL | KPOST_MESSAGE_HELD;
+		answer_never(arg);
+	} else {
+		const struct kpost_reply *reply = arg;
+
+		assert_int_equal(standin.number, KPOST_IOC_REPLY);
+		assert_in_range(reply->token, 1, 2);
+		undone[reply->token - 1] = reply->flags;
+	}
+}
+
+static void message_that_nobody_has_is_returned(void **state)
+{
+	static void *(*const functions[])(void *) = { do_hold, do_recv, do_recvv, do_reply_recv };
+	const struct kpost_reply given_back = { .flags = KPOST_RETURN, .token = 99 };
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 4; i++) {
+		standin_reset(0);
+		standin.answer = answer_held_too_late;
+		cancel_in(functions[i]);
+		assert_int_equal(standin.ioctls, 2);
+		assert_int_equal(standin.number, KPOST_IOC_REPLY);
+		assert_memory_equal(standin.arg, &given_back, sizeof(given_back));
+	}
+	standin_reset(0);
+	standin.answer = answer_batch_too_late;
+	cancel_in(do_hold_batch);
+	assert_int_equal(standin.ioctls, 3);
+	assert_int_equal(undone[0], KPOST_DROP);
+	assert_int_equal(undone[1], KPOST_RETURN);
 }
 
 /* A call is under way, and the thread that would wait for it, or know of it, is cancelled. */
@@ -285,6 +355,8 @@ static void *do_not_wait(void *arg)
 	kpost_stat(ENDPOINT_FD, &st);
 	kpost_reply(ENDPOINT_FD, 5, NULL, 0);
 	kpost_replyv(ENDPOINT_FD, 5, pieces, 1, NULL);
+	kpost_done(ENDPOINT_FD, 5);
+	kpost_return(ENDPOINT_FD, 5, 0);
 	kpost_grant(ENDPOINT_FD, &grant);
 	*(int *)arg = 1;
 	dontwait();
@@ -307,7 +379,7 @@ static void without_waiting_nothing_is_lost(void **state)
 		assert_int_equal(pthread_create(&thread, NULL, do_not_wait, &came), 0);
 		expect_cancelled(thread);
 		assert_int_equal(came, 1);
-		assert_int_equal(standin.ioctls, 7);
+		assert_int_equal(standin.ioctls, 9);
 		assert_int_equal(standin.number, KPOST_IOC_GRANT);
 		assert_int_equal(standin.opened, 3);
 		assert_int_equal(standin.closed, 3);
@@ -404,6 +476,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(waiting_is_cancelled, standin_setup),
 		cmocka_unit_test_setup(call_that_nobody_has_is_dropped, standin_setup),
+		cmocka_unit_test_setup(message_that_nobody_has_is_returned, standin_setup),
 		cmocka_unit_test_setup(call_that_nobody_waits_for_is_cancelled, standin_setup),
 		cmocka_unit_test_setup(cleanup_handler_sees_what_became_of_the_reply,
 				       standin_setup),

@@ -62,6 +62,7 @@ static void expect_cookies(uint64_t cookie)
 	expect(kpost_send, kpost_send(ENDPOINT_FD, buf, 4, 0, 0, 0));
 	expect(kpost_send, kpost_sendv(ENDPOINT_FD, &iov, 1, NULL, NULL));
 	expect(kpost_recv, kpost_recv(ENDPOINT_FD, buf, 8, NULL, 0, 0));
+	expect(kpost_recv, kpost_hold(ENDPOINT_FD, buf, 8, NULL, 0, 0, 0));
 	expect(kpost_recv, kpost_recvv(ENDPOINT_FD, &iov, 1, NULL, 0, 0));
 	expect(kpost_batch, kpost_send_batch(ENDPOINT_FD, sends, 1, 0, 0, NULL));
 	expect(kpost_batch, kpost_recv_batch(ENDPOINT_FD, recvs, 1, 0, 0, NULL));

@@ -110,14 +110,14 @@ static void sendv_counts_at_their_limits(void **state)
 
 static void shape_is_not_the_callers(void **state)
 {
-	static const unsigned int shapes[] = { KPOST_IOVEC, KPOST_REPLY_IOVEC,
-					       KPOST_WANT_SEQUENCE };
+	static const unsigned int shapes[] = { KPOST_IOVEC, KPOST_REPLY_IOVEC, KPOST_WANT_SEQUENCE,
+					       KPOST_TOKENS };
 	struct kpost_options options = { .priority = 1 };
 	uint64_t sequence = 5;
 	unsigned int i;
 
 	(void)state;
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < 4; i++) {
 		options.flags = shapes[i] | KPOST_SYNC;
 		assert_int_equal(kpost_send(ENDPOINT_FD, payload, 1, 0, shapes[i], 0), -EINVAL);
 		assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 1, &options, NULL), -EINVAL);
@@ -176,6 +176,8 @@ static void answer_recv(void *arg)
 	recv->badge = 12;
 	recv->time = 1ull << 43;
 	recv->call_deadline = INT64_MAX;
+	recv->missed = 13;
+	recv->attempts = 1ull << 44;
 }
 
 static void expect_message(const struct kpost_message *message)
@@ -196,6 +198,8 @@ static void expect_message(const struct kpost_message *message)
 	assert_int_equal(message->time, 1ull << 43);
 	assert_int_equal(message->call_deadline, INT64_MAX);
 	assert_int_equal(message->reserved, 0);
+	assert_int_equal(message->missed, 13);
+	assert_int_equal(message->attempts, 1ull << 44);
 }
 
 static void recv_passes_and_describes(void **state)
@@ -214,6 +218,7 @@ static void recv_passes_and_describes(void **state)
 	assert_int_equal(asked->buf, (uintptr_t)payload);
 	assert_int_equal(asked->len, 16);
 	assert_int_equal(asked->cookie, 0);
+	assert_int_equal(asked->hold_until, 0);
 	expect_message(&message);
 	/* nobody has to want the description */
 	assert_int_equal(kpost_recv(ENDPOINT_FD, payload, 16, NULL, 0, 0), 11);

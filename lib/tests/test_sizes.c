@@ -16,9 +16,10 @@
  * program's struct ends, and come out of an older library as whatever is on its stack.
  */
 _Static_assert(sizeof(struct kpost_options) == 2 * 4 + 3 * 8, "no padding");
-_Static_assert(sizeof(struct kpost_message) == 9 * 8 + 8 * 4, "no padding");
+_Static_assert(sizeof(struct kpost_message) == 10 * 8 + 8 * 4, "no padding");
 _Static_assert(sizeof(struct kpost_answer) == 7 * 8 + 6 * 4, "no padding");
-_Static_assert(sizeof(struct kpost_response) == 2 * 8 + 2 * sizeof(void *), "no padding");
+_Static_assert(sizeof(struct kpost_response) == 3 * 8 + 2 * sizeof(void *) + 2 * 4, "no padding");
+_Static_assert(sizeof(struct kpost_attr) == 8 + 8 + sizeof(size_t) + 2 * 4, "no padding");
 
 static void expect_zero(const void *bytes, size_t len)
 {
@@ -116,7 +117,9 @@ static void list_has_entries_of_the_size(void **state)
 
 static void attr_is_read_as_far_as_it_goes(void **state)
 {
-	grown(struct kpost_attr) attr = { .known = { .messages = 5, .message_max = 7 } };
+	grown(struct kpost_attr) attr = {
+		.known = { .messages = 5, .message_max = 7, .held_max = 3 },
+	};
 	const struct kpost_open *asked = (struct kpost_open *)standin.arg;
 	const size_t old = offsetof(struct kpost_attr, message_max);
 	int fds[2];
@@ -125,11 +128,13 @@ static void attr_is_read_as_far_as_it_goes(void **state)
 	kpost_open_sized("a", KPOST_RIGHT_RECV, KPOST_OPEN_CREATE, &attr.known, 0, old);
 	assert_int_equal(asked->messages, 5);
 	assert_int_equal(asked->message_max, 0);
+	assert_int_equal(asked->held_max, 0);
 	kpost_open_at_sized(9, "a", KPOST_RIGHT_RECV, KPOST_OPEN_CREATE, &attr.known, 0,
 			    sizeof(attr));
 	assert_int_equal(asked->message_max, 7);
 	assert_int_equal(kpost_pair_sized(fds, 0, &attr.known, sizeof(attr)), 0);
 	assert_int_equal(asked->message_max, 7);
+	assert_int_equal(asked->held_max, 3);
 	standin_reset(0);
 	attr.more[MORE - 1] = 1;
 	assert_int_equal(kpost_pair_sized(fds, 0, &attr.known, sizeof(attr)), -E2BIG);
@@ -217,7 +222,14 @@ static ssize_t respond(struct kpost_response *response, size_t size)
 static void response_is_read_and_written_as_far_as_it_goes(void **state)
 {
 	grown(struct kpost_response) response = {
-		.known = { .token = 5, .buf = "x", .len = 1, .tag = 7 },
+		.known = {
+			.token = 5,
+			.buf = "x",
+			.len = 1,
+			.tag = 7,
+			.flags = KPOST_RETURN,
+			.not_before = 9,
+		},
 	};
 	struct {
 		uint64_t token;
@@ -230,6 +242,8 @@ static void response_is_read_and_written_as_far_as_it_goes(void **state)
 	assert_int_equal(respond(&response.known, sizeof(response)), 0);
 	assert_int_equal(seen_reply.token, 5);
 	assert_int_equal(seen_reply.tag, 7);
+	assert_int_equal(seen_reply.flags, KPOST_RETURN);
+	assert_int_equal(seen_reply.not_before, 9);
 	assert_int_equal(response.known.token, 0);
 	assert_int_equal(response.known.tag, 7);
 	expect_zero(response.more, MORE);
@@ -237,6 +251,8 @@ static void response_is_read_and_written_as_far_as_it_goes(void **state)
 	assert_int_equal(respond(&response.known, old), 0);
 	assert_int_equal(seen_reply.len, 1);
 	assert_int_equal(seen_reply.tag, 0);
+	assert_int_equal(seen_reply.flags, 0);
+	assert_int_equal(seen_reply.not_before, 0);
 	assert_int_equal(response.known.token, 0);
 	/* the token alone, and nothing is written behind it */
 	assert_int_equal(respond((void *)&oldest, sizeof(oldest.token)), 0);
@@ -277,6 +293,8 @@ static ssize_t receive(int which, struct kpost_message *message, size_t size)
 
 	standin.answer = which == 2 ? answer_reply_recv : answer_recv;
 	switch (which) {
+	case 3:
+		return kpost_hold_sized(ENDPOINT_FD, NULL, 0, message, 0, 0, 0, size);
 	case 0:
 		return kpost_recv_sized(ENDPOINT_FD, NULL, 0, message, 0, 0, size);
 	case 1:
@@ -294,7 +312,7 @@ static void message_is_written_as_far_as_it_goes(void **state)
 	int which;
 
 	(void)state;
-	for (which = 0; which < 3; which++) {
+	for (which = 0; which < 4; which++) {
 		standin_reset(3);
 		memset(&message, 0x5a, sizeof(message));
 		before = message;

@@ -168,7 +168,7 @@ struct kpost_info {
  * @overflow: of a mailbox that is made: mask of KPOST_OVERFLOW_*, what its senders may have
  *	become of messages that find no room, see struct kpost_send
  * @held_max: of a mailbox that is made: how many messages one endpoint may hold, see
- *	KPOST_HOLD; at most @messages, 0 for half of them
+ *	KPOST_HOLD; 0 for half of @messages, and more than those is as many
  * @name: the name, NUL-terminated, at most KPOST_NAME_MAX bytes; any bytes but
  *	'/' and control characters, and not "." or "..".  All zero with
  *	KPOST_OPEN_ANONYMOUS.
@@ -741,9 +741,9 @@ struct kpost_call_cancel {
  *
  * Errors: EBADF (no KPOST_RIGHT_RECV), EBUSY (another thread is replying to this
  * token), ECANCELED (the caller or sender has left; nothing goes back, or counts as received),
- * EFAULT, EINVAL, EMSGSIZE (longer than
- * the caller's room), ENOENT (no such token here: unknown, used or foreign, or what was held has
- * gone back), ENOMEM (only for the list of pieces).  With KPOST_TOKENS those of the first.
+ * EFAULT, EINVAL (also a reply to a held message that is no call), EMSGSIZE (longer than the
+ * caller's room), ENOENT (no such token here: unknown, used or foreign, or what was held has gone
+ * back), ENOMEM (only for the list of pieces).  With KPOST_TOKENS those of the first.
  */
 struct kpost_reply {
 	__u32 flags;
@@ -937,8 +937,8 @@ struct kpost_list {
  * @messages: capacity in messages, not 0
  * @overflow: mask of KPOST_OVERFLOW_*; whether KPOST_OVERFLOW_ANY is in it must not change
  * @bytes: capacity in payload bytes, no less than the mailbox's message_max
- * @held_max: how many messages one endpoint may hold; at most the capacity in messages, 0 for half
- *	of that.  Who holds more holds on to it
+ * @held_max: how many messages one endpoint may hold; 0 for half of the capacity in messages, and
+ *	more than that is as many.  Who holds more holds on to it
  * @reserved: 0
  *
  * A capacity below what is queued drops nothing; it only takes no more until
@@ -956,9 +956,9 @@ struct kpost_list {
  * EPOLLHUP once nothing is left.  Who can do both is told at once if it polls for EPOLLOUT.
  *
  * Errors: EDQUOT and ENOSPC (as in struct kpost_open), EFAULT, EINVAL (also an id that is
- * not mapped), ENOMEM (with KPOST_SET_OVERFLOW, KPOST_SET_HELD_MAX), EPERM (no KPOST_RIGHT_ADMIN; a larger capacity,
- * by who is not its maker; giving the mailbox to another user, or to a group one is not in,
- * without CAP_CHOWN), EPIPE (the mailbox is closed; a capacity, and it is shut).
+ * not mapped), ENOMEM (with KPOST_SET_OVERFLOW, KPOST_SET_HELD_MAX), EPERM (no KPOST_RIGHT_ADMIN;
+ * a larger capacity, by who is not its maker; giving the mailbox to another user, or to a group
+ * one is not in, without CAP_CHOWN), EPIPE (the mailbox is closed; a capacity, and it is shut).
  */
 struct kpost_setattr {
 	__u32 valid;
