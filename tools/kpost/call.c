@@ -12,6 +12,7 @@ struct options {
 	size_t reply_max;
 	int64_t timeout;
 	bool present;
+	bool retry;
 	bool raw;
 	bool json;
 };
@@ -36,6 +37,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case KEY_PRESENT:
 		options->present = true;
+		break;
+	case KEY_RETRY:
+		options->retry = true;
 		break;
 	case KEY_RAW:
 		options->raw = true;
@@ -69,6 +73,8 @@ static const struct argp_option choices[] = {
 	TIMEOUT_OPTION("Give up when there is no reply after this long, with status 4"),
 	{ "reply-max", KEY_REPLY_MAX, "SIZE", 0, "Longest reply; default 64K", 0 },
 	{ "present", KEY_PRESENT, NULL, 0, "Fail if nobody can receive from the mailbox", 0 },
+	{ "retry", KEY_RETRY, NULL, 0,
+	  "The request can be done twice: if a server dies with it, another gets it", 0 },
 	{ "raw", KEY_RAW, NULL, 0, "Print no newline after the reply", 0 },
 	{ "json", KEY_JSON, NULL, 0, "Print the reply as JSON, text or base64", 0 },
 	{ 0 },
@@ -89,15 +95,17 @@ static _Noreturn void call_failed(const struct options *options, int error,
 				  const struct kpost_answer *answer)
 {
 	const char *name = shown(options->name);
+	const char *effect = answer->flags & KPOST_MESSAGE_RECEIVED ?
+				     "the request was received, and may be acted upon" :
+			     options->retry ? "the request may have been acted upon" :
+					      unreceived;
 
 	if (error == -EPIPE)
 		fail_plain(STATUS_GONE, "call to mailbox '%s' failed: the mailbox is closed; %s",
-			   name, unreceived);
+			   name, effect);
 	if (error == -ETIMEDOUT)
 		fail_plain(STATUS_TIMED_OUT, "call to mailbox '%s' failed: timed out; %s", name,
-			   answer->flags & KPOST_MESSAGE_RECEIVED ?
-				   "the request was received, and may be acted upon" :
-				   unreceived);
+			   effect);
 	fail(error, options->name, "call to mailbox '%s' failed", name);
 }
 
@@ -148,7 +156,7 @@ int verb_call(int argc, char **argv)
 	if (!reply.iov_base)
 		fail(ENOMEM, NULL, "cannot make room for the reply");
 	how = (struct kpost_options){
-		.flags = options.present ? KPOST_PRESENT : 0,
+		.flags = (options.present ? KPOST_PRESENT : 0) | (options.retry ? KPOST_RETRY : 0),
 		.priority = options.priority,
 		.deadline = kpost_deadline(options.timeout),
 		.tag = options.tag,

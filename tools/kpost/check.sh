@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Tests of the kpost command. They need the module: tools/vm/run -- tools/kpost/check.sh
+# Tests of the kpost command. They need the module: tools/vm/run -- tools/kpost/check.sh [PART]...
 # TAP on stdout.
 # shellcheck disable=SC2016 # most expressions are for the shells that are started
 set -u
@@ -104,6 +104,7 @@ sh_in()
 
 basics()
 {
+	kpost rm "$mailbox"
 	is 'create' 0 '' kpost create "$mailbox"
 	is 'create again' 0 '' kpost create "$mailbox"
 	says 'create --exclusive' 1 'exists already' kpost create --exclusive "$mailbox"
@@ -523,6 +524,128 @@ ends()
 		 kill $new; wait $new; exit $status'
 }
 
+# Jobs that are held: none is lost with who works on it.
+work()
+{
+	kpost create "$mailbox-j"
+	kpost create "$mailbox-d"
+	is 'work runs a command for each message, and ends with the mailbox' 7 '1 0\n2 0\n3 0\n' sh_in \
+		'kpost create $MAILBOX-k; seq 3 | kpost send $MAILBOX-k
+		 timeout 60 kpost work $MAILBOX-k -- sh -c "echo \$(cat) \$KPOST_ATTEMPTS" 2>/dev/null & pid=$!
+		 soon stat_has $MAILBOX-k "3 received"; kpost shut $MAILBOX-k; wait $pid'
+	is 'work takes SIGTERM when the commands have ended' 0 'x\n"queued_messages":1,\n' sh_in \
+		'printf "x\ny\n" | kpost send $MAILBOX-j
+		 kpost work $MAILBOX-j -- sh -c "cat; echo; : >$WORK/on; sleep 0.5" & pid=$!
+		 soon test -e $WORK/on; kill $pid; wait $pid || exit
+		 kpost stat --json $MAILBOX-j | grep -o "\"queued_messages\":1,"; kpost recv $MAILBOX-j >&2'
+	is 'a command that fails is tried again' 0 '0\n1\n2\n' sh_in \
+		'echo x | kpost send $MAILBOX-j
+		 kpost work --pause 0.02 $MAILBOX-j -- sh -c "
+			echo \$KPOST_ATTEMPTS; [ \$KPOST_ATTEMPTS = 2 ]" 2>$WORK/said & pid=$!
+		 soon stat_has $MAILBOX-j "queued    0"; kill $pid; wait $pid
+		 [ "$(grep -c "attempt [12] of 5: .sh. ended with status 1" $WORK/said)" = 2 ]'
+	is '... and meanwhile the others' 0 'bad\ngood\n"held":1,\n' sh_in \
+		'printf "bad\ngood\n" | kpost send $MAILBOX-j
+		 kpost work --pause 90 $MAILBOX-j -- sh -c "read -r line; echo \$line; [ \$line = good ]" \
+			2>/dev/null & pid=$!
+		 soon stat_has $MAILBOX-j "queued    1"; kill $pid; wait $pid
+		 kpost stat --json $MAILBOX-j | grep -o "\"held\":1,"
+		 kpost rm $MAILBOX-j; kpost create $MAILBOX-j'
+	is 'what fails for good goes aside' 0 '"priority":4,"tag":7\n"payload":"x"\n1\n' sh_in \
+		'echo x | kpost send -p 4 --tag 7 $MAILBOX-j
+		 kpost work --attempts 2 --pause 0.02 --aside $MAILBOX-d $MAILBOX-j -- false 2>$WORK/said &
+		 kpost recv -t 30 --json $MAILBOX-d >$WORK/aside
+		 soon stat_has $MAILBOX-j "queued    0"; kill $!; wait $!
+		 grep -o "\"priority\":4,\"tag\":7" $WORK/aside; grep -o "\"payload\":\"x\"" $WORK/aside
+		 grep -c "put message [0-9]* aside: it was tried 2 times" $WORK/said'
+	is '... but stays where there is no room for it' 0 '"queued_messages":1,\n1\n' sh_in \
+		'kpost create --messages 1 $MAILBOX-f; echo old | kpost send $MAILBOX-f
+		 echo x | kpost send $MAILBOX-j
+		 kpost work --attempts 1 --pause 0.02 --aside $MAILBOX-f $MAILBOX-j -- false 2>$WORK/said & pid=$!
+		 soon grep -q "keeping message" $WORK/said
+		 kpost stat --json $MAILBOX-j | grep -o "\"queued_messages\":1,"; kpost recv $MAILBOX-f >&2
+		 soon stat_has $MAILBOX-j "queued    0"; kill $pid; wait $pid
+		 kpost recv -t 0 $MAILBOX-f | grep -cx x; kpost rm $MAILBOX-f'
+	is '... or is dropped' 0 '1\n' sh_in \
+		'echo x | kpost send $MAILBOX-j
+		 kpost work --attempts 1 $MAILBOX-j -- false 2>$WORK/said & pid=$!
+		 soon stat_has $MAILBOX-j "queued    0"; kill $pid; wait $pid
+		 grep -c "dropping message [0-9]*: it was tried 1 times" $WORK/said'
+	is 'work gives a call up' 0 '7\n1\n' sh_in \
+		'kpost work $MAILBOX-j -- cat 2>$WORK/said & pid=$!
+		 kpost call -t 30 $MAILBOX-j x 2>/dev/null; echo $?; kill $pid; wait $pid
+		 grep -c "those are for .kpost serve." $WORK/said'
+	says 'work whose command is not there' 127 "cannot run 'no-such-command': No such file" sh_in \
+		'echo kept | kpost send $MAILBOX-j; kpost work --pause 0 $MAILBOX-j -- no-such-command'
+	is '... takes nothing' 0 'kept\n' kpost recv -t 10 "$mailbox-j"
+	says 'work --aside without such a mailbox' 3 'no such mailbox' \
+		kpost work --aside "$mailbox-none" "$mailbox-j" -- true
+	says '... or with the same' 2 'another mailbox' \
+		kpost work --aside "$mailbox-j" "$mailbox-j" -- true
+	says 'work without a mailbox' 3 'no such mailbox' kpost work "$mailbox-none" -- true
+	says 'work that may hold less than it has jobs' 0 'kpost set --held-max' sh_in \
+		'kpost create --messages 4 --held-max 1 $MAILBOX-h; seq 4 | kpost send $MAILBOX-h
+		 kpost work --jobs 2 $MAILBOX-h -- sleep 0.1 & pid=$!
+		 soon stat_has $MAILBOX-h "4 received"; kill $pid; wait $pid; s=$?; kpost rm $MAILBOX-h; exit $s'
+	is 'a worker that is killed loses no job' 0 'x 1\ngone\n' sh_in \
+		'echo x | kpost send $MAILBOX-j
+		 kpost work $MAILBOX-j -- sh -c "echo \$\$ >$WORK/first; exec sleep 90" 2>/dev/null & pid=$!
+		 soon test -s $WORK/first; kill -KILL $pid; wait $pid 2>/dev/null
+		 kpost work $MAILBOX-j -- sh -c "echo \$(cat) \$KPOST_ATTEMPTS" & pid=$!
+		 soon stat_has $MAILBOX-j "queued    0"; kill $pid; wait $pid
+		 gone() { ! kill -0 "$(cat $WORK/first)" 2>/dev/null; }
+		 soon gone && echo gone'
+	is '... nor does a command that is' 0 '1\nx 1\n' sh_in \
+		'echo x | kpost send $MAILBOX-j
+		 kpost work --pause 0.02 $MAILBOX-j -- sh -c "
+			[ \$KPOST_ATTEMPTS = 0 ] && kill -KILL \$\$; echo \$(cat) \$KPOST_ATTEMPTS" \
+			>$WORK/out 2>$WORK/said & pid=$!
+		 soon stat_has $MAILBOX-j "queued    0"; kill $pid; wait $pid
+		 grep -c "attempt 1 of 5: .sh. was ended by signal 9" $WORK/said; cat $WORK/out'
+	is 'a job that kills its workers goes aside, and the others are done' 0 '1\n2\n4\n5\n6\n3\n' sh_in \
+		'seq 6 | kpost send $MAILBOX-j
+		 job="read -r n || :; [ \$n = 3 ] && { kill -KILL \$PPID; exec sleep 90; }; echo \$n >>$WORK/done"
+		 workers() {
+			until kpost work --attempts 3 --aside $MAILBOX-d $MAILBOX-j -- sh -c "$job"; do
+				[ $? -eq 137 ] || exit
+			done
+		 }
+		 { workers & workers & wait; } >/dev/null 2>&1 & pid=$!
+		 kpost recv -t 60 $MAILBOX-d >$WORK/aside
+		 soon stat_has $MAILBOX-j "queued    0"; kpost shut $MAILBOX-j; wait $pid
+		 sort $WORK/done; cat $WORK/aside'
+	kpost rm "$mailbox-j" "$mailbox-d" 2>/dev/null
+	is 'a call --retry is answered by another server when the first is killed' 0 'second 1\n\n' sh_in \
+		'kpost serve $MAILBOX-v -- sh -c "echo \$\$ >$WORK/served; exec sleep 90" 2>/dev/null & one=$!
+		 kpost wait -t 10 $MAILBOX-v; kpost call -t 60 --retry $MAILBOX-v x & call=$!
+		 soon test -s $WORK/served
+		 kpost serve $MAILBOX-v -- sh -c "echo second \$KPOST_ATTEMPTS" & two=$!
+		 soon stat_has $MAILBOX-v "receivers 2"; kill -KILL $one; wait $one 2>/dev/null
+		 wait $call; s=$?; kill $two; wait $two; exit $s'
+	is '... and given up when it has killed two' 0 '7\n1\n' sh_in \
+		'kpost create $MAILBOX-v
+		 serve() { kpost serve --attempts 2 $MAILBOX-v -- sh -c "kill -KILL \$PPID"; }
+		 { serve; serve; serve; } >/dev/null 2>$WORK/said & pid=$!
+		 kpost call -t 60 --retry $MAILBOX-v x 2>/dev/null; echo $?
+		 grep -c "giving message 1 up: it has come back 2 times" $WORK/said; kpost rm $MAILBOX-v; wait $pid || :'
+	is 'a message to serve is received before its command runs' 0 '"held":0,"held_max":128,\n' sh_in \
+		'kpost serve $MAILBOX-v -- sleep 1 & pid=$!
+		 kpost wait -t 10 $MAILBOX-v; kpost send --sync $MAILBOX-v <<<x
+		 kpost stat --json $MAILBOX-v | grep -o "\"held\":0,\"held_max\":128,"; kill $pid; wait $pid'
+	is 'create and set --held-max' 0 '"held":0,"held_max":3,\nheld      0 messages; one receiver may hold 4\n' \
+		sh_in 'kpost create --messages 4 --held-max 3 $MAILBOX-h
+		 kpost stat --json $MAILBOX-h | grep -o "\"held\":0,\"held_max\":3,"
+		 kpost set --held-max 4 $MAILBOX-h; kpost stat $MAILBOX-h | grep ^held'
+	is '... of more than it takes is of as many' 0 'held      0 messages; one receiver may hold 2\n' \
+		sh_in 'kpost set --messages 2 --held-max 3 $MAILBOX-h; kpost stat $MAILBOX-h | grep ^held'
+	says 'create --held-max 0' 2 'at least 1' kpost create --held-max 0 "$mailbox-none"
+	kpost rm "$mailbox-h"
+	is 'info --json tells that messages can be held' 0 '"hold":true\n' sh_in \
+		'kpost info --json | grep -o "\"hold\":true"'
+	is 'recv --json tells how often it was tried' 0 '"attempts":0\n' sh_in \
+		'kpost send $MAILBOX <<<x; kpost recv --json $MAILBOX | grep -o "\"attempts\":[0-9]*"'
+}
+
 complaints()
 {
 	says 'no such mailbox' 3 "make it with 'kpost create $mailbox-none'" \
@@ -565,14 +688,11 @@ complaints()
 }
 
 echo 'TAP version 13'
-basics
-output_lost
-looking
-calls
-grants
-limits
-ends
-complaints
+parts=${*:-basics output_lost looking calls grants limits ends work complaints}
+kpost create "$mailbox"
+for part in $parts; do
+	"$part"
+done
 echo "1..$count"
 echo "# $((count - failed)) passed, $failed failed"
 [ $failed -eq 0 ]

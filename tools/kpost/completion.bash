@@ -27,12 +27,12 @@ _kpost()
 	COMPREPLY=()
 
 	if ((COMP_CWORD == 1)); then
-		_kpost_words create send recv call serve grant ls stat set shut rm wait info \
+		_kpost_words create send recv call serve work grant ls stat set shut rm wait info \
 			--help --version
 		return
 	fi
 	# Behind the name, these run a command with options of its own.
-	if [[ $verb == serve || $verb == grant ]]; then
+	if [[ $verb == @(serve|work|grant) ]]; then
 		for ((i = 2; i < COMP_CWORD; i++)); do
 			if [[ ${COMP_WORDS[i]} == -- ]]; then
 				if ((i == COMP_CWORD - 1)); then
@@ -46,15 +46,16 @@ _kpost()
 	fi
 	if [[ $cur == -* ]]; then
 		case $verb in
-		create) options='--mode --messages --bytes --message-max --overflow --exclusive' ;;
+		create) options='--mode --messages --bytes --message-max --overflow --held-max --exclusive' ;;
 		send) options='--priority --tag --timeout --sync --expires --clock --drop --present --whole --create' ;;
 		recv) options='--count --follow --timeout --peek --raw --json' ;;
-		call) options='--priority --tag --timeout --present --reply-max --raw --json' ;;
-		serve) options='--jobs --succeed --' ;;
+		call) options='--priority --tag --timeout --present --retry --reply-max --raw --json' ;;
+		serve) options='--jobs --attempts --succeed --' ;;
+		work) options='--jobs --attempts --aside --pause --' ;;
 		grant) options='--badge --tag --priority --input --' ;;
 		ls) options='--names --json' ;;
 		stat) options='--json' ;;
-		set) options='--mode --owner --messages --bytes --overflow' ;;
+		set) options='--mode --owner --messages --bytes --overflow --held-max' ;;
 		wait) options='--timeout' ;;
 		info) options='--json' ;;
 		esac
@@ -83,7 +84,7 @@ _kpost()
 			_kpost_names
 		fi
 		;;
-	recv | call | serve | grant | stat | shut | rm) _kpost_names ;;
+	recv | call | serve | work | grant | stat | shut | rm) _kpost_names ;;
 	esac
 }
 

@@ -37,6 +37,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_OVERFLOW:
 		options->attr.overflow = parse_overflow(state, arg);
 		break;
+	case KEY_HELD_MAX:
+		options->attr.held_max =
+			(unsigned int)parse_positive(state, "held-max", arg, MESSAGES_HARD_MAX);
+		break;
 	case KEY_EXCLUSIVE:
 		options->flags |= KPOST_OPEN_EXCL;
 		break;
@@ -66,6 +70,8 @@ static const struct argp_option choices[] = {
 	  "Let senders drop messages where there is no room: their own old ones, new ones, or with "
 	  "'any' also those of others",
 	  0 },
+	{ "held-max", KEY_HELD_MAX, "N", 0,
+	  "How many messages one receiver may hold ('kpost work'); default half of --messages", 0 },
 	{ "exclusive", KEY_EXCLUSIVE, NULL, 0, "Fail if there is such a mailbox already", 0 },
 	{ 0 },
 };

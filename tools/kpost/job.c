@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,8 +10,8 @@
 
 /* What the command finds of a message; each is set only where it is known. */
 static const char *const words[] = {
-	"KPOST_MAILBOX", "KPOST_SEQUENCE", "KPOST_PRIORITY", "KPOST_TAG",
-	"KPOST_BADGE",	 "KPOST_PID",	   "KPOST_UID",	     "KPOST_GID",
+	"KPOST_MAILBOX",  "KPOST_SEQUENCE", "KPOST_PRIORITY", "KPOST_TAG", "KPOST_BADGE",
+	"KPOST_ATTEMPTS", "KPOST_PID",	    "KPOST_UID",      "KPOST_GID",
 };
 
 static void set_number(const char *name, uint64_t value)
@@ -25,7 +26,7 @@ static void set_environment(const char *mailbox, const struct kpost_message *mes
 {
 	unsigned int i;
 
-	/* A command that serve runs may run serve: what was said of another message goes. */
+	/* A command that is run so may run kpost so: what was said of another message goes. */
 	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		unsetenv(words[i]);
 	setenv("KPOST_MAILBOX", mailbox, 1);
@@ -33,6 +34,7 @@ static void set_environment(const char *mailbox, const struct kpost_message *mes
 	set_number("KPOST_PRIORITY", message->priority);
 	set_number("KPOST_TAG", message->tag);
 	set_number("KPOST_BADGE", message->badge);
+	set_number("KPOST_ATTEMPTS", message->attempts);
 	if (message->pid)
 		set_number("KPOST_PID", (uint64_t)message->pid);
 	/* Where these are set, permissions are given by them. */
@@ -42,59 +44,106 @@ static void set_environment(const char *mailbox, const struct kpost_message *mes
 	set_number("KPOST_GID", message->gid);
 }
 
-/* In the child: become the command. */
-static _Noreturn void become(char **command, const char *mailbox, const sigset_t *signals,
-			     const struct kpost_message *message, int in, int out)
+struct pipes {
+	int in[2], out[2]; /* out only if there are replies */
+	int told[2]; /* closed when the command runs, else it says why not */
+};
+
+static void close_both(int fds[2])
 {
-	if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0)
-		_exit(126);
-	set_environment(mailbox, message);
-	signal(SIGPIPE, SIG_DFL);
-	sigprocmask(SIG_SETMASK, signals, NULL);
-	execvp(command[0], command);
-	fprintf(stderr, "kpost: cannot run '%s': %s\n", shown(command[0]), strerror(errno));
-	_exit(127);
+	close(fds[0]);
+	close(fds[1]);
 }
 
-int job_start(struct job *job, char **command, const char *mailbox, const sigset_t *signals,
-	      const struct kpost_message *message, char *payload, size_t len)
+/* In the child: become the command. */
+static _Noreturn void become(const struct job_command *command, const struct kpost_message *message,
+			     const struct pipes *pipes, pid_t parent)
 {
-	int in[2], out[2], error;
+	int error;
 
-	memset(job, 0, sizeof(*job));
-	if (pipe2(in, O_CLOEXEC))
+	/* The message goes back when its holder ends; who has it next shall not be the second. */
+	if (message->flags & KPOST_MESSAGE_HELD) {
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		if (getppid() != parent)
+			_exit(126);
+	}
+	if (dup2(pipes->in[0], STDIN_FILENO) < 0 ||
+	    (command->replies && dup2(pipes->out[1], STDOUT_FILENO) < 0))
+		_exit(126);
+	set_environment(command->mailbox, message);
+	signal(SIGPIPE, SIG_DFL);
+	sigprocmask(SIG_SETMASK, command->signals, NULL);
+	execvp(command->words[0], command->words);
+	error = errno;
+	_exit(write(pipes->told[1], &error, sizeof(error)) == sizeof(error) ? 127 : 126);
+}
+
+static int pipes_open(struct pipes *pipes, bool replies)
+{
+	int error;
+
+	if (pipe2(pipes->in, O_CLOEXEC))
 		return -errno;
-	if (pipe2(out, O_CLOEXEC)) {
+	if (pipe2(pipes->told, O_CLOEXEC)) {
 		error = errno;
 		goto err_in;
 	}
-	job->pid = fork();
-	if (job->pid < 0) {
+	if (replies && pipe2(pipes->out, O_CLOEXEC)) {
 		error = errno;
-		job->pid = 0;
-		goto err_out;
+		goto err_told;
 	}
-	if (!job->pid)
-		become(command, mailbox, signals, message, in[0], out[1]);
-	close(in[0]);
-	close(out[1]);
+	return 0;
+
+err_told:
+	close_both(pipes->told);
+err_in:
+	close_both(pipes->in);
+	return -error;
+}
+
+int job_start(struct job *job, const struct job_command *command,
+	      const struct kpost_message *message, char *payload, size_t len)
+{
+	pid_t pid, parent = getpid();
+	struct pipes pipes;
+	int error = 0, ret;
+
+	memset(job, 0, sizeof(*job));
+	ret = pipes_open(&pipes, command->replies);
+	if (ret)
+		return ret;
+	pid = fork();
+	if (!pid)
+		become(command, message, &pipes, parent);
+	if (pid < 0)
+		error = errno;
+	close(pipes.in[0]);
+	close(pipes.told[1]);
+	if (command->replies)
+		close(pipes.out[1]);
+	/* Until it runs: then nobody has the other end any more. */
+	if (pid > 0 && read(pipes.told[0], &error, sizeof(error)) == sizeof(error))
+		waitpid(pid, NULL, 0);
+	close(pipes.told[0]);
+	if (error) {
+		close(pipes.in[1]);
+		if (command->replies)
+			close(pipes.out[0]);
+		return -error;
+	}
+	job->pid = pid;
 	/* Only our ends: a command may expect its own to wait. */
-	fcntl(in[1], F_SETFL, O_NONBLOCK);
-	fcntl(out[0], F_SETFL, O_NONBLOCK);
-	job->in = in[1];
-	job->out = out[0];
+	fcntl(pipes.in[1], F_SETFL, O_NONBLOCK);
+	job->in = pipes.in[1];
+	job->out = -1;
+	if (command->replies) {
+		fcntl(pipes.out[0], F_SETFL, O_NONBLOCK);
+		job->out = pipes.out[0];
+	}
 	job->message = *message;
 	job->payload = payload;
 	job->len = len;
 	return 0;
-
-err_out:
-	close(out[0]);
-	close(out[1]);
-err_in:
-	close(in[0]);
-	close(in[1]);
-	return -error;
 }
 
 unsigned int job_poll(const struct job *job, struct pollfd *fds)

@@ -19,6 +19,7 @@ static const struct verb {
 	{ "recv", verb_recv, "receive messages and print them" },
 	{ "call", verb_call, "send a request and print the reply" },
 	{ "serve", verb_serve, "answer calls with a command's output" },
+	{ "work", verb_work, "run a command for each message, until it succeeds" },
 	{ "grant", verb_grant, "run a command whose output is a mailbox" },
 	{ "ls", verb_list, "list the mailboxes" },
 	{ "stat", verb_stat, "look at a mailbox" },
@@ -51,7 +52,7 @@ static void help(FILE *to)
 	      "  5  no permission\n"
 	      "  6  no /dev/kpost: the kernel module is not loaded\n"
 	      "  7  the other side has gone: mailbox closed, or call given up\n"
-	      "126  grant: the command cannot be run; 127: it was not found\n",
+	      "126  grant, work: the command cannot be run; 127: it was not found\n",
 	      to);
 }
 

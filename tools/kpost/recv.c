@@ -149,6 +149,7 @@ static void print(const struct options *options, const struct kpost_recv *messag
 		json_number("call_deadline", message->call_deadline);
 	json_bool("sync", message->message_flags & KPOST_MESSAGE_SYNC);
 	json_number("missed", message->missed);
+	json_number("attempts", message->attempts);
 	json_bool("truncated", message->message_flags & KPOST_MESSAGE_TRUNCATED);
 	json_bytes("payload", payload, len);
 	json_close("}");
@@ -213,6 +214,7 @@ static int look(struct receiver *receiver)
 		.opener_uid = seen.opener_uid,
 		.opener_gid = seen.opener_gid,
 		.missed = seen.missed,
+		.attempts = seen.attempts,
 	};
 	return ret < 0 ? (int)ret : 1;
 }

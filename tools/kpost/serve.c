@@ -1,31 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* kpost serve: answer calls with what a command says. */
-#include <sys/signalfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "job.h"
+#include "pool.h"
 
-#define JOBS_MAX 1024
-#define FIRST_ROOM 65536
+#define DEFAULT_ATTEMPTS 5
 
 struct options {
 	const char *name;
 	char **command;
 	unsigned int jobs;
+	unsigned int attempts;
 	unsigned int flags;
 };
 
 struct server {
-	const struct options *options;
-	int fd;
-	int signals; /* a signalfd */
-	sigset_t before; /* the mask to give to commands */
-	bool stopping;
-	bool ended; /* nobody can send to the mailbox any more */
-	unsigned int running;
-	struct pollfd *polled;
-	struct job *jobs;
+	struct pool pool; /* first */
+	unsigned int attempts;
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -34,7 +25,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case 'j':
-		options->jobs = (unsigned int)parse_positive(state, "jobs", arg, JOBS_MAX);
+		options->jobs = (unsigned int)parse_positive(state, "jobs", arg, POOL_JOBS_MAX);
+		break;
+	case KEY_ATTEMPTS:
+		options->attempts = (unsigned int)parse_positive(state, "attempts", arg, INT32_MAX);
 		break;
 	case KEY_SUCCEED:
 		options->flags |= KPOST_OPEN_SUCCEED;
@@ -53,6 +47,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option choices[] = {
 	{ "jobs", 'j', "N", 0, "Run up to N commands at once; default 1", 0 },
+	{ "attempts", KEY_ATTEMPTS, "N", 0,
+	  "Give a call up whose servers have died N times; default 5", 0 },
 	{ "succeed", KEY_SUCCEED, NULL, 0,
 	  "Make the mailbox anew, and shut the one that has the name: who serves that answers what is "
 	  "left in it, and ends",
@@ -69,111 +65,62 @@ static const struct argp argp = {
 	       "longer than the caller takes, gives the call up. It runs for other messages too, "
 	       "whose senders see no output.\v"
 	       "The mailbox is made if there is none, and then goes when this ends. The command "
-	       "finds KPOST_MAILBOX, KPOST_SEQUENCE, KPOST_PRIORITY, KPOST_TAG, KPOST_BADGE and "
-	       "KPOST_PID in its environment, and KPOST_UID and KPOST_GID unless they alone do not "
-	       "tell who means it. SIGINT and SIGTERM end it when the commands that run have been answered; a second "
-	       "one at once.",
+	       "finds KPOST_MAILBOX, KPOST_SEQUENCE, KPOST_PRIORITY, KPOST_TAG, KPOST_BADGE, "
+	       "KPOST_ATTEMPTS and KPOST_PID in its environment, and KPOST_UID and KPOST_GID unless "
+	       "they alone do not tell who means it. A call that may be done twice ('kpost call "
+	       "--retry') goes to another server of the mailbox if this one dies. SIGINT and "
+	       "SIGTERM end it when the commands that run have been answered; a second one at "
+	       "once.",
 };
 
-static void server_open(struct server *server, const struct options *options)
-{
-	sigset_t taken;
-
-	server->options = options;
-	server->fd = mailbox_open(options->name, KPOST_RIGHT_RECV,
-				  KPOST_OPEN_CREATE | KPOST_OPEN_NONBLOCK | options->flags, NULL,
-				  0);
-	sigemptyset(&taken);
-	sigaddset(&taken, SIGINT);
-	sigaddset(&taken, SIGTERM);
-	sigaddset(&taken, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &taken, &server->before);
-	server->signals = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (server->signals < 0)
-		fail_plain(STATUS_FAILED, "cannot take signals: %s", strerror(errno));
-	/* A command may leave its input unread. */
-	signal(SIGPIPE, SIG_IGN);
-	server->jobs = calloc(options->jobs, sizeof(*server->jobs));
-	server->polled = calloc(2 * options->jobs + 2, sizeof(*server->polled));
-	if (!server->jobs || !server->polled)
-		fail(ENOMEM, NULL, "cannot make room for %u jobs", options->jobs);
-}
-
-static void give_up(struct server *server, const struct kpost_message *message)
+static void give_up(struct pool *pool, const struct kpost_message *message)
 {
 	if (message->token)
-		kpost_drop(server->fd, message->token);
+		kpost_drop(pool->fd, message->token);
 }
 
-/* The next message, if there is one: *@payload is the caller's to free. */
-static ssize_t take(struct server *server, struct kpost_message *message, char **payload)
+/* What cannot be held is received all the same: then it goes with this server. */
+static ssize_t receive(struct pool *pool, void *payload, size_t room, struct kpost_message *message)
 {
-	size_t room = FIRST_ROOM;
-	ssize_t ret;
+	ssize_t ret = kpost_hold(pool->fd, payload, room, message, KPOST_DONTWAIT, 0, 0);
 
-	for (;;) {
-		*payload = malloc(room);
-		if (!*payload)
-			return -ENOMEM;
-		ret = kpost_recv(server->fd, *payload, room, message, KPOST_DONTWAIT, 0);
-		if (ret >= 0)
-			return ret;
-		free(*payload);
-		if (ret != -EMSGSIZE)
-			return ret;
-		room = message->size;
+	if (ret == -EBUSY || ret == -EDQUOT || ret == -ENOBUFS)
+		ret = kpost_recv(pool->fd, payload, room, message, KPOST_DONTWAIT, 0);
+	/* Nobody waits for what is no call: it is received, and its sender told so. */
+	if (ret >= 0 && !(message->flags & KPOST_MESSAGE_CALL) && message->token) {
+		kpost_done(pool->fd, message->token);
+		message->token = 0;
+		message->flags &= ~KPOST_MESSAGE_HELD;
 	}
+	return ret;
 }
 
-static void start_jobs(struct server *server)
+static bool accept_call(struct pool *pool, const struct kpost_message *message, const void *payload,
+			size_t len)
 {
-	struct kpost_message message = { 0 };
-	struct job *job;
-	char *payload;
-	ssize_t len;
-	int ret;
+	const struct server *server = (const struct server *)pool;
 
-	while (!server->stopping && server->running < server->options->jobs) {
-		len = take(server, &message, &payload);
-		if (len == -EAGAIN || len == -EINTR)
-			return;
-		/* Commands that run are waited for. */
-		if (len == -EPIPE) {
-			server->ended = server->stopping = true;
-			return;
-		}
-		if (len < 0)
-			fail((int)len, server->options->name, "cannot receive from mailbox '%s'",
-			     shown(server->options->name));
-		for (job = server->jobs; job->pid; job++)
-			;
-		ret = job_start(job, server->options->command, server->options->name,
-				&server->before, &message, payload, (size_t)len);
-		if (ret) {
-			warn_plain("cannot run a command, giving message %llu up: %s",
-				   (unsigned long long)message.sequence, strerror(-ret));
-			give_up(server, &message);
-			free(payload);
-			continue;
-		}
-		server->running++;
-	}
+	(void)payload;
+	(void)len;
+	if (message->attempts < server->attempts)
+		return true;
+	warn_plain("giving message %llu up: it has come back %llu times",
+		   (unsigned long long)message->sequence, (unsigned long long)message->attempts);
+	give_up(pool, message);
+	return false;
 }
 
-static const char *describe_end(int status)
+static void fail_call(struct pool *pool, const struct kpost_message *message, int error)
 {
-	static char text[64];
-
-	if (WIFSIGNALED(status))
-		snprintf(text, sizeof(text), "was ended by signal %d", WTERMSIG(status));
-	else
-		snprintf(text, sizeof(text), "ended with status %d", WEXITSTATUS(status));
-	return text;
+	warn_plain("giving message %llu up: cannot run '%s': %s",
+		   (unsigned long long)message->sequence, shown(pool->command.words[0]),
+		   strerror(-error));
+	give_up(pool, message);
 }
 
-static void finish(struct server *server, struct job *job)
+static void finish_call(struct pool *pool, struct job *job)
 {
-	const char *command = shown(server->options->command[0]);
+	const char *command = shown(pool->command.words[0]);
 	unsigned long long number = job->message.sequence;
 	int ret = 0;
 
@@ -181,78 +128,48 @@ static void finish(struct server *server, struct job *job)
 		warn_plain("giving message %llu up: the reply of '%s' is longer than the %llu "
 			   "bytes that the caller takes",
 			   number, command, (unsigned long long)job->message.reply_max);
-		give_up(server, &job->message);
+		give_up(pool, &job->message);
 	} else if (job->status) {
 		warn_plain("giving message %llu up: '%s' %s", number, command,
-			   describe_end(job->status));
-		give_up(server, &job->message);
+			   pool_describe(job->status));
+		give_up(pool, &job->message);
 	} else if (job->message.token) {
-		ret = kpost_reply(server->fd, job->message.token, job->reply, job->reply_len);
+		ret = kpost_reply(pool->fd, job->message.token, job->reply, job->reply_len);
 	}
 	/* A caller that has left is no failure of ours. */
 	if (ret && ret != -ECANCELED) {
-		complain(ret, server->options->name, "cannot reply to message %llu", number);
-		give_up(server, &job->message);
-	}
-	job_free(job);
-	server->running--;
-}
-
-static void take_signals(struct server *server)
-{
-	struct signalfd_siginfo info;
-
-	while (read(server->signals, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGCHLD)
-			continue;
-		if (server->stopping)
-			exit(128 + (int)info.ssi_signo);
-		server->stopping = true;
-	}
-}
-
-static void serve(struct server *server)
-{
-	unsigned int i, count;
-
-	for (;;) {
-		start_jobs(server);
-		if (server->stopping && !server->running)
-			return;
-		count = 0;
-		server->polled[count++] =
-			(struct pollfd){ .fd = server->signals, .events = POLLIN };
-		if (!server->stopping && server->running < server->options->jobs)
-			server->polled[count++] =
-				(struct pollfd){ .fd = server->fd, .events = POLLIN };
-		for (i = 0; i < server->options->jobs; i++) {
-			if (server->jobs[i].pid)
-				count += job_poll(&server->jobs[i], &server->polled[count]);
-		}
-		if (poll(server->polled, count, -1) < 0 && errno != EINTR)
-			fail_plain(STATUS_FAILED, "cannot wait: %s", strerror(errno));
-		take_signals(server);
-		for (i = 0; i < server->options->jobs; i++) {
-			if (!server->jobs[i].pid)
-				continue;
-			job_move(&server->jobs[i]);
-			if (job_done(&server->jobs[i]))
-				finish(server, &server->jobs[i]);
-		}
+		complain(ret, pool->command.mailbox, "cannot reply to message %llu", number);
+		give_up(pool, &job->message);
 	}
 }
 
 int verb_serve(int argc, char **argv)
 {
-	struct options options = { .jobs = 1 };
-	struct server server = { 0 };
+	struct options options = { .jobs = 1, .attempts = DEFAULT_ATTEMPTS };
+	struct server server = {
+		.pool = {
+			.receive = receive,
+			.accept = accept_call,
+			.fail = fail_call,
+			.finish = finish_call,
+		},
+	};
 
 	/* In order, so that the command's options are not taken for ours. */
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &options);
-	server_open(&server, &options);
-	serve(&server);
-	close(server.fd);
-	if (server.ended)
+	server.attempts = options.attempts;
+	server.pool.jobs = options.jobs;
+	server.pool.command = (struct job_command){
+		.words = options.command,
+		.mailbox = options.name,
+		.replies = true,
+	};
+	server.pool.fd = mailbox_open(options.name, KPOST_RIGHT_RECV,
+				      KPOST_OPEN_CREATE | KPOST_OPEN_NONBLOCK | options.flags, NULL,
+				      0);
+	pool_run(&server.pool);
+	close(server.pool.fd);
+	if (server.pool.ended)
 		fail_ended(options.name);
 	return STATUS_OK;
 }

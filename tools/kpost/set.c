@@ -76,6 +76,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		attr->overflow = parse_overflow(state, arg);
 		attr->valid |= KPOST_SET_OVERFLOW;
 		break;
+	case KEY_HELD_MAX:
+		attr->held_max =
+			(uint32_t)parse_positive(state, "held-max", arg, MESSAGES_HARD_MAX);
+		attr->valid |= KPOST_SET_HELD_MAX;
+		break;
 	case ARGP_KEY_ARG:
 		if (options->name)
 			argp_usage(state);
@@ -100,6 +105,7 @@ static const struct argp_option choices[] = {
 	{ "bytes", KEY_BYTES, "SIZE", 0, "Capacity in bytes of payload; K, M, G for 1024s", 0 },
 	{ "overflow", KEY_OVERFLOW, "old,new,any|none", 0,
 	  "What senders may drop where there is no room; 'any' cannot be changed", 0 },
+	{ "held-max", KEY_HELD_MAX, "N", 0, "How many messages one receiver may hold", 0 },
 	{ 0 },
 };
 

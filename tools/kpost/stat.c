@@ -80,6 +80,7 @@ static void print_text(const struct kpost_stat *st)
 	output_text("receivers %u, of which %u tasks wait for a message\n", st->receivers,
 		    st->waiting_receivers);
 	output_text("calls     %u to be answered\n", st->open_calls);
+	output_text("held      %u messages; one receiver may hold %u\n", st->held, st->held_max);
 	output_text("so far    %llu sent, %llu received, %llu dropped\n",
 		    (unsigned long long)st->sent, (unsigned long long)st->received,
 		    (unsigned long long)st->dropped);

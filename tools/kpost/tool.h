@@ -49,6 +49,7 @@ int verb_serve(int argc, char **argv);
 int verb_set(int argc, char **argv);
 int verb_stat(int argc, char **argv);
 int verb_wait(int argc, char **argv);
+int verb_work(int argc, char **argv);
 
 /* ---- error.c ------------------------------------------------------------ */
 
@@ -113,7 +114,9 @@ unsigned int parse_clock(struct argp_state *state, const char *arg); /* KPOST_BO
 
 /* Keys of options that have no letter. */
 enum {
-	KEY_BADGE = 256,
+	KEY_ASIDE = 256,
+	KEY_ATTEMPTS,
+	KEY_BADGE,
 	KEY_BYTES,
 	KEY_CREATE,
 	KEY_EXCLUSIVE,
@@ -124,13 +127,16 @@ enum {
 	KEY_OVERFLOW,
 	KEY_PRESENT,
 	KEY_PEEK,
+	KEY_HELD_MAX,
 	KEY_INPUT,
 	KEY_JSON,
 	KEY_MESSAGES,
 	KEY_MESSAGE_MAX,
 	KEY_NAMES,
+	KEY_PAUSE,
 	KEY_RAW,
 	KEY_REPLY_MAX,
+	KEY_RETRY,
 	KEY_SYNC,
 	KEY_TAG,
 	KEY_TRUNCATE,
