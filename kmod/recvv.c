@@ -19,6 +19,9 @@ static int recv_entry_get(const struct kpost_operand *entry, struct kpost_recv *
 	if (arg->flags & ~(KPOST_IOVEC | KPOST_TRUNCATE | KPOST_HOLD | KPOST_CLOCK_FLAGS) ||
 	    arg->deadline || arg->cookie)
 		return -EINVAL;
+	/* It has no deadline of its own, and by a clock only what is held can be. */
+	if (arg->flags & KPOST_CLOCK_FLAGS && !(arg->flags & KPOST_HOLD))
+		return -EINVAL;
 	return 0;
 }
 

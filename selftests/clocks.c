@@ -663,6 +663,68 @@ TEST_F(clocks, clocks_set_forward_has_messages_expire_now)
 	EXPECT_EQ(1, kt_stat(self->fd).expired);
 }
 
+/* ---- messages that are held -------------------------------------------------------------------- */
+
+static long hold_by(FIXTURE_DATA(clocks) *self, unsigned int flag, uint64_t until,
+		    struct kpost_recv *recv)
+{
+	*recv = kt_recv_args(self->buf, sizeof(self->buf), KPOST_HOLD | flag, 0);
+	recv->hold_until = until;
+	return kt_ioctl(self->fd, KPOST_IOC_RECV, recv);
+}
+
+static long return_by(int fd, unsigned int flag, uint64_t token, uint64_t not_before)
+{
+	struct kpost_reply reply = {
+		.flags = KPOST_RETURN | flag,
+		.token = token,
+		.not_before = not_before,
+	};
+
+	return kt_ioctl(fd, KPOST_IOC_REPLY, &reply);
+}
+
+TEST_F(clocks, clocks_of_what_is_held)
+{
+	uint64_t soon = in_by(clock_of(variant->flag), 300);
+	struct kpost_recv recv;
+
+	ASSERT_EQ(0, kt_post(self->fd, "x", 1, 0));
+	EXPECT_EQ(-ETIMEDOUT, hold_by(self, variant->flag, 1, &recv));
+	EXPECT_EQ(-EINVAL, hold_by(self, KPOST_BOOTTIME | KPOST_REALTIME, 0, &recv));
+	ASSERT_EQ(1, hold_by(self, variant->flag, soon, &recv));
+	ASSERT_EQ(1, kt_recv(self->fd, &recv, self->buf, sizeof(self->buf), KPOST_HOLD, kt_soon()));
+	EXPECT_LE(soon, now_by(clock_of(variant->flag)));
+	EXPECT_EQ(1, recv.attempts);
+	EXPECT_EQ(-EINVAL, return_by(self->fd, KPOST_BOOTTIME | KPOST_REALTIME, recv.token, 0));
+	soon = in_by(clock_of(variant->flag), 300);
+	ASSERT_EQ(0, return_by(self->fd, variant->flag, recv.token, soon));
+	ASSERT_EQ(1, kt_recv(self->fd, &recv, self->buf, sizeof(self->buf), 0, kt_soon()));
+	EXPECT_LE(soon, now_by(clock_of(variant->flag)));
+	EXPECT_EQ(2, recv.attempts);
+}
+
+TEST_F(clocks, clocks_set_forward_has_what_is_held_go_back)
+{
+	uint64_t later = in_by(clock_of(variant->flag), HOUR * 1000ull);
+	bool real = variant->flag == KPOST_REALTIME;
+	struct kpost_recv recv;
+
+	NEEDS_TO_SET();
+	ASSERT_EQ(0, kt_post(self->fd, "a", 1, 0));
+	ASSERT_EQ(0, kt_post(self->fd, "b", 1, 0));
+	ASSERT_EQ(1, hold_by(self, variant->flag, later, &recv));
+	ASSERT_EQ(1, hold_by(self, variant->flag, 0, &recv));
+	ASSERT_EQ(0, return_by(self->fd, variant->flag, recv.token, later));
+	EXPECT_EQ(2, kt_stat(self->fd).held);
+	ASSERT_EQ(0, set_real_ahead(self->ahead + 2 * HOUR * (int64_t)SECOND));
+	if (real) {
+		ASSERT_TRUE(kt_until(!kt_stat(self->fd).held));
+	} else {
+		EXPECT_EQ(2, kt_stat(self->fd).held);
+	}
+}
+
 TEST_F(clocks, clocks_set_back_has_messages_stay)
 {
 	uint64_t until;
