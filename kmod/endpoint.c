@@ -13,6 +13,7 @@
 #include "caller.h"
 #include "endpoint.h"
 #include "hold.h"
+#include "mark.h"
 #include "overflow.h"
 #include "process.h"
 #include "room.h"
@@ -113,6 +114,7 @@ long kpost_grant(struct kpost_operand *op)
 	struct kpost_endpoint *endpoint = op->endpoint, *granted;
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_office *office = mailbox->office;
+	struct kpost_mark *mark = NULL;
 	struct kpost_grant arg;
 	struct file *file;
 	int fd, err;
@@ -120,13 +122,14 @@ long kpost_grant(struct kpost_operand *op)
 	err = kpost_struct_get(op, &arg, write_flags);
 	if (err)
 		return err;
-	if (arg.flags & ~(KPOST_GRANT_NONBLOCK | KPOST_GRANT_BADGE) || !arg.rights ||
+	if (arg.flags & ~(KPOST_GRANT_NONBLOCK | KPOST_GRANT_BADGE | KPOST_GRANT_MARK) ||
+	    !arg.rights ||
 	    arg.rights & ~(KPOST_RIGHT_SEND | KPOST_RIGHT_RECV | KPOST_RIGHT_ADMIN) ||
 	    arg.priority > KPOST_PRIORITY_MAX || arg.write_flags & ~KPOST_DROPS ||
 	    (arg.badge && !(arg.flags & KPOST_GRANT_BADGE)))
 		return -EINVAL;
-	if (arg.rights & ~endpoint->rights ||
-	    (arg.flags & KPOST_GRANT_BADGE && !(endpoint->rights & KPOST_RIGHT_ADMIN)))
+	if (arg.rights & ~endpoint->rights || (arg.flags & (KPOST_GRANT_BADGE | KPOST_GRANT_MARK) &&
+					       !(endpoint->rights & KPOST_RIGHT_ADMIN)))
 		return -EPERM;
 
 	fd = kpost_endpoint_prepare(endpoint->net, arg.rights, arg.flags & KPOST_GRANT_NONBLOCK,
@@ -141,11 +144,27 @@ long kpost_grant(struct kpost_operand *op)
 	granted->tag = arg.tag;
 	granted->priority = arg.priority;
 	granted->write_flags = arg.write_flags;
+	if (arg.flags & KPOST_GRANT_MARK && !kpost_mark_exists(mailbox, granted->badge)) {
+		mark = kpost_mark_new(endpoint, granted->badge);
+		err = PTR_ERR_OR_ZERO(mark);
+		if (err)
+			goto err_file;
+	}
 	spin_lock(&office->lock);
 	err = mailbox->closed ? -EPIPE : 0;
-	if (!err)
+	if (!err) {
 		kpost_endpoint_attach(file, mailbox);
+		if (mark) {
+			spin_lock(&mailbox->lock);
+			/* Unless somebody else has made one meanwhile. */
+			if (kpost_mark_add(mailbox, mark))
+				mark = NULL;
+			spin_unlock(&mailbox->lock);
+		}
+	}
 	spin_unlock(&office->lock);
+	if (mark)
+		kpost_mark_free(mark);
 	if (err)
 		goto err_file;
 	fd_install(fd, file);

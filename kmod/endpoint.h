@@ -114,10 +114,10 @@ static inline void kpost_operand_waits(struct kpost_operand *op, u64 deadline, u
 #define KPOST_UNCOUNTED_MAX SZ_64K
 
 /* Sizes of structs in their first version, where more than the table needs them. */
-#define KPOST_SEND_SIZE_1 64
+#define KPOST_SEND_SIZE_1 80
 #define KPOST_REPLY_SIZE_1 48
 #define KPOST_RECV_SIZE_1 152
-#define KPOST_STAT_SIZE_1 440
+#define KPOST_STAT_SIZE_1 448
 #define KPOST_CANCEL_SIZE_1 16
 
 #define KPOST_STRUCT_MAX ((1U << _IOC_SIZEBITS) - 1)

@@ -42,7 +42,7 @@ static bool expires_before(struct rb_node *a, const struct rb_node *b)
 
 bool kpost_extra_expired(const struct kpost_extra *extra)
 {
-	return kpost_clock_now(extra->clock) >= extra->expires;
+	return extra->expires && kpost_clock_now(extra->clock) >= extra->expires;
 }
 
 /* The message whose time comes first, or NULL. */
@@ -72,7 +72,7 @@ void kpost_extra_queued(struct kpost_mailbox *mailbox, struct kpost_message *mes
 	struct kpost_expiring *expiring;
 
 	lockdep_assert_held(&mailbox->lock);
-	if (message->extra->expires == KTIME_MAX)
+	if (!message->extra->expires)
 		return;
 	expiring = expiring_of(mailbox, message->extra);
 	/* The timer of one that was before and has gone goes off for nothing, once. */
@@ -85,9 +85,8 @@ void kpost_extra_unqueued(struct kpost_mailbox *mailbox, struct kpost_message *m
 	struct kpost_extra *extra = message->extra;
 
 	lockdep_assert_held(&mailbox->lock);
-	if (extra->expires == KTIME_MAX)
-		return;
-	rb_erase_cached(&extra->by_time, &expiring_of(mailbox, extra)->messages);
+	if (extra->expires)
+		rb_erase_cached(&extra->by_time, &expiring_of(mailbox, extra)->messages);
 }
 
 /* @message has expired in @mailbox, and is in none of its queues any more. */
@@ -200,14 +199,10 @@ void kpost_expiry_free(struct kpost_expiry *expiry)
 	kfree(expiry);
 }
 
-/* What some messages have, for one that expires when it is that by @clock, or never; or NULL. */
-struct kpost_extra *kpost_extra_new(ktime_t expires, enum kpost_clock clock)
+/* What a message can have beside it, which is nothing yet; or NULL. */
+struct kpost_extra *kpost_extra_new(void)
 {
-	struct kpost_extra *extra = kmalloc(sizeof(*extra), GFP_KERNEL_ACCOUNT);
-
-	if (extra)
-		*extra = (struct kpost_extra){ .expires = expires, .clock = clock };
-	return extra;
+	return kzalloc(sizeof(struct kpost_extra), GFP_KERNEL_ACCOUNT);
 }
 
 /* It is @message's, which had none, and nobody else looks at. */
@@ -218,17 +213,31 @@ void kpost_extra_give(struct kpost_message *message, struct kpost_extra *extra)
 	message->own = true;
 }
 
+/* What @message, which is not committed yet, has beside it, which may be nothing yet; or NULL. */
+struct kpost_extra *kpost_message_extra(struct kpost_message *message)
+{
+	struct kpost_extra *extra = message->extra;
+
+	if (extra)
+		return extra;
+	extra = kpost_extra_new();
+	if (extra)
+		kpost_extra_give(message, extra);
+	return extra;
+}
+
 /*
  * Have @message, which is not committed yet, expire, at a time of the kernel's @clock.  Returns 0 or
  * -ENOMEM.
  */
 int kpost_message_expires(struct kpost_message *message, ktime_t expires, enum kpost_clock clock)
 {
-	struct kpost_extra *extra = kpost_extra_new(expires, clock);
+	struct kpost_extra *extra = kpost_message_extra(message);
 
 	if (!extra)
 		return -ENOMEM;
-	kpost_extra_give(message, extra);
+	extra->expires = max_t(ktime_t, expires, 1);
+	extra->clock = clock;
 	return 0;
 }
 

@@ -22,22 +22,26 @@
 struct kpost_expiry;
 struct kpost_hold;
 struct kpost_mailbox;
+struct kpost_mark;
 
 /* What only some messages have; kpost_message_shed() frees it, so @own is set for them. */
 struct kpost_extra {
 	struct kpost_message *message;
 	struct rb_node by_time; /* in the mailbox's expiry (protected by mailbox->lock) */
-	ktime_t expires; /* by the kernel's @clock, or KTIME_MAX; fixed */
+	ktime_t expires; /* by the kernel's @clock, or 0; fixed */
 	enum kpost_clock clock; /* fixed */
+	u64 number; /* its sender's, see mark.h; fixed */
+	struct kpost_mark *mark; /* of its badge; or NULL: it has none; fixed */
 	u64 attempts; /* how often it was held and came back (protected by mailbox->lock) */
 	struct kpost_hold *hold; /* its own, while it is DELAYED; or NULL */
 };
 
 int kpost_expiry_prepare(struct kpost_mailbox *mailbox);
 void kpost_expiry_free(struct kpost_expiry *expiry);
-struct kpost_extra *kpost_extra_new(ktime_t expires, enum kpost_clock clock);
+struct kpost_extra *kpost_extra_new(void);
 void kpost_extra_give(struct kpost_message *message, struct kpost_extra *extra);
 int kpost_message_expires(struct kpost_message *message, ktime_t expires, enum kpost_clock clock);
+struct kpost_extra *kpost_message_extra(struct kpost_message *message);
 void kpost_message_expire(struct kpost_mailbox *mailbox, struct kpost_message *message);
 
 /* With mailbox->lock held: @message, which has an extra, is in a queue, or was just taken out. */

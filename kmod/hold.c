@@ -385,7 +385,7 @@ struct kpost_hold *kpost_hold_new(struct kpost_endpoint *endpoint, u64 until,
 	hold->clock = clock;
 	INIT_LIST_HEAD(&hold->of_process);
 	RB_CLEAR_NODE(&hold->by_time);
-	hold->spare = kpost_extra_new(KTIME_MAX, KPOST_CLOCK_MONOTONIC);
+	hold->spare = kpost_extra_new();
 	hold->process = kpost_process_of_task(GFP_KERNEL_ACCOUNT);
 	if (!hold->spare || !hold->process) {
 		kpost_hold_free(hold);

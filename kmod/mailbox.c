@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "hold.h"
 #include "mailbox.h"
+#include "mark.h"
 #include "overflow.h"
 #include "park.h"
 #include "room.h"
@@ -208,6 +209,7 @@ void kpost_mailbox_release(struct kref *refs)
 	struct kpost_mailbox *mailbox = container_of(refs, struct kpost_mailbox, refs);
 
 	WARN_ON_ONCE(!kpost_queue_empty(&mailbox->queue) || mailbox->messages);
+	kpost_marks_free(mailbox);
 	/* First: its work may yet have messages to let go of, and pollers to tell. */
 	kpost_losses_free(mailbox->losses);
 	/* One that nobody ever opened still counts. */
@@ -344,6 +346,7 @@ static void mailbox_drain(struct kpost_mailbox *mailbox)
 	kpost_mailbox_tell(mailbox, EPOLLHUP | EPOLLERR, 1);
 	while (mailbox_drop_one(mailbox, true))
 		cond_resched();
+	kpost_marks_free(mailbox);
 	kpost_kept_trim(mailbox);
 }
 

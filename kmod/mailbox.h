@@ -94,6 +94,7 @@ struct kpost_mailbox {
 	struct kpost_kept *kept; /* or NULL; changed with keepers_lock held too */
 	unsigned long own_at; /* in jiffies: a message in its sender's own memory was received */
 
+	struct rb_root marks; /* of struct kpost_mark, see mark.h */
 	struct kpost_losses *losses; /* NULL if there never can have been any; set once */
 
 	u64 sent; /* the last sequence number */

@@ -21,6 +21,7 @@
  *			usercopy.h how a user's memory is read and written
  *	process.c	processes that received or made calls, which end with them; cancel.c waits
  *			that can be ended by their process
+ *	mark.c		numbers of senders', of which each is taken once
  *	queue.c		order by priority; wait.c sleeping and waking; clock.c times, and by which
  *			clock they are
  *	pollers.c	telling those who poll

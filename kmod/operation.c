@@ -7,6 +7,7 @@
 
 #include "call.h"
 #include "endpoint.h"
+#include "mark.h"
 #include "overflow.h"
 
 long kpost_stat(struct kpost_operand *op)
@@ -15,6 +16,7 @@ long kpost_stat(struct kpost_operand *op)
 
 	kpost_mailbox_stat(op->endpoint->mailbox, &st);
 	st.oldest = kpost_mailbox_oldest(op->endpoint->mailbox);
+	st.mark = kpost_mark_of(op->endpoint->mailbox, op->endpoint->badge);
 	st.rights = op->endpoint->rights;
 	return kpost_struct_answer(op, &st, sizeof(st));
 }
@@ -46,7 +48,7 @@ long kpost_setattr(struct kpost_operand *op)
 }
 
 /* Grown structs keep their places and their first sizes; these change with them. */
-static_assert(sizeof(struct kpost_send) == 64);
+static_assert(sizeof(struct kpost_send) == 80);
 static_assert(sizeof(struct kpost_recv) == 152);
 static_assert(sizeof(struct kpost_call) == 128);
 static_assert(sizeof(struct kpost_call_submit) == 80);
@@ -55,7 +57,7 @@ static_assert(sizeof(struct kpost_call_cancel) == 24);
 static_assert(sizeof(struct kpost_cancel) == KPOST_CANCEL_SIZE_1);
 static_assert(sizeof(struct kpost_reply) == 48);
 static_assert(sizeof(struct kpost_reply_recv) == 24);
-static_assert(sizeof(struct kpost_stat) == 440);
+static_assert(sizeof(struct kpost_stat) == 448);
 static_assert(sizeof(struct kpost_setattr) == 40);
 static_assert(sizeof(struct kpost_grant) == 32);
 static_assert(sizeof(struct kpost_batch) == 40);

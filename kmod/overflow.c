@@ -3,6 +3,7 @@
 
 #include "endpoint.h"
 #include "hold.h"
+#include "mark.h"
 #include "overflow.h"
 #include "room.h"
 #include "trace.h"
@@ -115,7 +116,7 @@ static bool make_room(struct kpost_endpoint *endpoint, const struct kpost_messag
 /*
  * Let @message in, or if there is no room do what the KPOST_DROP_* in @flags ask for.  Returns
  * 0 if it is in the mailbox, *@sequence is its number then, or was dropped, and is gone, and
- * *@sequence is 0; or -EAGAIN, -EPERM, -EPIPE, -ENOMEM, and it is the caller's.
+ * *@sequence is 0; or -EAGAIN, -EPERM, -EPIPE, -ENOMEM, -EALREADY, and it is the caller's.
  */
 int kpost_overflow(struct kpost_endpoint *endpoint, struct kpost_message *message, u32 flags,
 		   u64 *sequence)
@@ -143,10 +144,13 @@ int kpost_overflow(struct kpost_endpoint *endpoint, struct kpost_message *messag
 	} else if (!lets(mailbox, flags)) {
 		/* Not any more: the copy may have taken for ever. */
 		err = -EPERM;
+	} else if (kpost_message_repeats(message)) {
+		err = -EALREADY;
 	} else if (kpost_mailbox_admits(mailbox, message->size, message->node.priority) ||
 		   (flags & KPOST_DROP_OLD && make_room(endpoint, message, &dropped))) {
 		message->origin = origin;
 		origin->uses++;
+		kpost_message_mark(message);
 		kpost_mailbox_admit(mailbox, message, &wakes);
 		*sequence = mailbox->sent;
 		/* Larger ones may have made more room than it takes. */
@@ -156,6 +160,8 @@ int kpost_overflow(struct kpost_endpoint *endpoint, struct kpost_message *messag
 		}
 		err = 0;
 	} else if (flags & KPOST_DROP_NEW) {
+		/* It was dealt with, and that it is not sent again is what was asked for. */
+		kpost_message_mark(message);
 		losses->dropped_new++;
 		WRITE_ONCE(losses->missed, losses->missed + 1);
 		drop = true;

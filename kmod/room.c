@@ -5,6 +5,7 @@
  */
 #include "endpoint.h"
 #include "mailbox.h"
+#include "mark.h"
 #include "room.h"
 #include "trace.h"
 
@@ -144,6 +145,24 @@ void kpost_mailbox_put_back(struct kpost_mailbox *mailbox, struct kpost_message 
 		kpost_mailbox_requeue(mailbox, &mailbox->queue, message);
 }
 
+/*
+ * @message, of which not all is the mailbox's, is about to be let in.  Returns whether it is not
+ * to be: its number was sent meanwhile.  Its sender waits then, is told, and has it back.
+ */
+static bool mailbox_let_in_own(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			       struct kpost_wakes *wakes)
+{
+	if (unlikely(kpost_message_repeats(message))) {
+		message->state = KPOST_GONE;
+		kpost_waiter_done(message->sender, -EALREADY, wakes);
+		return true;
+	}
+	kpost_message_mark(message);
+	if (mailbox->kept)
+		WRITE_ONCE(mailbox->tight, true);
+	return false;
+}
+
 /* Let those in who wait for room, as far as it goes. */
 void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 {
@@ -162,8 +181,8 @@ void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wak
 		}
 		kpost_mailbox_unqueue(mailbox, &mailbox->pending, message);
 		mailbox->waiting_senders--;
-		if (message->own && mailbox->kept)
-			WRITE_ONCE(mailbox->tight, true);
+		if (message->own && mailbox_let_in_own(mailbox, message, wakes))
+			continue;
 		kpost_mailbox_admit(mailbox, message, wakes);
 	}
 	if (unlikely(!list_empty(&mailbox->refused)) && kpost_mailbox_writable(mailbox))

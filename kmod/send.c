@@ -17,6 +17,7 @@
 #include "call.h"
 #include "endpoint.h"
 #include "hold.h"
+#include "mark.h"
 #include "overflow.h"
 #include "payload.h"
 #include "room.h"
@@ -181,12 +182,13 @@ static void message_await(struct kpost_message *message, struct kpost_waiter *se
  * -EAGAIN, -EDQUOT, -ENOBUFS, -ENOMEM, -ECANCELED if it was withdrawn before, or why what waits
  * without a task is not to wait any more, after which the message is still the caller's.  Once it
  * is in, *@sequence is its number; sender->sequence if it waits.  @awaits says whether that is to
- * be told of the receipt, @parked whether it waits without a task.
+ * be told of the receipt, @parked whether it waits without a task, and @marks whether it may have a
+ * number of its sender's: then it can be -EALREADY too.
  */
 static __always_inline int message_commit(struct kpost_endpoint *endpoint,
 					  struct kpost_message *message,
 					  struct kpost_waiter *sender, bool awaits, bool parked,
-					  bool nowait, u64 *sequence)
+					  bool marks, bool nowait, u64 *sequence)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_origin *origin, *fresh = NULL;
@@ -209,9 +211,13 @@ again:
 		if (!fresh)
 			return -ENOMEM;
 		goto again;
+	} else if (marks && kpost_message_repeats(message)) {
+		err = -EALREADY;
 	} else if (likely(kpost_mailbox_admits(mailbox, message->size, message->node.priority))) {
 		message->origin = origin;
 		origin->uses++;
+		if (marks)
+			kpost_message_mark(message);
 		kpost_mailbox_admit(mailbox, message, &wakes);
 		*sequence = mailbox->sent;
 	} else if (nowait) {
@@ -252,7 +258,15 @@ int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *
 			 struct kpost_waiter *sender, bool nowait, u64 *sequence)
 {
 	return message_commit(endpoint, message, sender, message->flags == KPOST_MESSAGE_SYNC,
-			      false, nowait, sequence);
+			      false, false, nowait, sequence);
+}
+
+/* The same for @message that has a number of its sender's, and so is no KPOST_SYNC. */
+static noinline int message_commit_numbered(struct kpost_endpoint *endpoint,
+					    struct kpost_message *message,
+					    struct kpost_waiter *sender, bool nowait, u64 *sequence)
+{
+	return message_commit(endpoint, message, sender, false, false, true, nowait, sequence);
 }
 
 /* The same for @sender that waits without a task. */
@@ -260,7 +274,7 @@ int kpost_message_commit_parked(struct kpost_endpoint *endpoint, struct kpost_me
 				struct kpost_waiter *sender, u64 *sequence)
 {
 	return message_commit(endpoint, message, sender, message->flags == KPOST_MESSAGE_SYNC, true,
-			      false, sequence);
+			      true, false, sequence);
 }
 
 /*
@@ -290,7 +304,10 @@ static noinline int await_message(struct kpost_mailbox *mailbox, struct kpost_me
 			kpost_message_discard(mailbox, message);
 	}
 	*sequence = sender->sequence;
-	return err ?: sender->result;
+	err = err ?: sender->result;
+	if (err == -EALREADY)
+		kpost_message_discard(mailbox, message);
+	return err;
 }
 
 struct kpost_message *kpost_parked_send_withdraw(struct kpost_parked *parked,
@@ -307,11 +324,20 @@ struct kpost_message *kpost_parked_send_withdraw(struct kpost_parked *parked,
 long kpost_parked_send_end(struct kpost_parked *parked, bool dead, unsigned int issue_flags)
 {
 	struct kpost_parked_send *send = container_of(parked, struct kpost_parked_send, parked);
+	int result = parked->waiter.result;
+	u32 flags = 0;
 
-	/* It was sent, and only the number may be lost. */
-	if (!parked->waiter.result && !dead && send->sequence)
-		(void)put_user(parked->waiter.sequence, send->sequence);
-	return parked->waiter.result;
+	if (result == -EALREADY) {
+		kpost_message_discard(parked->endpoint->mailbox, send->message);
+		flags = KPOST_SEND_REPEATED;
+		result = 0;
+	}
+	/* It was sent, and only what is told of it may be lost. */
+	if (!result && !dead && send->sequence)
+		(void)put_user(flags ? 0 : parked->waiter.sequence, send->sequence);
+	if (!result && !dead && send->out_flags)
+		(void)put_user(flags, send->out_flags);
+	return result;
 }
 
 static const struct kpost_parked_kind send_kind = {
@@ -323,9 +349,10 @@ static const struct kpost_parked_kind send_kind = {
  * Commit @message, which has to wait, so that it does so without a task: -EIOCBQUEUED then.
  * Else as message_commit() does, or -ETIMEDOUT or -ENOMEM.
  */
-static noinline int send_park(struct kpost_operand *op, struct kpost_message *message,
-			      u64 __user *to, u64 *sequence)
+static noinline int send_park(struct kpost_operand *op, struct kpost_message *message, u32 flags,
+			      u64 *sequence)
 {
+	struct kpost_send __user *to = op->arg;
 	struct kpost_parked *parked = op->parked;
 	struct kpost_parked_send *send;
 	int err;
@@ -338,7 +365,8 @@ static noinline int send_park(struct kpost_operand *op, struct kpost_message *me
 		return -ENOMEM;
 	send = container_of(parked, struct kpost_parked_send, parked);
 	send->message = message;
-	send->sequence = to;
+	send->sequence = flags & KPOST_WANT_SEQUENCE ? &to->sequence : NULL;
+	send->out_flags = flags & KPOST_NUMBERED ? &to->out_flags : NULL;
 	err = kpost_message_commit_parked(op->endpoint, message, &parked->waiter, sequence);
 	if (err > 0)
 		err = -EIOCBQUEUED;
@@ -365,7 +393,9 @@ static noinline int send_overflows(struct kpost_endpoint *endpoint, struct kpost
 
 	if (err != -EAGAIN || nowait)
 		return err;
-	return kpost_message_commit(endpoint, message, sender, false, sequence);
+	return flags & KPOST_NUMBERED ?
+		       message_commit_numbered(endpoint, message, sender, false, sequence) :
+		       kpost_message_commit(endpoint, message, sender, false, sequence);
 }
 
 /*
@@ -377,15 +407,13 @@ static noinline int send_waits(struct kpost_operand *op, const struct kpost_send
 			       u64 *sequence)
 {
 	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
-	struct kpost_send __user *to = op->arg;
-	bool numbered = arg->flags & KPOST_WANT_SEQUENCE;
 
 	kpost_operand_waits(op, arg->deadline, arg->flags, arg->cookie);
 	if (err == -EAGAIN && arg->flags & KPOST_DROPS)
 		err = send_overflows(op->endpoint, message, arg->flags, sender,
 				     op->nowait || op->dontwait, sequence);
 	if (err == -EAGAIN && (op->parked || kpost_parks(op)) && !op->dontwait)
-		err = send_park(op, message, numbered ? &to->sequence : NULL, sequence);
+		err = send_park(op, message, arg->flags, sequence);
 	if (err > 0)
 		return await_message(mailbox, message, sender, op, sequence);
 	if (err < 0 && err != -EIOCBQUEUED)
@@ -394,13 +422,28 @@ static noinline int send_waits(struct kpost_operand *op, const struct kpost_send
 }
 
 /* What @arg can ask for beyond what is said of the plainest message. */
-#define ASKS (KPOST_SYNC | KPOST_WANT_SEQUENCE | KPOST_PRESENT | KPOST_DROPS | KPOST_CLOCK_FLAGS)
+#define ASKS \
+	(KPOST_SYNC | KPOST_WANT_SEQUENCE | KPOST_PRESENT | KPOST_DROPS | KPOST_CLOCK_FLAGS | \
+	 KPOST_NUMBERED)
+
+/* Read into @arg what comes in behind what all sends have.  Returns 0, -EFAULT, -EINVAL. */
+static int send_number_get(const struct kpost_operand *op, struct kpost_send *arg)
+{
+	const struct kpost_send __user *from = op->arg;
+	size_t behind = sizeof(*arg) - offsetof(struct kpost_send, number);
+
+	/* A struct of another size was read as a whole. */
+	if (kpost_struct_fits(op, sizeof(*arg)) &&
+	    copy_from_user(&arg->number, &from->number, behind))
+		return -EFAULT;
+	return !arg->number || arg->reserved ? -EINVAL : 0;
+}
 
 /*
  * Does what @arg asks for go, before anything is done?  Returns 0, or -EINVAL, -EAGAIN, -ETIMEDOUT,
  * -EPERM, -ENOMEM, -ENXIO, -EPIPE, -EFAULT.
  */
-static noinline int send_asks(struct kpost_operand *op, const struct kpost_send *arg)
+static noinline int send_asks(struct kpost_operand *op, struct kpost_send *arg)
 {
 	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
 	struct kpost_send __user *to = op->arg;
@@ -409,8 +452,12 @@ static noinline int send_asks(struct kpost_operand *op, const struct kpost_send 
 
 	if (flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | ASKS) || !kpost_clock_flags_ok(flags) ||
 	    arg->expires > S64_MAX ||
-	    (flags & KPOST_SYNC && flags & (KPOST_DONTWAIT | KPOST_DROPS)))
+	    (flags & KPOST_SYNC && flags & (KPOST_DONTWAIT | KPOST_DROPS | KPOST_NUMBERED)))
 		return -EINVAL;
+	if (flags & KPOST_NUMBERED)
+		err = send_number_get(op, arg);
+	if (err)
+		return err;
 	if (flags & KPOST_SYNC && op->nowait && !kpost_parks(op))
 		return -EAGAIN;
 	if (kpost_deadline_passed(arg->expires, kpost_clock_of(flags)))
@@ -425,10 +472,13 @@ static noinline int send_asks(struct kpost_operand *op, const struct kpost_send 
 	if (!err && flags & KPOST_WANT_SEQUENCE &&
 	    kpost_memory_touch(&to->sequence, sizeof(to->sequence)) != sizeof(to->sequence))
 		err = -EFAULT;
+	if (!err && flags & KPOST_NUMBERED &&
+	    kpost_memory_touch(&to->out_flags, sizeof(to->out_flags)) != sizeof(to->out_flags))
+		err = -EFAULT;
 	return err;
 }
 
-/* Commit @message as @arg asks.  Returns as message_commit(), or -ETIMEDOUT, -ENOMEM. */
+/* Commit @message as @arg asks.  Returns as message_commit(), or -ETIMEDOUT, -ENOMEM, -ENOENT. */
 static noinline int send_as_asked(struct kpost_operand *op, const struct kpost_send *arg,
 				  struct kpost_message *message, struct kpost_waiter *sender,
 				  u64 *sequence)
@@ -450,18 +500,47 @@ static noinline int send_as_asked(struct kpost_operand *op, const struct kpost_s
 		if (err)
 			return err;
 	}
+	if (arg->flags & KPOST_NUMBERED) {
+		err = kpost_message_number(op->endpoint, message, arg->number);
+		if (err)
+			return err;
+	}
 	/* Others do that, see send_waits(). */
 	if (arg->flags & KPOST_DROPS || (arg->flags & KPOST_SYNC && kpost_parks(op)))
 		return -EAGAIN;
+	if (arg->flags & KPOST_NUMBERED)
+		return message_commit_numbered(op->endpoint, message, sender,
+					       op->nowait || op->dontwait, sequence);
 	return kpost_message_commit(op->endpoint, message, sender, op->nowait || op->dontwait,
 				    sequence);
+}
+
+/*
+ * Tell what is out of a send that has ended with @err, which is -EALREADY where its number was sent
+ * before.  Returns its result: what cannot be told is lost, and it was sent.
+ */
+static noinline int send_tell(const struct kpost_operand *op, const struct kpost_send *arg, int err,
+			      u64 sequence)
+{
+	struct kpost_send __user *to = op->arg;
+	u32 flags = 0;
+
+	if (err == -EALREADY) {
+		flags = KPOST_SEND_REPEATED;
+		sequence = 0;
+		err = 0;
+	}
+	if (!err && arg->flags & KPOST_WANT_SEQUENCE && put_user(sequence, &to->sequence))
+		return 0;
+	if (!err && arg->flags & KPOST_NUMBERED)
+		(void)put_user(flags, &to->out_flags);
+	return err;
 }
 
 long kpost_send(struct kpost_operand *op)
 {
 	struct kpost_endpoint *endpoint = op->endpoint;
 	struct kpost_message *message;
-	struct kpost_send __user *to = op->arg;
 	struct kpost_payload payload __uninitialized;
 	struct kpost_waiter sender __uninitialized;
 	struct kpost_send arg __uninitialized;
@@ -494,15 +573,13 @@ long kpost_send(struct kpost_operand *op)
 	if (IS_ERR(message))
 		return PTR_ERR(message);
 	if (likely(!asks))
-		err = message_commit(endpoint, message, &sender, false, false,
+		err = message_commit(endpoint, message, &sender, false, false, false,
 				     op->nowait || op->dontwait, &sequence);
 	else
 		err = send_as_asked(op, &arg, message, &sender, &sequence);
 	if (unlikely(err))
 		err = send_waits(op, &arg, message, &sender, err, &sequence);
-	if (unlikely(arg.flags & KPOST_WANT_SEQUENCE) && !err && put_user(sequence, &to->sequence))
-		return 0; /* It was sent, and only the number is lost. */
-	return err;
+	return unlikely(asks) ? send_tell(op, &arg, err, sequence) : err;
 }
 
 /* write(2) and its kin: one message as long as the buffer, as the endpoint was granted for. */

@@ -9,6 +9,7 @@ struct kpost_parked_send {
 	struct kpost_parked parked;
 	struct kpost_message *message;
 	u64 __user *sequence; /* where its number goes, or NULL */
+	u32 __user *out_flags; /* where goes whether it was sent before, or NULL */
 };
 
 struct kpost_message *kpost_parked_send_withdraw(struct kpost_parked *parked,

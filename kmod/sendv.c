@@ -19,7 +19,7 @@ static int send_entry_get(const struct kpost_operand *entry, struct kpost_send *
 	if (err)
 		return err;
 	return arg->flags & ~(KPOST_IOVEC | KPOST_WANT_SEQUENCE | KPOST_PRESENT | KPOST_DROPS |
-			      KPOST_CLOCK_FLAGS) ||
+			      KPOST_CLOCK_FLAGS | KPOST_NUMBERED) ||
 			       arg->priority > KPOST_PRIORITY_MAX || arg->deadline || arg->cookie ?
 		       -EINVAL :
 		       0;

@@ -100,7 +100,8 @@ KPOST_EXPORT ssize_t kpost_callv_sized(int fd, const struct iovec *request, int 
 	ret = kpost_struct_get(&options, sizeof(options), given, options_size);
 	if (ret)
 		goto out;
-	if (options.flags & ~(KPOST_PRESENT | KPOST_RETRY | KPOST_CLOCK_FLAGS) || options.expires) {
+	if (options.flags & ~(KPOST_PRESENT | KPOST_RETRY | KPOST_CLOCK_FLAGS) || options.expires ||
+	    options.number) {
 		ret = -EINVAL;
 		goto out;
 	}
@@ -155,7 +156,7 @@ KPOST_EXPORT ssize_t kpost_call_submit_sized(int fd, const struct iovec *request
 	ret = kpost_struct_get(&options, sizeof(options), given, size);
 	if (ret)
 		return ret;
-	if (options.flags & KPOST_SHAPE_FLAGS || options.expires)
+	if (options.flags & KPOST_SHAPE_FLAGS || options.expires || options.number)
 		return -EINVAL;
 	ret = kpost_pieces_get(&submission.pieces, request, request_cnt);
 	if (ret)
@@ -248,7 +249,8 @@ KPOST_EXPORT int kpost_replyv_sized(int fd, uint64_t token, const struct iovec *
 	if (ret)
 		return ret;
 	/* A reply is in no queue and never waits. */
-	if (options.flags || options.priority || options.deadline || options.expires)
+	if (options.flags || options.priority || options.deadline || options.expires ||
+	    options.number)
 		return -EINVAL;
 	ret = kpost_pieces_get(&pieces, iov, iovcnt);
 	if (ret)

@@ -327,12 +327,14 @@ int kpost_close(int fd);
  *	receiver has the message; KPOST_PRESENT: -ENXIO if nobody can receive now;
  *	KPOST_DROP_NEW, KPOST_DROP_OLD: where there is no room, see struct kpost_send; of a
  *	call, KPOST_RETRY: a receiver may hold it, see kpost_hold(); KPOST_BOOTTIME,
- *	KPOST_REALTIME: by which clock @deadline and @expires are
+ *	KPOST_REALTIME: by which clock @deadline and @expires are; KPOST_NUMBERED: not if @number
+ *	was sent before
  * @priority: 0 to KPOST_PRIORITY_MAX, higher ones are received first
  * @deadline: when to give up waiting, by default never; the message is then not sent
  * @tag: any number, for the receiver: what kind of message it is, or which key it is of
  * @expires: when the message is of no use any more, a time as of kpost_deadline(); by default
  *	never.  It is then dropped if nobody has received it, see struct kpost_send
+ * @number: with KPOST_NUMBERED: the sender's own number of the message, not 0; else 0
  *
  * Some functions take not all of them, and say so.
  */
@@ -342,6 +344,7 @@ struct kpost_options {
 	uint64_t deadline;
 	uint64_t tag;
 	uint64_t expires;
+	uint64_t number;
 };
 
 /**
@@ -436,7 +439,11 @@ int kpost_send(int fd, const void *buf, size_t len, unsigned int priority, unsig
  * @options: how to send it, or NULL for all defaults
  * @sequence: out, with success only: its number in the mailbox, from 1 up; or NULL
  *
- * Returns as kpost_send(); also -E2BIG (@options).
+ * With KPOST_NUMBERED a message is not sent if one with its number, or a higher one, was sent through
+ * an endpoint of the same badge, which needs a mark, see KPOST_GRANT_MARK.  That is success.
+ *
+ * Returns as kpost_send(); KPOST_SEND_REPEATED, which is 1, if nothing was done since its number
+ * was sent before, and @sequence is 0 then; also -E2BIG (@options), -ENOENT (there is no mark).
  */
 static inline int kpost_sendv(int fd, const struct iovec *iov, int iovcnt,
 			      const struct kpost_options *options, uint64_t *sequence)
@@ -564,8 +571,9 @@ int kpost_recv_batch_sized(int fd, struct kpost_recv *entries, size_t count, uns
  * kpost_send_batch - send many messages
  * @fd: an endpoint with KPOST_RIGHT_SEND
  * @entries: what to send, in this order: struct kpost_send of <linux/kpost.h>, each with
- *	flags KPOST_IOVEC, KPOST_WANT_SEQUENCE, KPOST_PRESENT, KPOST_DROP_*, and for expires
- *	KPOST_BOOTTIME or KPOST_REALTIME, priority, buf, len, tag and expires; all else 0
+ *	flags KPOST_IOVEC, KPOST_WANT_SEQUENCE, KPOST_PRESENT, KPOST_DROP_*, KPOST_NUMBERED, and
+ *	for expires KPOST_BOOTTIME or KPOST_REALTIME, priority, buf, len, tag, expires and
+ *	number; all else 0
  * @count: how many there are, 1 to KPOST_BATCH_MAX
  * @flags: KPOST_DONTWAIT, and KPOST_BOOTTIME or KPOST_REALTIME for @deadline
  * @deadline: when to give up waiting until all are in the mailbox

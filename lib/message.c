@@ -51,13 +51,14 @@ KPOST_EXPORT int kpost_sendv_sized(int fd, const struct iovec *iov, int iovcnt,
 		.len = pieces.count,
 		.tag = options.tag,
 		.expires = options.expires,
+		.number = options.number,
 		.cookie = kpost_cookie,
 	};
 	ret = kpost_wait(fd, KPOST_IOC_SEND, &arg, options.flags, undo_pieces, &pieces);
 	kpost_pieces_put(&pieces);
 	if (!ret && sequence)
 		*sequence = arg.sequence;
-	return ret;
+	return ret || !(options.flags & KPOST_NUMBERED) ? ret : (int)arg.out_flags;
 }
 
 void kpost_receipt_undo(void *data)

@@ -87,7 +87,7 @@ KPOST_EXPORT int kpost_sender_queue_sized(struct kpost_sender *sender, const voi
 	ret = kpost_struct_get(&options, sizeof(options), given, size);
 	if (ret)
 		return ret;
-	if (options.flags)
+	if (options.flags || options.number)
 		return -EINVAL;
 	if (len > KPOST_PAYLOAD_MAX)
 		return -EMSGSIZE;

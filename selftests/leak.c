@@ -66,8 +66,8 @@ static const struct operation {
 	{ OPEN, "OPEN", KPOST_IOC_OPEN, 312, true, { FIELD(kpost_open, send_fd) } },
 	{ UNLINK, "UNLINK", KPOST_IOC_UNLINK, 264, true, { { 0, 0 } } },
 	{ LIST, "LIST", KPOST_IOC_LIST, 272, true, { { 0, 0 } } },
-	{ SEND, "SEND", KPOST_IOC_SEND, 64, false, { { 0, 0 } } },
-	{ SEND_TOLD, "SEND that tells", KPOST_IOC_SEND, 64, false, {
+	{ SEND, "SEND", KPOST_IOC_SEND, 80, false, { { 0, 0 } } },
+	{ SEND_TOLD, "SEND that tells", KPOST_IOC_SEND, 80, false, {
 		FIELD(kpost_send, sequence) } },
 	{ RECV, "RECV", KPOST_IOC_RECV, 152, false, {
 		FIELD(kpost_recv, message_flags), FIELD(kpost_recv, tag), FIELD(kpost_recv, size),
@@ -95,7 +95,7 @@ static const struct operation {
 		FIELD(kpost_call_collect, opener_gid) } },
 	{ CANCEL, "CALL_CANCEL", KPOST_IOC_CALL_CANCEL, 24, false, {
 		FIELD(kpost_call_cancel, message_flags), FIELD(kpost_call_cancel, sequence) } },
-	{ STAT, "STAT", KPOST_IOC_STAT, 440, false, { WHOLE } },
+	{ STAT, "STAT", KPOST_IOC_STAT, 448, false, { WHOLE } },
 	{ SETATTR, "SETATTR", KPOST_IOC_SETATTR, 40, false, { { 0, 0 } } },
 	{ GRANT, "GRANT", KPOST_IOC_GRANT, 32, false, { { 0, 0 } } },
 };

@@ -64,6 +64,31 @@ static void sendv_tells_the_number(void **state)
 	assert_int_equal(asked->expires, 0);
 }
 
+static void answer_repeated(void *arg)
+{
+	((struct kpost_send *)arg)->sequence = 0;
+	((struct kpost_send *)arg)->out_flags = KPOST_SEND_REPEATED;
+}
+
+static void sendv_tells_that_a_number_was_sent_before(void **state)
+{
+	const struct kpost_options options = { .flags = KPOST_NUMBERED, .number = 1ull << 42 };
+	struct kpost_send *asked = (struct kpost_send *)standin.arg;
+	uint64_t sequence = 5;
+
+	(void)state;
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 2, &options, NULL), 0);
+	assert_int_equal(asked->flags, KPOST_IOVEC | KPOST_NUMBERED);
+	assert_int_equal(asked->number, 1ull << 42);
+	assert_int_equal(asked->reserved, 0);
+	standin.answer = answer_repeated;
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 2, &options, &sequence),
+			 KPOST_SEND_REPEATED);
+	assert_int_equal(sequence, 0);
+	standin_reset(-ENOENT);
+	assert_int_equal(kpost_sendv(ENDPOINT_FD, pieces, 2, &options, NULL), -ENOENT);
+}
+
 static void sendv_passes_all(void **state)
 {
 	const struct kpost_options options = {
@@ -299,6 +324,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(send_passes_all, standin_setup),
 		cmocka_unit_test_setup(sendv_tells_the_number, standin_setup),
+		cmocka_unit_test_setup(sendv_tells_that_a_number_was_sent_before, standin_setup),
 		cmocka_unit_test_setup(sendv_passes_all, standin_setup),
 		cmocka_unit_test_setup(sendv_counts_at_their_limits, standin_setup),
 		cmocka_unit_test_setup(shape_is_not_the_callers, standin_setup),

@@ -56,6 +56,18 @@ static void prepare_send_realtime(struct stage *stage)
 	stage->args.send.expires = INT64_MAX;
 }
 
+/* The mark is there; what has the number is allocated. */
+static void prepare_send_with_number(struct stage *stage)
+{
+	struct kpost_grant grant = { .flags = KPOST_GRANT_MARK, .rights = KPOST_RIGHT_SEND };
+	long fd = kt_ioctl(stage->fds[0], KPOST_IOC_GRANT, &grant);
+
+	must(stage, fd >= 0);
+	close((int)fd);
+	prepare_send(stage, SHORT, KPOST_NUMBERED);
+	stage->args.send.number = 1;
+}
+
 static void prepare_send_iovec(struct stage *stage)
 {
 	prepare_send(stage, LONG, KPOST_IOVEC);
@@ -248,6 +260,15 @@ static void check_setattr(struct stage *stage)
 	/* So that it counts for what it did. */
 	stage->args.set.messages--;
 	must(stage, kt_ioctl(stage->fds[0], KPOST_IOC_SETATTR, &stage->args.set) == 0);
+}
+
+static void prepare_grant_mark(struct stage *stage)
+{
+	stage->args.grant = (struct kpost_grant){
+		.flags = KPOST_GRANT_BADGE | KPOST_GRANT_MARK,
+		.rights = KPOST_RIGHT_RECV,
+		.badge = 1,
+	};
 }
 
 static void prepare_grant(struct stage *stage)
@@ -445,6 +466,14 @@ const struct trial message_trials[] = {
 		.check = check_sent,
 	},
 	{
+		.name = "SEND, with a number",
+		COMMAND("SEND", ALL_ROUTES),
+		.errnos = { EFAULT, ENOMEM },
+		.prepare = prepare_send_with_number,
+		.call = call_send,
+		.check = check_sent,
+	},
+	{
 		.name = "SEND, told its number",
 		COMMAND("SEND", ALL_ROUTES),
 		.errnos = { EFAULT, ENOMEM },
@@ -591,6 +620,14 @@ const struct trial message_trials[] = {
 		COMMAND(NULL, NO_FIXED),
 		.errnos = { EFAULT, ENOMEM, ENFILE },
 		.prepare = prepare_grant,
+		.call = call_grant,
+		.check = check_grant,
+	},
+	{
+		.name = "GRANT, with a mark",
+		COMMAND(NULL, NO_FIXED),
+		.errnos = { EFAULT, ENOMEM, ENFILE },
+		.prepare = prepare_grant_mark,
 		.call = call_grant,
 		.check = check_grant,
 	},

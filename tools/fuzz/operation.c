@@ -208,6 +208,16 @@ static uint64_t expires(const struct operation *op)
 	return op->to & 4 ? time_by_clock(op, op->rights % AT_COUNT) : 0;
 }
 
+/* A number of the sender's; 0 is none that may be. */
+static void compose_number(struct kpost_send *arg, const struct operation *op, unsigned int i)
+{
+	if (!(op->to & 32))
+		return;
+	arg->flags |= KPOST_NUMBERED;
+	arg->number = op->value == 254 ? ~0ull : op->value == 255 ? 0 : op->value + i + 1;
+	arg->reserved = op->value == 253;
+}
+
 /* Nothing of kpost's looks at what it is. */
 static uint64_t tag(const struct operation *op)
 {
@@ -314,7 +324,7 @@ static void compose_grant(struct kpost_grant *arg, const struct operation *op)
  */
 static void compose_batch(struct kpost_batch *arg, const struct operation *op, struct work *work)
 {
-	static const uint32_t sizes[] = { 0, 63, 64, 72, 135, 136, 144, 4096, ~0u };
+	static const uint32_t sizes[] = { 0, 79, 80, 88, 135, 136, 144, 4096, ~0u };
 	bool sends = op->kind == OP_SENDV;
 	size_t now = sends ? sizeof(work->sends[0]) : sizeof(work->recvs[0]);
 	unsigned int i, last;
@@ -343,6 +353,7 @@ static void compose_batch(struct kpost_batch *arg, const struct operation *op, s
 				.tag = tag(op),
 				.expires = i % 2 || i == last ? expires(op) : 0,
 			};
+			compose_number(&work->sends[i], op, i % 2);
 		} else {
 			work->recvs[i] = (struct kpost_recv){
 				.flags = (pieces ? KPOST_IOVEC : 0) |
@@ -431,6 +442,7 @@ void operation_compose(struct work *work)
 		work->arg.send.tag = tag(op);
 		work->arg.send.cookie = cookie(op);
 		work->arg.send.expires = expires(op);
+		compose_number(&work->arg.send, op, 0);
 		work->arg.send.deadline = deadline(op);
 		compose_payload(&work->arg.send.buf, &work->arg.send.len, op->flags & KPOST_IOVEC,
 				work->pieces, op->buf, op->len);

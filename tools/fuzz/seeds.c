@@ -405,6 +405,26 @@ const struct seed seeds[] = {
 		{ .kind = OP_OPEN, .flags = KPOST_OPEN_WAIT, .name = NAME_ODD, .value = 2,
 		  .deadline = AT_PASSED },
 	} } },
+	/* With one more bit it has a number; the first grants have marks. */
+	{ "numbered", { SETUP_PAIR, 0, {
+		{ .kind = OP_SEND, .fd = 2, .to = 32 },
+		{ .kind = OP_GRANT, .fd = 1, .to = 3, .value = 9,
+		  .flags = KPOST_GRANT_BADGE | KPOST_GRANT_MARK, .rights = KPOST_RIGHT_SEND },
+		{ .kind = OP_GRANT, .fd = 1, .to = 4, .flags = KPOST_GRANT_MARK,
+		  .rights = KPOST_RIGHT_RECV },
+		{ .kind = OP_SEND, .fd = 2, .to = 32, .value = 3 },
+		{ .kind = OP_SEND, .fd = 2, .to = 32, .value = 3 },
+		{ .kind = OP_SEND, .fd = 2, .to = 32, .value = 255 },
+		{ .kind = OP_SENDV, .fd = 2, .to = 32, .value = 2, .reply_len = LEN_3 },
+		{ .lane = 1, .kind = OP_SEND, .fd = 2, .to = 32, .value = 8, .deadline = AT_LATER },
+		{ .lane = 2, .kind = OP_SEND, .fd = 2, .to = 32, .value = 8, .via = VIA_RING },
+		{ .kind = OP_SEND, .fd = 2, .to = 32 + 4, .value = 8, .rights = AT_SOON },
+		{ .kind = OP_SEND, .fd = 2, .to = 32, .value = 9, .flags = KPOST_SYNC },
+		{ .kind = OP_RECVV, .fd = 1, .reply_len = LEN_3 },
+		{ .kind = OP_STAT, .fd = 2 },
+		{ .kind = OP_CLOSE, .fd = 1 },
+		{ .kind = OP_SEND, .fd = 2, .to = 32, .value = 12 },
+	} } },
 	/* KPOST_PRESENT of a receive is KPOST_PEEK. */
 	{ "peek", { SETUP_PAIR, 0, {
 		{ .kind = OP_RECV, .fd = 1, .flags = KPOST_PRESENT },

@@ -500,6 +500,13 @@ ends()
 		 for c in boottime realtime; do echo x | kpost send --clock=$c --expires=0.1 $MAILBOX-clock; done
 		 soon stat_has $MAILBOX-clock "\"expired\":2," --json
 		 kpost stat --json $MAILBOX-clock | grep -o "\"expired\":[0-9]*" | cut -d: -f2'
+	says 'send --number without a mark' 1 "'kpost grant --mark'" sh_in \
+		'echo x | kpost send --number=1 $MAILBOX-clock'
+	is 'send --number leaves out what was sent before' 0 'a\nb\nc\n"mark":3\n' sh_in \
+		'kpost grant --mark $MAILBOX-clock -- true; printf "a\nb\n" | kpost send --number=1 $MAILBOX-clock
+		 printf "a\nb\nc\n" | kpost send --number=1 $MAILBOX-clock 2>$WORK/repeated
+		 grep -q "2 of 3 messages were sent before" $WORK/repeated && kpost recv --count=3 $MAILBOX-clock
+		 kpost stat --json $MAILBOX-clock | grep -o "\"mark\":[0-9]*"'
 	says 'send --clock of none' 2 "takes 'monotonic'" sh_in \
 		'echo x | kpost send --clock=sundial $MAILBOX-o'
 	says 'send --expires without a time' 2 'expires wants seconds' sh_in \

@@ -47,12 +47,12 @@ _kpost()
 	if [[ $cur == -* ]]; then
 		case $verb in
 		create) options='--mode --messages --bytes --message-max --overflow --held-max --exclusive' ;;
-		send) options='--priority --tag --timeout --sync --expires --clock --drop --present --whole --create' ;;
+		send) options='--priority --tag --timeout --sync --expires --clock --number --drop --present --whole --create' ;;
 		recv) options='--count --follow --timeout --peek --raw --json' ;;
 		call) options='--priority --tag --timeout --present --retry --reply-max --raw --json' ;;
 		serve) options='--jobs --attempts --succeed --' ;;
 		work) options='--jobs --attempts --aside --pause --' ;;
-		grant) options='--badge --tag --priority --input --' ;;
+		grant) options='--badge --mark --tag --priority --input --' ;;
 		ls) options='--names --json' ;;
 		stat) options='--json' ;;
 		set) options='--mode --owner --messages --bytes --overflow --held-max' ;;

@@ -30,6 +30,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		options->grant.badge = parse_number(state, "badge", arg);
 		options->grant.flags |= KPOST_GRANT_BADGE;
 		break;
+	case KEY_MARK:
+		options->grant.flags |= KPOST_GRANT_MARK;
+		break;
 	case KEY_INPUT:
 		options->input = true;
 		break;
@@ -53,6 +56,10 @@ static const struct argp_option choices[] = {
 	  "What the kernel stamps on all messages, whatever the command does; for the mailbox's "
 	  "owner",
 	  0 },
+	{ "mark", KEY_MARK, NULL, 0,
+	  "Have the mailbox keep the highest number that is sent with the badge, for 'kpost send "
+	  "--number'; for the mailbox's owner",
+	  0 },
 	{ "tag", KEY_TAG, "N", 0, "A number for the receiver, of 64 bits; default 0", 0 },
 	{ "priority", 'p', "N", 0, "Priority, 0 (default) to 32767; higher is received first", 0 },
 	{ "input", KEY_INPUT, NULL, 0, "The mailbox is the standard input instead", 0 },
@@ -73,10 +80,10 @@ static const struct argp argp = {
 static int make_endpoint(struct options *options)
 {
 	unsigned int rights = options->input ? KPOST_RIGHT_RECV : KPOST_RIGHT_SEND;
-	bool badge = options->grant.flags & KPOST_GRANT_BADGE;
+	bool admin = options->grant.flags & (KPOST_GRANT_BADGE | KPOST_GRANT_MARK);
 	int from, fd;
 
-	from = mailbox_open(options->name, rights | (badge ? KPOST_RIGHT_ADMIN : 0), 0, NULL, 0);
+	from = mailbox_open(options->name, rights | (admin ? KPOST_RIGHT_ADMIN : 0), 0, NULL, 0);
 	options->grant.rights = rights;
 	fd = kpost_grant(from, &options->grant);
 	if (fd < 0)

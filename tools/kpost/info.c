@@ -51,6 +51,7 @@ static void print_json(const struct kpost_info *info)
 	json_bool("overflow", info->features & KPOST_FEATURE_OVERFLOW);
 	json_bool("expires", info->features & KPOST_FEATURE_EXPIRES);
 	json_bool("clocks", info->features & KPOST_FEATURE_CLOCKS);
+	json_bool("numbered", info->features & KPOST_FEATURE_NUMBERED);
 	json_bool("hold", info->features & KPOST_FEATURE_HOLD);
 	json_number("name_max", info->name_max);
 	json_number("payload_max", info->payload_max);

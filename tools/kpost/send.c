@@ -16,6 +16,7 @@ struct options {
 	bool present;
 	unsigned int drops;
 	unsigned int clock;
+	uint64_t number;
 	bool whole;
 };
 
@@ -28,6 +29,8 @@ struct transfer {
 	int fd;
 	uint64_t deadline;
 	uint64_t sent;
+	uint64_t repeated; /* of those: their numbers were sent before */
+	uint64_t number; /* of the next, or 0 */
 	struct kpost_send batch[BATCH]; /* what is to be sent next, in the input's buffer */
 	size_t count;
 };
@@ -55,6 +58,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case KEY_EXPIRES:
 		options->expires = parse_seconds(state, "expires", arg);
+		break;
+	case KEY_NUMBER:
+		options->number = parse_number(state, "number", arg);
+		if (!options->number)
+			argp_error(state, "--number begins with 1");
 		break;
 	case KEY_CLOCK:
 		options->clock = parse_clock(state, arg);
@@ -85,6 +93,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 			argp_error(state, "to which mailbox?");
 		if (options->sync && options->drops)
 			argp_error(state, "--sync and --drop exclude each other");
+		if (options->sync && options->number)
+			argp_error(state, "--sync and --number exclude each other");
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -105,6 +115,8 @@ static const struct argp_option choices[] = {
 	  0 },
 	{ "drop", KEY_DROP, "old|new", 0,
 	  "Where there is no room, drop older messages of this user, or what is to be sent", 0 },
+	{ "number", KEY_NUMBER, "N", 0,
+	  "Number the messages from N on, and leave out those whose numbers were sent before", 0 },
 	{ "present", KEY_PRESENT, NULL, 0, "Fail if nobody can receive from the mailbox", 0 },
 	{ "whole", KEY_WHOLE, NULL, 0, "Send the whole input as one message", 0 },
 	{ "create", KEY_CREATE, NULL, 0, "Make the mailbox if it does not exist", 0 },
@@ -140,6 +152,11 @@ static _Noreturn void fail_at(struct transfer *transfer, int error)
 			   "cannot send message %llu to mailbox '%s'%s: its senders may not drop "
 			   "messages so; its owner can allow it, with 'kpost set --overflow'",
 			   number, name, so_far);
+	if (error == -ENOENT)
+		fail_plain(STATUS_FAILED,
+			   "cannot send message %llu to mailbox '%s'%s: there is no mark for its "
+			   "number; 'kpost grant --mark' makes one",
+			   number, name, so_far);
 	fail(error, transfer->options->name, "cannot send message %llu to mailbox '%s'%s", number,
 	     name, so_far);
 }
@@ -148,6 +165,8 @@ static _Noreturn void fail_at(struct transfer *transfer, int error)
 static void sent(struct transfer *transfer, const struct kpost_send *batch, size_t count)
 {
 	transfer->sent += count;
+	for (size_t i = 0; i < count; i++)
+		transfer->repeated += batch[i].out_flags & KPOST_SEND_REPEATED;
 	for (size_t i = 0; i < count; i++)
 		progress_step(&transfer->progress, batch[i].len + !transfer->options->whole);
 }
@@ -216,6 +235,10 @@ static void send_one(struct transfer *transfer, const char *bytes, size_t len)
 		.tag = options->tag,
 		.expires = kpost_deadline_by(options->clock, options->expires),
 	};
+	if (transfer->number) {
+		message->flags |= KPOST_NUMBERED;
+		message->number = transfer->number++;
+	}
 	if (options->sync)
 		send_sync(transfer, message);
 	else if (++transfer->count == BATCH)
@@ -236,6 +259,7 @@ static void transfer_begin(struct transfer *transfer)
 	/* Nothing is kept back while the input is waited for, nor if that cannot be read. */
 	transfer->input.idle = flush;
 	transfer->input.arg = transfer;
+	transfer->number = options->number;
 	transfer->deadline = kpost_deadline_by(options->clock, options->timeout);
 }
 
@@ -259,5 +283,8 @@ int verb_send(int argc, char **argv)
 	}
 	flush(&transfer);
 	progress_end(&transfer.progress);
+	if (transfer.repeated)
+		fprintf(stderr, "kpost: %llu of %llu messages were sent before\n",
+			(unsigned long long)transfer.repeated, (unsigned long long)transfer.sent);
 	return STATUS_OK;
 }

@@ -93,6 +93,8 @@ static void print_text(const struct kpost_stat *st)
 	if (st->expired)
 		output_text("expired   %llu before they were received\n",
 			    (unsigned long long)st->expired);
+	if (st->mark)
+		output_text("mark      %llu\n", (unsigned long long)st->mark);
 	if (st->last_sent) {
 		print_ago("last      sent", st->last_sent, " ago");
 		print_ago(", received", st->last_received, " ago");

@@ -93,6 +93,7 @@
 #define KPOST_FEATURE_OVERFLOW	(1ull << 15)	/* KPOST_DROP_NEW, KPOST_DROP_OLD */
 #define KPOST_FEATURE_EXPIRES	(1ull << 16)	/* kpost_send.expires */
 #define KPOST_FEATURE_CLOCKS	(1ull << 17)	/* KPOST_BOOTTIME, KPOST_REALTIME */
+#define KPOST_FEATURE_NUMBERED	(1ull << 18)	/* KPOST_NUMBERED, KPOST_GRANT_MARK */
 #define KPOST_FEATURE_HOLD	(1ull << 20)	/* KPOST_HOLD, KPOST_DONE, KPOST_RETURN, KPOST_RETRY */
 
 /**
@@ -248,6 +249,7 @@ struct kpost_unlink {
 #define KPOST_DROP_OLD		(1u << 10)	/* ... drop older ones */
 #define KPOST_BOOTTIME		(1u << 11)	/* deadlines are of CLOCK_BOOTTIME */
 #define KPOST_REALTIME		(1u << 12)	/* ... of CLOCK_REALTIME */
+#define KPOST_NUMBERED		(1u << 13)	/* not if that number was sent before */
 #define KPOST_HOLD		(1u << 16)	/* have the message until it is done with */
 #define KPOST_DONE		(1u << 17)	/* the held message is done with: receive it */
 #define KPOST_RETURN		(1u << 18)	/* it is not: put it back */
@@ -271,10 +273,13 @@ struct kpost_iovec {
 	__u64 len;
 };
 
+/* kpost_send.out_flags */
+#define KPOST_SEND_REPEATED	(1u << 0)	/* its number was sent before: nothing was done */
+
 /**
  * struct kpost_send - argument of KPOST_IOC_SEND
  * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_SYNC, KPOST_WANT_SEQUENCE, KPOST_PRESENT,
- *	KPOST_DROP_NEW, KPOST_DROP_OLD, KPOST_BOOTTIME, KPOST_REALTIME
+ *	KPOST_DROP_NEW, KPOST_DROP_OLD, KPOST_BOOTTIME, KPOST_REALTIME, KPOST_NUMBERED
  * @priority: 0 to KPOST_PRIORITY_MAX
  * @deadline: when to give up waiting for room, and with KPOST_SYNC for receipt
  * @buf: the payload, or with KPOST_IOVEC its pieces
@@ -286,6 +291,9 @@ struct kpost_iovec {
  *	mailbox, from 1 up.  That the struct can be written to is looked at before the
  *	message is sent; if that memory is taken away meanwhile, the number is lost,
  *	and the message was sent all the same.
+ * @number: with KPOST_NUMBERED: the sender's own number of the message, not 0
+ * @out_flags: out, with KPOST_NUMBERED and success: mask of KPOST_SEND_*; written as @sequence is
+ * @reserved: 0.  This and @number are looked at with KPOST_NUMBERED only
  *
  * With KPOST_SYNC the sender waits until a receiver has the message.  If it
  * leaves before (signal, deadline), the message is withdrawn.  That cannot be had
@@ -316,6 +324,14 @@ struct kpost_iovec {
  * ETIMEDOUT, and nothing was sent.  With KPOST_REALTIME it has passed when CLOCK_REALTIME is set
  * past it, and is yet to come when that is set back before it, until the message was dropped.
  *
+ * With KPOST_NUMBERED the message is taken only if @number is above the mark that the mailbox has
+ * for the endpoint's badge, see KPOST_GRANT_MARK (ENOENT without one), which it becomes in the
+ * moment in which the message gets in, or is dropped as KPOST_DROP_NEW says.  Else that is success,
+ * nothing was done, @out_flags has KPOST_SEND_REPEATED, and @sequence is 0.  So who does not know
+ * what of it was sent, after a crash, sends it again, and doubles nothing.  One that waits for
+ * room is looked at again when there is some.  What expires, or is dropped for another, was sent.
+ * It does not go with KPOST_SYNC, which may withdraw what has moved the mark.
+ *
  * A message of up to 64 KiB that finds room meets no limit but the mailbox's own.  One
  * that has to wait, or is longer, counts for who sends it until it is in the mailbox: see
  * kpost_info.user_sending_bytes.  An endpoint that was refused for that is not EPOLLOUT
@@ -325,7 +341,8 @@ struct kpost_iovec {
  *
  * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), ECANCELED, EDQUOT (more than
  * kpost_info.user_sending_bytes), EFAULT, EINTR, EINVAL, EMSGSIZE (longer than the
- * mailbox's message_max), ENOBUFS (more than kpost_info.office_sending_bytes), ENOMEM, ENXIO
+ * mailbox's message_max), ENOBUFS (more than kpost_info.office_sending_bytes), ENOENT (there is
+ * no mark, with KPOST_NUMBERED), ENOMEM, ENXIO
  * (nobody can receive, with KPOST_PRESENT), EPERM (the mailbox does not let its senders drop so),
  * EPIPE (the mailbox is closed or shut), ETIMEDOUT (@deadline, or @expires).
  */
@@ -339,6 +356,9 @@ struct kpost_send {
 	__u64 cookie;
 	__u64 expires;
 	__u64 sequence;
+	__u64 number;
+	__u32 out_flags;
+	__u32 reserved;
 };
 
 /* kpost_recv.message_flags, kpost_call.message_flags, kpost_call_collect.message_flags */
@@ -459,9 +479,9 @@ struct kpost_recv {
  * Sends or receives many messages, in the order of their entries, as if one were done after
  * the other.  Each entry is what KPOST_IOC_SEND or KPOST_IOC_RECV would take, and is filled in
  * as there, but that @deadline and @cookie must be 0 in it, and of the flags only KPOST_IOVEC,
- * KPOST_WANT_SEQUENCE, KPOST_PRESENT, KPOST_DROP_*, KPOST_TRUNCATE, KPOST_HOLD, and, for @expires
- * and @hold_until, KPOST_BOOTTIME and KPOST_REALTIME are known.  What others do may come in
- * between.
+ * KPOST_WANT_SEQUENCE, KPOST_PRESENT, KPOST_DROP_*, KPOST_NUMBERED, KPOST_TRUNCATE, KPOST_HOLD, and,
+ * for @expires and @hold_until, KPOST_BOOTTIME and KPOST_REALTIME are known.  What others do may
+ * come in between.
  *
  * SENDV waits until all are in the mailbox.  RECVV waits for the first, and takes what else is
  * there.  Either ends with the first entry that cannot be done; the entries behind it are as
@@ -846,6 +866,8 @@ struct kpost_cancel {
  *	@sent
  * @dropped_old: messages that made room for others, with KPOST_DROP_OLD
  * @expired: messages that were in the mailbox past their kpost_send.expires
+ * @mark: the highest kpost_send.number that was sent with the badge of the endpoint that asks, or
+ *	0; 0 in a list
  * @held: messages in it now that receivers hold, or have returned for a later time
  * @held_max: how many messages one endpoint may hold
  * @overflow: mask of KPOST_OVERFLOW_*
@@ -887,6 +909,7 @@ struct kpost_stat {
 	__u64 dropped_new;
 	__u64 dropped_old;
 	__u64 expired;
+	__u64 mark;
 	__u32 held;
 	__u32 held_max;
 	__u32 overflow;
@@ -975,6 +998,7 @@ struct kpost_setattr {
 /* kpost_grant.flags */
 #define KPOST_GRANT_NONBLOCK	(1u << 0)	/* set O_NONBLOCK on the endpoint */
 #define KPOST_GRANT_BADGE	(1u << 1)	/* with another badge than one's own */
+#define KPOST_GRANT_MARK	(1u << 2)	/* with a mark for its badge, if there is none */
 
 /**
  * struct kpost_grant - argument of KPOST_IOC_GRANT
@@ -993,10 +1017,17 @@ struct kpost_setattr {
  * the opener of the new one, and has it count, as 1 KiB, until it is closed: see
  * kpost_info.user_sending_bytes.
  *
+ * With KPOST_GRANT_MARK, for which KPOST_RIGHT_ADMIN is needed too, the mailbox has a mark for the
+ * badge of the new endpoint from then on, for KPOST_NUMBERED: the highest number that was sent
+ * with that badge, 0 to begin with.  If it has one already, that stays, so a later grant of the
+ * badge goes on where the last one was.  It lives as long as the mailbox is open, and counts for
+ * who granted until then, as some 80 bytes.  All who have the badge share it, and each of them can
+ * set it as high as there are numbers: badge 0 is everybody's.  What succeeds a mailbox has none.
+ *
  * Returns the endpoint, a file descriptor with close-on-exec set.
  *
  * Errors: EDQUOT and ENOBUFS (as in struct kpost_send), EFAULT, EINVAL, EMFILE, ENFILE,
- * ENOMEM, EPERM (a right that this endpoint lacks, or KPOST_GRANT_BADGE without
+ * ENOMEM, EPERM (a right that this endpoint lacks, or KPOST_GRANT_BADGE or KPOST_GRANT_MARK without
  * KPOST_RIGHT_ADMIN), EPIPE (the mailbox is closed).
  */
 struct kpost_grant {
