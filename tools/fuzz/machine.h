@@ -95,6 +95,7 @@ struct work {
 	struct kpost_reply reply;
 	struct kpost_iovec pieces[PIECES];
 	struct kpost_iovec reply_pieces[PIECES];
+	uint64_t tokens[TOKENS];
 	union {
 		struct kpost_send sends[BATCH_ENTRIES];
 		struct kpost_recv recvs[BATCH_ENTRIES];

@@ -57,7 +57,7 @@ static void change_field(struct operation *op)
 	if (fields[which].values < 256)
 		*field = one_in(3) ? 0 : below(fields[which].values);
 	else if (fields[which].offset == offsetof(struct operation, flags))
-		*field ^= 1u << below(7);
+		*field ^= 1u << below(8);
 	else
 		*field = one_in(8) ? below(256) : below(8);
 }

@@ -107,6 +107,7 @@ static void compose_open(struct kpost_open *arg, const struct operation *op)
 			arg->message_max++;
 		if (!(op->flags & KPOST_OPEN_WAIT))
 			arg->overflow = op->deadline;
+		arg->held_max = op->value % 3;
 	}
 	if (op->flags & KPOST_OPEN_WAIT || op->value & 64)
 		arg->deadline = memory_deadline(op->deadline);
@@ -218,6 +219,21 @@ static void compose_number(struct kpost_send *arg, const struct operation *op, u
 	arg->reserved = op->value == 253;
 }
 
+/* With these of .to messages are held: received so, done with, returned, and calls may be. */
+enum { TO_HOLD = 6, TO_HOLD_UNTIL = TO_HOLD | 1 };
+enum { TO_DONE = 6, TO_RETURN = TO_DONE | 1 };
+
+static bool holds(const struct operation *op)
+{
+	return (op->to & TO_HOLD) == TO_HOLD;
+}
+
+/* When what is held goes back. */
+static uint64_t until(const struct operation *op)
+{
+	return holds(op) && op->to & 1 ? memory_deadline(op->rights % AT_COUNT) : 0;
+}
+
 /* Nothing of kpost's looks at what it is. */
 static uint64_t tag(const struct operation *op)
 {
@@ -230,6 +246,10 @@ static void compose_recv(struct kpost_recv *arg, const struct operation *op, str
 	arg->flags = op->flags & KPOST_PRESENT ? (op->flags & ~KPOST_PRESENT) | KPOST_PEEK :
 						 op->flags;
 	arg->flags |= clocks(op);
+	if (holds(op)) {
+		arg->flags |= KPOST_HOLD;
+		arg->hold_until = until(op);
+	}
 	arg->cookie = cookie(op);
 	arg->deadline = deadline(op);
 	work->most = compose_payload(&arg->buf, &arg->len, op->flags & KPOST_IOVEC, work->pieces,
@@ -251,10 +271,39 @@ static uint64_t id(const struct operation *op)
 	return op->rights & 1 ? one_seen(op, world->ids, world->ids_seen) : 0;
 }
 
+/* All tokens that were seen last, or as many as @op says, which leads past them. */
+static void compose_tokens(struct kpost_reply *arg, const struct operation *op, struct work *work)
+{
+	for (unsigned int i = 0; i < TOKENS; i++)
+		work->tokens[i] = world->tokens[i];
+	arg->flags |= KPOST_TOKENS;
+	arg->len = op->len ? memory_length(op->len) : TOKENS;
+	arg->buf = (uintptr_t)(op->buf == MEM_PRIVATE ?
+				       work->tokens :
+				       memory_place(op->buf, work->tokens, sizeof(work->tokens)));
+}
+
+/* What becomes of what is held; rights: 1: not before .deadline; 2: of many. */
+static void compose_end(struct kpost_reply *arg, const struct operation *op, struct work *work)
+{
+	arg->flags |= op->to & 1 ? KPOST_RETURN : KPOST_DONE;
+	if (op->rights & 1)
+		arg->not_before = memory_deadline(op->deadline);
+	if (op->rights & 2)
+		compose_tokens(arg, op, work);
+	if (!(op->rights & 2) || op->rights & 4)
+		arg->token = one_seen(op, world->tokens, world->tokens_seen);
+	work->most = arg->len;
+}
+
 static void compose_reply(struct kpost_reply *arg, const struct operation *op, struct work *work)
 {
 	arg->flags = op->flags;
 	arg->reserved = op->rights & 0x80;
+	if (holds(op)) {
+		compose_end(arg, op, work);
+		return;
+	}
 	if (!(op->flags & KPOST_DROP) || op->rights & 4)
 		arg->tag = tag(op);
 	arg->token = one_seen(op, world->tokens, world->tokens_seen);
@@ -268,6 +317,7 @@ static void compose_reply_recv(struct kpost_reply_recv *arg, struct work *work)
 {
 	struct operation half = *me->op;
 	static const uint32_t sizes[] = { 0, 16, 4096, 4097, 100 };
+	uint64_t most;
 
 	/* rights has the flags of the other half, reply_buf and reply_len the payload. */
 	compose_recv(&work->recv, &half, work);
@@ -275,7 +325,9 @@ static void compose_reply_recv(struct kpost_reply_recv *arg, struct work *work)
 	half.rights = 0;
 	half.buf = half.reply_buf;
 	half.len = half.reply_len;
+	most = work->most;
 	compose_reply(&work->reply, &half, work);
+	work->most = most;
 	arg->reply = (uintptr_t)&work->reply;
 	arg->recv = (uintptr_t)&work->recv;
 	arg->reply_size = sizeof(work->reply);
@@ -301,6 +353,10 @@ static void compose_setattr(struct kpost_setattr *arg, const struct operation *o
 		arg->messages = memory_length(op->reply_len);
 	if (op->flags & KPOST_SET_BYTES)
 		arg->bytes = memory_length(op->len);
+	if (op->flags & KPOST_SET_HELD_MAX)
+		arg->held_max = memory_length(op->reply_len);
+	if (op->value & 64)
+		arg->reserved = 1;
 	if (op->rights)
 		arg->overflow = op->rights >> 2;
 	if (op->rights & 2)
@@ -324,7 +380,7 @@ static void compose_grant(struct kpost_grant *arg, const struct operation *op)
  */
 static void compose_batch(struct kpost_batch *arg, const struct operation *op, struct work *work)
 {
-	static const uint32_t sizes[] = { 0, 79, 80, 88, 135, 136, 144, 4096, ~0u };
+	static const uint32_t sizes[] = { 0, 79, 80, 88, 151, 152, 160, 4096, ~0u };
 	bool sends = op->kind == OP_SENDV;
 	size_t now = sends ? sizeof(work->sends[0]) : sizeof(work->recvs[0]);
 	unsigned int i, last;
@@ -357,9 +413,11 @@ static void compose_batch(struct kpost_batch *arg, const struct operation *op, s
 		} else {
 			work->recvs[i] = (struct kpost_recv){
 				.flags = (pieces ? KPOST_IOVEC : 0) |
-					 (op->value & 4 || i == last ? op->rights & 0x18 : 0),
+					 (op->value & 4 || i == last ? op->rights & 0x18 : 0) |
+					 (holds(op) && (i == last || i % 3) ? KPOST_HOLD : 0),
 				.buf = buf,
 				.len = n,
+				.hold_until = i % 2 ? until(op) : 0,
 			};
 		}
 	}
@@ -373,7 +431,7 @@ static void compose_batch(struct kpost_batch *arg, const struct operation *op, s
 static void compose_submit(struct kpost_call_submit *arg, const struct operation *op,
 			   struct work *work)
 {
-	arg->flags = op->flags | clocks(op);
+	arg->flags = op->flags | clocks(op) | (holds(op) ? KPOST_RETRY : 0);
 	arg->priority = priority(op);
 	arg->tag = tag(op);
 	arg->cookie = cookie(op);
@@ -451,7 +509,7 @@ void operation_compose(struct work *work)
 		compose_recv(&work->arg.recv, op, work);
 		break;
 	case OP_CALL:
-		work->arg.call.flags = op->flags | clocks(op);
+		work->arg.call.flags = op->flags | clocks(op) | (holds(op) ? KPOST_RETRY : 0);
 		work->arg.call.priority = priority(op);
 		work->arg.call.tag = tag(op);
 		work->arg.call.cookie = cookie(op);
@@ -562,6 +620,13 @@ static void keep_id(uint64_t id)
 	world->ids[world->ids_seen++ % TOKENS] = id;
 }
 
+/* What can be replied to, or is held. */
+static void keep_token(const struct kpost_recv *recv)
+{
+	if (recv->token && recv->message_flags & (KPOST_MESSAGE_CALL | KPOST_MESSAGE_HELD))
+		world->tokens[world->tokens_seen++ % TOKENS] = recv->token;
+}
+
 /* What came of it, by whatever way. */
 void operation_judge(const struct operation *op, struct work *work, long ret)
 {
@@ -585,7 +650,9 @@ void operation_judge(const struct operation *op, struct work *work, long ret)
 	if ((op->kind == OP_RECV || op->kind == OP_REPLY_RECV) && op->at == MEM_PRIVATE) {
 		const struct kpost_recv *recv = op->kind == OP_RECV ? &work->arg.recv : &work->recv;
 
-		if (recv->token && recv->message_flags & KPOST_MESSAGE_CALL)
-			world->tokens[world->tokens_seen++ % TOKENS] = recv->token;
+		keep_token(recv);
 	}
+	if (op->kind == OP_RECVV && op->reply_buf == MEM_PRIVATE && !op->name)
+		for (long i = 0; i < ret && i < BATCH_ENTRIES; i++)
+			keep_token(&work->recvs[i]);
 }

@@ -38,7 +38,7 @@
 	X(OP_SEND) /* to: 1 and 2: KPOST_DROP_* */ \
 	X(OP_RECV) \
 	X(OP_CALL) \
-	X(OP_REPLY) /* value: which of the tokens seen */ \
+	X(OP_REPLY) /* value: which of the tokens seen; to: of what is held, see operation.c */ \
 	X(OP_REPLY_RECV) \
 	X(OP_STAT) \
 	X(OP_SETATTR) \
