@@ -108,9 +108,8 @@ static int open_check(const struct kpost_open *arg)
 	if (arg->mode & ~0777 || arg->send_fd || arg->deadline > S64_MAX ||
 	    ((arg->deadline || arg->cookie) && !(flags & KPOST_OPEN_WAIT)))
 		return -EINVAL;
-	if (!makes &&
-	    (arg->mode || arg->messages || arg->bytes || arg->message_max || arg->overflow ||
-	     arg->held_max))
+	if (!makes && (arg->mode || arg->messages || arg->bytes || arg->message_max ||
+		       arg->overflow || arg->held_max))
 		return -EINVAL;
 	if (arg->overflow & ~KPOST_OVERFLOWS)
 		return -EINVAL;

@@ -29,9 +29,9 @@ long kpost_setattr(struct kpost_operand *op)
 	err = kpost_struct_get(op, &arg, reserved);
 	if (err)
 		return err;
-	if (arg.valid & ~(KPOST_SET_MESSAGES | KPOST_SET_BYTES | KPOST_SET_MODE | KPOST_SET_UID |
-			  KPOST_SET_GID | KPOST_SET_SHUT | KPOST_SET_OVERFLOW |
-			  KPOST_SET_HELD_MAX) ||
+	if (arg.valid &
+		    ~(KPOST_SET_MESSAGES | KPOST_SET_BYTES | KPOST_SET_MODE | KPOST_SET_UID |
+		      KPOST_SET_GID | KPOST_SET_SHUT | KPOST_SET_OVERFLOW | KPOST_SET_HELD_MAX) ||
 	    (arg.valid & KPOST_SET_SHUT && arg.valid & (KPOST_SET_MESSAGES | KPOST_SET_BYTES)) ||
 	    arg.overflow & ~KPOST_OVERFLOWS ||
 	    (arg.overflow && !(arg.valid & KPOST_SET_OVERFLOW)) || arg.mode & ~0777 ||

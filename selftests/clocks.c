@@ -750,7 +750,7 @@ struct setting {
 	bool stop;
 };
 
-static long set_to_and_fro(void *arg)
+static long set_back_and_forth(void *arg)
 {
 	struct setting *setting = arg;
 
@@ -766,7 +766,7 @@ static long set_to_and_fro(void *arg)
  * A message expires or not between two looks at the clock: it is received whole, or not at all,
  * and to peek ends.  All are accounted for.
  */
-TEST_F(clocks, clocks_set_to_and_fro_between_any_two_looks)
+TEST_F(clocks, clocks_set_back_and_forth_between_any_two_looks)
 {
 	struct setting setting = { .ahead = self->ahead };
 	unsigned int sent = 0, received = 0;
@@ -775,7 +775,7 @@ TEST_F(clocks, clocks_set_to_and_fro_between_any_two_looks)
 	struct kt_job job;
 
 	NEEDS_TO_SET();
-	kt_start_fn(&job, set_to_and_fro, &setting);
+	kt_start_fn(&job, set_back_and_forth, &setting);
 	while (kt_now() < until) {
 		struct kpost_send send = kt_send_args("12345678", 8, 0, KPOST_REALTIME, 0);
 		long ret;
