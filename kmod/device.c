@@ -48,7 +48,7 @@ static long device_info(struct kpost_office *office, struct kpost_operand *op)
 			    (KPOST_PARKS ? KPOST_FEATURE_URING_PARK : 0) | KPOST_FEATURE_SHUT |
 			    KPOST_FEATURE_PRESENT | KPOST_FEATURE_STAT_TIMES | KPOST_FEATURE_PEEK |
 			    KPOST_FEATURE_OVERFLOW | KPOST_FEATURE_EXPIRES | KPOST_FEATURE_CLOCKS |
-			    KPOST_FEATURE_NUMBERED | KPOST_FEATURE_HOLD,
+			    KPOST_FEATURE_NUMBERED | KPOST_FEATURE_KEYED | KPOST_FEATURE_HOLD,
 		.payload_max = KPOST_PAYLOAD_MAX,
 		.priority_max = KPOST_PRIORITY_MAX,
 		.iovec_max = KPOST_IOVEC_MAX,
@@ -83,7 +83,7 @@ static int open_check(const struct kpost_open *arg)
 
 	if (flags & ~(KPOST_OPEN_CREATE | KPOST_OPEN_EXCL | KPOST_OPEN_WAIT | KPOST_OPEN_ANONYMOUS |
 		      KPOST_OPEN_PAIR | KPOST_OPEN_PERSIST | KPOST_OPEN_NONBLOCK |
-		      KPOST_OPEN_SUCCEED | KPOST_CLOCK_FLAGS))
+		      KPOST_OPEN_SUCCEED | KPOST_OPEN_KEYED | KPOST_CLOCK_FLAGS))
 		return -EINVAL;
 	if (flags & KPOST_CLOCK_FLAGS &&
 	    (!(flags & KPOST_OPEN_WAIT) || !kpost_clock_flags_ok(flags)))
@@ -110,6 +110,10 @@ static int open_check(const struct kpost_open *arg)
 		return -EINVAL;
 	if (!makes && (arg->mode || arg->messages || arg->bytes || arg->message_max ||
 		       arg->overflow || arg->held_max))
+		return -EINVAL;
+	if (!makes && flags & KPOST_OPEN_KEYED)
+		return -EINVAL;
+	if (arg->overflow & KPOST_OVERFLOW_REPLACE && !(flags & KPOST_OPEN_KEYED))
 		return -EINVAL;
 	if (arg->overflow & ~KPOST_OVERFLOWS)
 		return -EINVAL;

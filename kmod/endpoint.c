@@ -125,7 +125,8 @@ long kpost_grant(struct kpost_operand *op)
 	if (arg.flags & ~(KPOST_GRANT_NONBLOCK | KPOST_GRANT_BADGE | KPOST_GRANT_MARK) ||
 	    !arg.rights ||
 	    arg.rights & ~(KPOST_RIGHT_SEND | KPOST_RIGHT_RECV | KPOST_RIGHT_ADMIN) ||
-	    arg.priority > KPOST_PRIORITY_MAX || arg.write_flags & ~KPOST_DROPS ||
+	    arg.priority > KPOST_PRIORITY_MAX || arg.write_flags & ~KPOST_LOSES ||
+	    (arg.write_flags & KPOST_REPLACE && !mailbox->keyed) ||
 	    (arg.badge && !(arg.flags & KPOST_GRANT_BADGE)))
 		return -EINVAL;
 	if (arg.rights & ~endpoint->rights || (arg.flags & (KPOST_GRANT_BADGE | KPOST_GRANT_MARK) &&

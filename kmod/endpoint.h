@@ -42,7 +42,7 @@ struct kpost_endpoint {
 	struct net *net;
 	u32 rights; /* fixed once the file is known, as are the next four */
 	u16 priority; /* of what write(2) sends */
-	u16 write_flags; /* likewise: KPOST_DROP_* */
+	u16 write_flags; /* likewise: KPOST_DROP_*, KPOST_REPLACE */
 	u64 tag; /* likewise */
 	u64 badge; /* stamped on what goes through it */
 	kuid_t uid; /* the opener's effective one, fixed, as is the next */
@@ -117,7 +117,7 @@ static inline void kpost_operand_waits(struct kpost_operand *op, u64 deadline, u
 #define KPOST_SEND_SIZE_1 80
 #define KPOST_REPLY_SIZE_1 48
 #define KPOST_RECV_SIZE_1 152
-#define KPOST_STAT_SIZE_1 448
+#define KPOST_STAT_SIZE_1 456
 #define KPOST_CANCEL_SIZE_1 16
 
 #define KPOST_STRUCT_MAX ((1U << _IOC_SIZEBITS) - 1)
@@ -224,6 +224,8 @@ int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *
 			 struct kpost_waiter *sender, bool nowait, u64 *sequence);
 int kpost_message_commit_parked(struct kpost_endpoint *endpoint, struct kpost_message *message,
 				struct kpost_waiter *sender, u64 *sequence);
+void kpost_message_pend(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			struct kpost_waiter *sender, bool parked, struct kpost_wakes *wakes);
 void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			    struct kpost_wakes *wakes);
 long kpost_send(struct kpost_operand *op);

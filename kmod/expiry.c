@@ -5,6 +5,7 @@
 
 #include "compat/compat.h"
 #include "expiry.h"
+#include "keyed.h"
 #include "mailbox.h"
 #include "overflow.h"
 #include "pollers.h"
@@ -67,7 +68,7 @@ static struct kpost_expiring *expiring_of(struct kpost_mailbox *mailbox,
 	return &mailbox->losses->expiry->by[extra->clock];
 }
 
-void kpost_extra_queued(struct kpost_mailbox *mailbox, struct kpost_message *message)
+void kpost_extra_timed(struct kpost_mailbox *mailbox, struct kpost_message *message)
 {
 	struct kpost_expiring *expiring;
 
@@ -80,13 +81,28 @@ void kpost_extra_queued(struct kpost_mailbox *mailbox, struct kpost_message *mes
 		expiring_start(expiring, message);
 }
 
-void kpost_extra_unqueued(struct kpost_mailbox *mailbox, struct kpost_message *message)
+void kpost_extra_untimed(struct kpost_mailbox *mailbox, struct kpost_message *message)
 {
 	struct kpost_extra *extra = message->extra;
 
 	lockdep_assert_held(&mailbox->lock);
 	if (extra->expires)
 		rb_erase_cached(&extra->by_time, &expiring_of(mailbox, extra)->messages);
+}
+
+void kpost_extra_queued(struct kpost_mailbox *mailbox, struct kpost_message *message, bool pending)
+{
+	kpost_extra_timed(mailbox, message);
+	if (mailbox->keyed)
+		kpost_key_queued(mailbox, message, pending);
+}
+
+void kpost_extra_unqueued(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			  bool pending)
+{
+	kpost_extra_untimed(mailbox, message);
+	if (mailbox->keyed)
+		kpost_key_unqueued(mailbox, message, pending);
 }
 
 /* @message has expired in @mailbox, and is in none of its queues any more. */
@@ -247,12 +263,19 @@ void kpost_message_expire(struct kpost_mailbox *mailbox, struct kpost_message *m
 	struct kpost_wakes wakes = {};
 
 	spin_lock(&mailbox->lock);
-	if (message->withdrawn) {
+	if (mailbox->keyed && kpost_key(message)->beyond) {
+		/* It was never in the mailbox. */
+		if (message->sender)
+			kpost_waiter_done(message->sender, -ETIMEDOUT, &wakes);
+		kpost_beyond_gone(mailbox, message, &wakes);
+	} else if (message->withdrawn) {
 		mailbox->dropped++;
 		kpost_mailbox_give_back(mailbox, message, &wakes);
 	} else {
 		message_expires(mailbox, message, &wakes);
 	}
+	if (mailbox->keyed)
+		kpost_keyed_end(mailbox, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	trace_kpost_drop(mailbox, message);
 	kpost_message_discard(mailbox, message);

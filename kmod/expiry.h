@@ -24,12 +24,16 @@ struct kpost_hold;
 struct kpost_mailbox;
 struct kpost_mark;
 
-/* What only some messages have; kpost_message_shed() frees it, so @own is set for them. */
+/*
+ * What only some messages have; kpost_message_shed() frees it, so @own is set for them.  In a keyed
+ * mailbox it is the beginning of a struct kpost_key, which all have.
+ */
 struct kpost_extra {
 	struct kpost_message *message;
 	struct rb_node by_time; /* in the mailbox's expiry (protected by mailbox->lock) */
-	ktime_t expires; /* by the kernel's @clock, or 0; fixed */
+	bool keyed; /* fixed */
 	enum kpost_clock clock; /* fixed */
+	ktime_t expires; /* by the kernel's @clock, or 0; fixed */
 	u64 number; /* its sender's, see mark.h; fixed */
 	struct kpost_mark *mark; /* of its badge; or NULL: it has none; fixed */
 	u64 attempts; /* how often it was held and came back (protected by mailbox->lock) */
@@ -44,9 +48,17 @@ int kpost_message_expires(struct kpost_message *message, ktime_t expires, enum k
 struct kpost_extra *kpost_message_extra(struct kpost_message *message);
 void kpost_message_expire(struct kpost_mailbox *mailbox, struct kpost_message *message);
 
-/* With mailbox->lock held: @message, which has an extra, is in a queue, or was just taken out. */
-void kpost_extra_queued(struct kpost_mailbox *mailbox, struct kpost_message *message);
-void kpost_extra_unqueued(struct kpost_mailbox *mailbox, struct kpost_message *message);
+/*
+ * With mailbox->lock held: @message, which has an extra, is in a queue, of those that wait for room
+ * if it is @pending, or was just taken out.
+ */
+void kpost_extra_queued(struct kpost_mailbox *mailbox, struct kpost_message *message, bool pending);
+void kpost_extra_unqueued(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			  bool pending);
+
+/* The same, as far as its time is concerned. */
+void kpost_extra_timed(struct kpost_mailbox *mailbox, struct kpost_message *message);
+void kpost_extra_untimed(struct kpost_mailbox *mailbox, struct kpost_message *message);
 
 bool kpost_extra_expired(const struct kpost_extra *extra);
 

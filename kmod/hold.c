@@ -246,7 +246,7 @@ static bool timed_return_first(struct kpost_timed *timed)
 	} else if (!hold->endpoint) {
 		kpost_hold_delayed_withdraw(mailbox, hold->message);
 		hold->message->extra->hold = NULL;
-		kpost_mailbox_put_back(mailbox, hold->message, &wakes);
+		kpost_message_back(mailbox, hold->message, &wakes);
 	} else if (hold_claimed(hold)) {
 		timed_del(mailbox, hold);
 		hold->over = true;

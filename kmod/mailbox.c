@@ -160,10 +160,12 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	account = kpost_account_payer(office);
 	if (!mailbox || !telling || !account)
 		goto err_free;
+	if (arg->flags & KPOST_OPEN_KEYED && kpost_keyed_prepare(mailbox))
+		goto err_free;
 	if (arg->overflow || arg->held_max) {
 		if (kpost_losses_prepare(mailbox))
 			goto err_free;
-		mailbox->losses->overflow = arg->overflow;
+		kpost_overflow_set(mailbox, arg->overflow);
 		mailbox->losses->held_max = arg->held_max;
 	}
 
@@ -197,6 +199,8 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	return mailbox;
 
 err_free:
+	if (mailbox)
+		kpost_losses_free(mailbox->losses);
 	if (account)
 		kpost_account_put(account);
 	kfree(telling);
@@ -278,6 +282,12 @@ static bool mailbox_drop_one(struct kpost_mailbox *mailbox, bool queued)
 	spin_lock(&mailbox->lock);
 	/* First those of which it is sure that somebody waits. */
 	message = kpost_mailbox_first(&mailbox->pending);
+	if (message && message->state == KPOST_TAKEN) {
+		/* Whoever has it lets go of it. */
+		kpost_beyond_drop(mailbox, message, &wakes);
+		kpost_mailbox_unlock(mailbox, &wakes);
+		return true;
+	}
 	if (message) {
 		kpost_mailbox_unqueue(mailbox, &mailbox->pending, message);
 		mailbox->waiting_senders--;
@@ -356,8 +366,7 @@ static void mailbox_send_away(struct kpost_mailbox *mailbox)
 	struct kpost_wakes wakes = {};
 
 	spin_lock(&mailbox->lock);
-	if (kpost_mailbox_finished(mailbox))
-		kpost_mailbox_finish(mailbox, &wakes);
+	kpost_mailbox_end(mailbox, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	kpost_mailbox_tell_shut(mailbox);
 	while (mailbox_drop_one(mailbox, false))
@@ -369,8 +378,7 @@ static void mailbox_send_away(struct kpost_mailbox *mailbox)
 static void mailbox_senders_gone(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 {
 	wakes->events |= EPOLLRDHUP;
-	if (kpost_mailbox_finished(mailbox))
-		kpost_mailbox_finish(mailbox, wakes);
+	kpost_mailbox_end(mailbox, wakes);
 }
 
 /*
@@ -570,7 +578,8 @@ static bool setattr_overflow_ok(const struct kpost_mailbox *mailbox,
 
 	lockdep_assert_held(&mailbox->lock);
 	return !(arg->valid & KPOST_SET_OVERFLOW) ||
-	       !((arg->overflow ^ before) & KPOST_OVERFLOW_ANY);
+	       (!((arg->overflow ^ before) & KPOST_OVERFLOW_ANY) &&
+		(mailbox->keyed || !(arg->overflow & KPOST_OVERFLOW_REPLACE)));
 }
 
 /* Change what may change; the endpoint's right to do so was checked. */
@@ -612,7 +621,7 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 	if (arg->valid & KPOST_SET_MODE)
 		mailbox->mode = arg->mode;
 	if (arg->valid & KPOST_SET_OVERFLOW)
-		mailbox->losses->overflow = arg->overflow;
+		kpost_overflow_set(mailbox, arg->overflow);
 	if (arg->valid & KPOST_SET_HELD_MAX)
 		mailbox->losses->held_max = arg->held_max;
 	if (arg->valid & KPOST_SET_SHUT) {
@@ -701,6 +710,7 @@ void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st)
 	spin_lock(&mailbox->lock);
 	st->flags = (mailbox->persistent ? KPOST_STAT_PERSIST : 0) |
 		    (mailbox->anonymous ? KPOST_STAT_ANONYMOUS : 0) |
+		    (mailbox->keyed ? KPOST_STAT_KEYED : 0) |
 		    (mailbox->closed ? KPOST_STAT_CLOSED :
 		     mailbox->shut   ? KPOST_STAT_SHUT :
 				       0);
@@ -727,6 +737,7 @@ void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st)
 		st->dropped_new = losses->dropped_new;
 		st->dropped_old = losses->dropped_old;
 		st->expired = losses->expired;
+		st->replaced = losses->replaced;
 		st->overflow = losses->overflow;
 		st->held = losses->held;
 	}

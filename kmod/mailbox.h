@@ -49,6 +49,7 @@ struct kpost_telling {
 struct kpost_mailbox {
 	struct kref refs;
 	bool anonymous; /* never had a name */
+	bool keyed; /* fixed, see keyed.h */
 	struct kpost_office *office;
 
 	struct kpost_account *account; /* the maker's, held; fixed */
@@ -154,6 +155,7 @@ void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st);
 u64 kpost_mailbox_oldest(struct kpost_mailbox *mailbox);
 
 /* With mailbox->lock held. */
+bool kpost_message_before(const struct kpost_node *a, const struct kpost_node *b);
 bool kpost_mailbox_writable(const struct kpost_mailbox *mailbox);
 void kpost_mailbox_recount(struct kpost_mailbox *mailbox);
 u64 kpost_mailbox_spare(const struct kpost_mailbox *mailbox);
@@ -163,6 +165,7 @@ bool kpost_mailbox_hand_over(struct kpost_mailbox *mailbox, struct kpost_message
 void kpost_mailbox_put_back(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			    struct kpost_wakes *wakes);
 void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes);
+void kpost_mailbox_end(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes);
 void kpost_mailbox_finish(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes);
 void kpost_mailbox_unlock_and_wake(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 	__releases(&mailbox->lock);

@@ -21,7 +21,10 @@
  *			usercopy.h how a user's memory is read and written
  *	process.c	processes that received or made calls, which end with them; cancel.c waits
  *			that can be ended by their process
- *	mark.c		numbers of senders', of which each is taken once
+ *	mark.c		numbers of senders', of which each is taken once; hold.c messages that
+ *			receivers hold
+ *	keyed.c		receiving by tag; replace.c messages that replace others; overflow.c
+ *			those that are dropped; expiry.c those whose time is over
  *	queue.c		order by priority; wait.c sleeping and waking; clock.c times, and by which
  *			clock they are
  *	pollers.c	telling those who poll

@@ -209,6 +209,9 @@ void kpost_kept_add_like(struct kpost_mailbox *mailbox, const struct kpost_block
 	struct kpost_block *blocks = NULL, *block;
 	unsigned long last = READ_ONCE(mailbox->own_at);
 
+	/* What is in a keyed mailbox is its senders', which is where each has its key. */
+	if (mailbox->keyed)
+		return;
 	/* It is not worth it for one message a second. */
 	WRITE_ONCE(mailbox->own_at, jiffies);
 	if (!READ_ONCE(mailbox->kept) && time_after_eq(jiffies, last + HZ))

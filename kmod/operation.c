@@ -57,7 +57,7 @@ static_assert(sizeof(struct kpost_call_cancel) == 24);
 static_assert(sizeof(struct kpost_cancel) == KPOST_CANCEL_SIZE_1);
 static_assert(sizeof(struct kpost_reply) == 48);
 static_assert(sizeof(struct kpost_reply_recv) == 24);
-static_assert(sizeof(struct kpost_stat) == 448);
+static_assert(sizeof(struct kpost_stat) == 456);
 static_assert(sizeof(struct kpost_setattr) == 40);
 static_assert(sizeof(struct kpost_grant) == 32);
 static_assert(sizeof(struct kpost_batch) == 40);

@@ -4,6 +4,7 @@
 #include "endpoint.h"
 #include "hold.h"
 #include "mark.h"
+#include "keyed.h"
 #include "overflow.h"
 #include "room.h"
 #include "trace.h"
@@ -34,24 +35,39 @@ void kpost_losses_free(struct kpost_losses *losses)
 		return;
 	kpost_expiry_free(losses->expiry);
 	kpost_holding_free(losses->holding);
+	kfree(losses->keyed);
 	kfree(losses);
 }
 
 static bool lets(const struct kpost_mailbox *mailbox, u32 flags)
 {
 	u32 wants = (flags & KPOST_DROP_NEW ? KPOST_OVERFLOW_DROP_NEW : 0) |
-		    (flags & KPOST_DROP_OLD ? KPOST_OVERFLOW_DROP_OLD : 0);
+		    (flags & KPOST_DROP_OLD ? KPOST_OVERFLOW_DROP_OLD : 0) |
+		    (flags & KPOST_REPLACE ? KPOST_OVERFLOW_REPLACE : 0);
 	const struct kpost_losses *losses = kpost_losses(mailbox);
 
 	lockdep_assert_held(&mailbox->lock);
 	return losses && !(wants & ~losses->overflow);
 }
 
-/* May senders of @mailbox do what the KPOST_DROP_* in @flags ask for?  Returns 0 or -EPERM. */
+/* What senders of @mailbox, which has losses, may have become of messages is @overflow. */
+void kpost_overflow_set(struct kpost_mailbox *mailbox, u32 overflow)
+{
+	mailbox->losses->overflow = overflow;
+	if (overflow & KPOST_OVERFLOW_REPLACE)
+		mailbox->losses->keyed->replaces = true;
+}
+
+/*
+ * May senders of @mailbox do what the KPOST_DROP_* and KPOST_REPLACE in @flags ask for?  Returns
+ * 0, -EPERM, or -EINVAL if nobody ever can.
+ */
 int kpost_overflow_permission(struct kpost_mailbox *mailbox, u32 flags)
 {
 	bool may;
 
+	if (flags & KPOST_REPLACE && !mailbox->keyed)
+		return -EINVAL;
 	spin_lock(&mailbox->lock);
 	may = lets(mailbox, flags);
 	spin_unlock(&mailbox->lock);
@@ -114,22 +130,84 @@ static bool make_room(struct kpost_endpoint *endpoint, const struct kpost_messag
 }
 
 /*
- * Let @message in, or if there is no room do what the KPOST_DROP_* in @flags ask for.  Returns
- * 0 if it is in the mailbox, *@sequence is its number then, or was dropped, and is gone, and
- * *@sequence is 0; or -EAGAIN, -EPERM, -EPIPE, -ENOMEM, -EALREADY, and it is the caller's.
+ * With the mailbox's lock held: what @message, which is from @origin, is to replace as @flags say;
+ * or NULL.
+ */
+static struct kpost_message *overflow_old(const struct kpost_mailbox *mailbox,
+					  const struct kpost_message *message,
+					  const struct kpost_origin *origin, u32 flags)
+{
+	return flags & KPOST_REPLACE ? kpost_replaceable(mailbox, message, origin) : NULL;
+}
+
+/*
+ * With the mailbox's lock held: let @message in, which has its origin, or do what @flags ask for.
+ * What was lost for it is in @lost then.  Returns 0 if it is in the mailbox, 1 if it is what is
+ * lost, or -EAGAIN.
+ */
+static int overflow_try(struct kpost_endpoint *endpoint, struct kpost_message *message, u32 flags,
+			struct kpost_origin *origin, struct list_head *lost,
+			struct kpost_wakes *wakes)
+{
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	struct kpost_message *old = overflow_old(mailbox, message, origin, flags);
+	struct kpost_losses *losses = mailbox->losses;
+
+	if (old && kpost_replace_fits(mailbox, message, old, false)) {
+		message->origin = origin;
+		origin->uses++;
+		kpost_replace(mailbox, message, old, wakes);
+		list_add_tail(&old->node.peers, lost);
+		/* It may be smaller. */
+		kpost_mailbox_let_in(mailbox, wakes);
+		return 0;
+	}
+	if (!old && (kpost_mailbox_admits(mailbox, message->size, message->node.priority) ||
+		     (flags & KPOST_DROP_OLD && make_room(endpoint, message, lost)))) {
+		message->origin = origin;
+		origin->uses++;
+		list_for_each_entry(old, lost, node.peers) {
+			losses->dropped_old++;
+			WRITE_ONCE(losses->missed, losses->missed + 1);
+		}
+		kpost_message_mark(message);
+		kpost_mailbox_admit(mailbox, message, wakes);
+		/* Larger ones may have made more room than it takes. */
+		if (!list_empty(lost)) {
+			kpost_mailbox_let_in(mailbox, wakes);
+			kpost_mailbox_recount(mailbox);
+		}
+		return 0;
+	}
+	if (!(flags & KPOST_DROP_NEW))
+		return -EAGAIN;
+	/* It was dealt with, and that it is not sent again is what was asked for. */
+	kpost_message_mark(message);
+	losses->dropped_new++;
+	WRITE_ONCE(losses->missed, losses->missed + 1);
+	return 1;
+}
+
+/*
+ * Let @message in, or if there is no room, or it is to replace another, do what @flags ask for; or
+ * have it wait for room, unless @nowait, @parked if @sender waits without a task.  Returns 0 if it
+ * is in the mailbox, *@sequence is its number then, or was dropped, and is gone, and *@sequence is
+ * 0; 1 if it waits; or -EAGAIN, -EPERM, -EPIPE, -ENOMEM, -EDQUOT, -ENOBUFS, -EALREADY, or why what
+ * waits without a task is not to wait any more, and it is the caller's.
  */
 int kpost_overflow(struct kpost_endpoint *endpoint, struct kpost_message *message, u32 flags,
-		   u64 *sequence)
+		   struct kpost_waiter *sender, bool parked, bool nowait, u64 *sequence)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_origin *origin, *fresh = NULL;
 	struct kpost_message *old, *next;
-	struct kpost_losses *losses;
+	struct kpost_charge charge;
 	struct kpost_wakes wakes = {};
-	LIST_HEAD(dropped);
+	LIST_HEAD(lost);
 	bool drop = false, own = message->own;
-	int err = -EAGAIN;
+	int err;
 
+again:
 	spin_lock(&mailbox->lock);
 	while (!(origin = kpost_endpoint_origin(endpoint, &fresh)) && !mailbox->shut) {
 		spin_unlock(&mailbox->lock);
@@ -138,7 +216,6 @@ int kpost_overflow(struct kpost_endpoint *endpoint, struct kpost_message *messag
 			return -ENOMEM;
 		spin_lock(&mailbox->lock);
 	}
-	losses = kpost_losses(mailbox);
 	if (mailbox->shut) {
 		err = -EPIPE;
 	} else if (!lets(mailbox, flags)) {
@@ -146,35 +223,38 @@ int kpost_overflow(struct kpost_endpoint *endpoint, struct kpost_message *messag
 		err = -EPERM;
 	} else if (kpost_message_repeats(message)) {
 		err = -EALREADY;
-	} else if (kpost_mailbox_admits(mailbox, message->size, message->node.priority) ||
-		   (flags & KPOST_DROP_OLD && make_room(endpoint, message, &dropped))) {
-		message->origin = origin;
-		origin->uses++;
-		kpost_message_mark(message);
-		kpost_mailbox_admit(mailbox, message, &wakes);
-		*sequence = mailbox->sent;
-		/* Larger ones may have made more room than it takes. */
-		if (!list_empty(&dropped)) {
-			kpost_mailbox_let_in(mailbox, &wakes);
-			kpost_mailbox_recount(mailbox);
-		}
-		err = 0;
-	} else if (flags & KPOST_DROP_NEW) {
-		/* It was dealt with, and that it is not sent again is what was asked for. */
-		kpost_message_mark(message);
-		losses->dropped_new++;
-		WRITE_ONCE(losses->missed, losses->missed + 1);
-		drop = true;
-		*sequence = 0;
-		err = 0;
+	} else {
+		err = overflow_try(endpoint, message, flags, origin, &lost, &wakes);
+		drop = err > 0;
+		*sequence = drop ? 0 : mailbox->sent;
+		err = min(err, 0);
 	}
-	list_for_each_entry(old, &dropped, node.peers) {
-		losses->dropped_old++;
-		WRITE_ONCE(losses->missed, losses->missed + 1);
+	if (err == -EAGAIN && !nowait && !message->counts) {
+		/* From here on it counts; others may have given room back meanwhile. */
+		spin_unlock(&mailbox->lock);
+		kpost_origin_free(fresh);
+		fresh = NULL;
+		err = kpost_endpoint_charge(endpoint, &charge, kpost_message_cost(message->room),
+					    false);
+		if (err)
+			return err;
+		kpost_message_count(message, charge.account);
+		goto again;
+	}
+	if (err == -EAGAIN && !nowait) {
+		err = parked ? kpost_parked_ends(sender) : 0;
+		if (!err) {
+			message->origin = origin;
+			origin->uses++;
+			if (mailbox->keyed)
+				kpost_key(message)->replaces = flags & KPOST_REPLACE;
+			kpost_message_pend(mailbox, message, sender, parked, &wakes);
+			err = 1;
+		}
 	}
 	kpost_mailbox_unlock(mailbox, &wakes);
 	kpost_origin_free(fresh);
-	list_for_each_entry_safe(old, next, &dropped, node.peers) {
+	list_for_each_entry_safe(old, next, &lost, node.peers) {
 		trace_kpost_drop(mailbox, old);
 		kpost_message_discard(mailbox, old);
 	}

@@ -89,21 +89,48 @@ static void queue_replace_level(struct kpost_queue *queue, struct kpost_node *le
 	RB_CLEAR_NODE(&level->level);
 }
 
-static bool queue_before(struct rb_node *a, const struct rb_node *b)
+/*
+ * Add @node, which was the first once and taken out, where it was: @before says which of two nodes
+ * of one priority is first.
+ */
+void kpost_queue_return(struct kpost_queue *queue, struct kpost_node *node,
+			bool (*before)(const struct kpost_node *a, const struct kpost_node *b))
 {
-	const struct kpost_node *first = rb_entry(a, struct kpost_node, level);
-	const struct kpost_node *second = rb_entry(b, struct kpost_node, level);
+	struct rb_node **link = &queue->returned.rb_root.rb_node, *parent = NULL;
+	bool leftmost = true;
 
-	if (first->priority != second->priority)
-		return first->priority > second->priority;
-	return first->order < second->order;
+	node->returned = true;
+	while (*link) {
+		const struct kpost_node *at;
+
+		parent = *link;
+		at = rb_entry(parent, struct kpost_node, level);
+		if (node->priority != at->priority ? node->priority > at->priority :
+						     before(node, at)) {
+			link = &parent->rb_left;
+		} else {
+			link = &parent->rb_right;
+			leftmost = false;
+		}
+	}
+	rb_link_node(&node->level, parent, link);
+	rb_insert_color_cached(&node->level, &queue->returned, leftmost);
 }
 
-/* Add @node, which was the first once and taken out, where its order says. */
-void kpost_queue_return(struct kpost_queue *queue, struct kpost_node *node)
+/* Put @node where @old is, which is in no queue then. */
+void kpost_queue_replace(struct kpost_queue *queue, struct kpost_node *old, struct kpost_node *node)
 {
-	node->returned = true;
-	rb_add_cached(&node->level, &queue->returned, queue_before);
+	node->priority = old->priority;
+	node->returned = old->returned;
+	if (old->returned) {
+		rb_replace_node_cached(&old->level, &node->level, &queue->returned);
+		return;
+	}
+	if (RB_EMPTY_NODE(&old->level))
+		RB_CLEAR_NODE(&node->level);
+	else
+		rb_replace_node_cached(&old->level, &node->level, &queue->levels);
+	list_replace(&old->peers, &node->peers);
 }
 
 /* Take out @node, which is in the tree. */

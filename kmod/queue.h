@@ -27,7 +27,7 @@ struct kpost_queue {
 struct kpost_node {
 	struct rb_node level; /* in a tree if returned or first of its priority, else cleared */
 	struct list_head peers; /* the ring of its priority, unless returned */
-	u64 order; /* place within the priority, see kpost_queue_return() */
+	u64 order; /* its number; its place within the priority, unless it has replaced another */
 	u32 priority;
 	bool returned;
 };
@@ -59,7 +59,10 @@ static inline struct kpost_node *kpost_queue_first(const struct kpost_queue *que
 struct kpost_node *kpost_queue_below(const struct kpost_queue *queue, u32 priority);
 struct kpost_node *kpost_queue_lowest(const struct kpost_queue *queue);
 void kpost_queue_join(struct kpost_queue *queue, struct kpost_node *node);
-void kpost_queue_return(struct kpost_queue *queue, struct kpost_node *node);
+void kpost_queue_return(struct kpost_queue *queue, struct kpost_node *node,
+			bool (*before)(const struct kpost_node *a, const struct kpost_node *b));
+void kpost_queue_replace(struct kpost_queue *queue, struct kpost_node *old,
+			 struct kpost_node *node);
 void kpost_queue_del_level(struct kpost_queue *queue, struct kpost_node *node);
 void kpost_queue_del_run(struct kpost_queue *queue, struct kpost_node *first,
 			 struct kpost_node *last);

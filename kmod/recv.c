@@ -22,6 +22,7 @@
 #include "call.h"
 #include "endpoint.h"
 #include "hold.h"
+#include "keyed.h"
 #include "overflow.h"
 #include "payload.h"
 #include "process.h"
@@ -32,6 +33,12 @@
 #define SURE_WAITING SZ_256K
 /* How much is brought in at a time where not all of it can stay. */
 #define BRING_IN SZ_128K
+
+/* What receive_extra() says beside a number of bytes, or an error. */
+#define AS_ANY (-(MAX_ERRNO + 1)) /* the message is as any other */
+#define NEXT (-(MAX_ERRNO + 2)) /* it was not received: look for the next */
+/* Set in reception.sequence of what has no number yet. */
+#define NO_NUMBER (1ULL << 63)
 
 /* What a receiver wants and gets, and how far it is. */
 struct reception {
@@ -45,6 +52,7 @@ struct reception {
 	bool empty; /* there was no message */
 	size_t size; /* of the next message, or of any; out, with -EMSGSIZE */
 
+	u64 tag; /* with KPOST_MATCH: of the message */
 	u64 missed; /* by all receivers: this one has to tell of it, or to return it */
 	u64 attempts; /* of a message that may have been held before */
 	struct kpost_hold *hold; /* if given: to hold the message with, if it can be */
@@ -74,6 +82,22 @@ static size_t sure_for(const struct reception *recv)
 }
 
 /*
+ * @receiver has waited, with @err, 0 if it was given something.  Returns as wait_for_message().
+ */
+static struct kpost_message *reception_given(struct reception *recv,
+					     const struct kpost_waiter *receiver, int err)
+{
+	if (likely(!err && !receiver->result))
+		return receiver->message;
+	recv->size = receiver->room;
+	/* Told of a message that it has no memory for, as far as is known. */
+	recv->empty = false;
+	if (!err && receiver->result == -EAGAIN)
+		return NULL;
+	return ERR_PTR(err ?: receiver->result);
+}
+
+/*
  * Wait for a message of at most @room bytes.  Returns it, TAKEN, or NULL, or -ETIMEDOUT,
  * -ERESTARTSYS, -EMSGSIZE, -EPIPE, see take_message().  Called with the lock held, returns
  * without.
@@ -92,6 +116,8 @@ static noinline struct kpost_message *wait_for_message(struct kpost_mailbox *mai
 	receiver.sure = sure_for(recv);
 	list_add_tail(&receiver.link, &mailbox->waiting);
 	mailbox->waiting_receivers++;
+	if (unlikely(mailbox->keyed))
+		kpost_keyed_ticket(mailbox, &receiver);
 	spin_unlock(&mailbox->lock);
 
 	if (op)
@@ -107,14 +133,7 @@ static noinline struct kpost_message *wait_for_message(struct kpost_mailbox *mai
 		}
 		spin_unlock(&mailbox->lock);
 	}
-	if (likely(!err && !receiver.result))
-		return receiver.message;
-	recv->size = receiver.room;
-	/* Told of a message that it has no memory for, as far as is known. */
-	recv->empty = false;
-	if (!err && receiver.result == -EAGAIN)
-		return NULL;
-	return ERR_PTR(err ?: receiver.result);
+	return reception_given(recv, &receiver, err);
 }
 
 /*
@@ -158,6 +177,24 @@ static __always_inline struct kpost_message *take_message(struct kpost_mailbox *
 	return err ? ERR_PTR(err) : message;
 }
 
+static bool message_is_beyond(const struct kpost_message *message)
+{
+	return message->extra && message->extra->keyed && kpost_key(message)->beyond;
+}
+
+/* @message, which is in hand, was withdrawn by its sender: it is to be discarded. */
+static void message_ends(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			 struct kpost_wakes *wakes)
+{
+	lockdep_assert_held(&mailbox->lock);
+	if (message_is_beyond(message)) {
+		kpost_beyond_gone(mailbox, message, wakes);
+	} else {
+		mailbox->dropped++;
+		kpost_mailbox_give_back(mailbox, message, wakes);
+	}
+}
+
 /*
  * With the mailbox's lock held: put back what was taken, unless its sender has withdrawn it.
  * Returns whether it has: then it is to be discarded.
@@ -165,13 +202,17 @@ static __always_inline struct kpost_message *take_message(struct kpost_mailbox *
 bool kpost_message_back(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			struct kpost_wakes *wakes)
 {
-	if (!message->withdrawn) {
+	bool withdrawn = message->withdrawn;
+
+	if (withdrawn)
+		message_ends(mailbox, message, wakes);
+	else if (message_is_beyond(message))
+		kpost_beyond_return(mailbox, message, wakes);
+	else
 		kpost_mailbox_put_back(mailbox, message, wakes);
-		return false;
-	}
-	mailbox->dropped++;
-	kpost_mailbox_give_back(mailbox, message, wakes);
-	return true;
+	if (mailbox->keyed)
+		kpost_keyed_end(mailbox, wakes);
+	return withdrawn;
 }
 
 /* The same, without the lock; and then it is discarded. */
@@ -188,9 +229,12 @@ noinline bool kpost_message_put_back(struct kpost_mailbox *mailbox, struct kpost
 	return withdrawn;
 }
 
-/* See receive_message(): somebody looks at @message yet, to whom its memory is left. */
-static noinline bool receive_pinned(struct kpost_endpoint *endpoint, struct kpost_message *message,
-				    struct kpost_process *process)
+/*
+ * See receive_message(): somebody looks at @message yet, to whom its memory is left; or it is of a
+ * keyed mailbox.  Its number and time are stored, if that is asked for.
+ */
+static noinline bool receive_rare(struct kpost_endpoint *endpoint, struct kpost_message *message,
+				  struct kpost_process *process, u64 *sequence, u64 *time)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_wakes wakes = {};
@@ -199,12 +243,19 @@ static noinline bool receive_pinned(struct kpost_endpoint *endpoint, struct kpos
 	spin_lock(&mailbox->lock);
 	withdrawn = message->withdrawn;
 	if (withdrawn) {
-		mailbox->dropped++;
-		kpost_mailbox_give_back(mailbox, message, &wakes);
+		message_ends(mailbox, message, &wakes);
 	} else {
+		if (message_is_beyond(message))
+			kpost_beyond_get_in(mailbox, message, &wakes);
+		if (sequence) {
+			*sequence = message->node.order;
+			*time = message->time;
+		}
 		mailbox->received_at = jiffies;
 		kpost_message_received(endpoint, message, process, &wakes);
 	}
+	if (mailbox->keyed)
+		kpost_keyed_end(mailbox, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	kpost_message_discard(mailbox, message);
 	return !withdrawn;
@@ -228,7 +279,7 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
 	 * kpost_message_unpin().
 	 */
 	if (unlikely(smp_load_acquire(&message->pins)))
-		return receive_pinned(endpoint, message, process);
+		return receive_rare(endpoint, message, process, NULL, NULL);
 	own = kpost_message_shed(message);
 	kpost_wakes_init(&wakes);
 	spin_lock(&mailbox->lock);
@@ -252,6 +303,8 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
 /* The same for a message that was held, and is no call. */
 noinline bool kpost_message_receive(struct kpost_endpoint *endpoint, struct kpost_message *message)
 {
+	if (endpoint->mailbox->keyed)
+		return receive_rare(endpoint, message, NULL, NULL, NULL);
 	return receive_message(endpoint, message, NULL);
 }
 
@@ -281,16 +334,16 @@ static noinline int reception_tell(struct reception *recv, const struct kpost_me
 
 /*
  * Copy out @message, of which @stored bytes are wanted, and describe it, without a page
- * fault.  Returns 0, or -EFAULT, or -EINTR.
+ * fault; @sequence stands for it.  Returns 0, or -EFAULT, or -EINTR.
  */
 static __always_inline int reception_fill(struct reception *recv, struct kpost_message *message,
 					  const struct kpost_call_state *call, size_t stored,
-					  bool special)
+					  u64 sequence, bool special)
 {
 	int err;
 
-	if (message->node.order != recv->sequence) {
-		recv->sequence = message->node.order;
+	if (sequence != recv->sequence) {
+		recv->sequence = sequence;
 		kpost_place_init(&recv->place, recv->to);
 	}
 	pagefault_disable();
@@ -349,6 +402,16 @@ static noinline void reception_return_missed(struct kpost_mailbox *mailbox, stru
 	recv->missed = 0;
 }
 
+/* Tell of @message, which had none before it was received, number and time, as they are now. */
+static void reception_number(struct reception *recv, u64 sequence, u64 time)
+{
+	struct kpost_recv __user *to = recv->op->arg;
+
+	/* It was received, and only that may be lost. */
+	(void)put_user(sequence, &to->sequence);
+	(void)put_user(kpost_time_here(time), &to->time);
+}
+
 /*
  * The task has copied @message, and is done with that: hold it if it was to, and can be, else receive
  * it, as receive_message() does.  Returns 0; or -EBUSY or -ECANCELED if it cannot be held, and it was put back.
@@ -366,6 +429,73 @@ static noinline int reception_hold(struct kpost_endpoint *endpoint, struct recep
 	else
 		recv->hold = NULL;
 	return err;
+}
+
+/* Receive @message, which is in hand, of a keyed mailbox.  Returns as receive_extra(). */
+static ssize_t receive_keyed(struct kpost_endpoint *endpoint, struct reception *recv,
+			     struct kpost_message *message, struct kpost_process *process)
+{
+	size_t stored = min_t(size_t, message->size, recv->to->size);
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	bool beyond = message_is_beyond(message);
+	u64 sequence = message->node.order, time = 0;
+	int err;
+
+	if (beyond)
+		sequence = NO_NUMBER | kpost_key(message)->place;
+	if (kpost_missed(mailbox) && recv->arg)
+		recv->missed = kpost_missed_claim(mailbox);
+	err = reception_fill(recv, message, message->call, stored, sequence, true);
+	if (!err && recv->hold && kpost_hold_applies(message)) {
+		err = reception_hold(endpoint, recv, message, process);
+		if (!err)
+			return stored;
+		if (err == -ECANCELED)
+			err = 0;
+	} else if (!err) {
+		if (receive_rare(endpoint, message, process, &sequence, &time)) {
+			if (beyond && recv->arg)
+				reception_number(recv, sequence, time);
+			return stored;
+		}
+	} else {
+		kpost_message_put_back(mailbox, message);
+	}
+	if (recv->missed)
+		reception_return_missed(mailbox, recv);
+	if (err == -EFAULT)
+		err = reception_bring_in(recv, stored);
+	cond_resched();
+	return err ?: NEXT;
+}
+
+/*
+ * @message, which is in hand, has something that few have: receive it, if that is why.  Returns
+ * bytes stored, or -errno, or what is said above.
+ */
+static noinline ssize_t receive_extra(struct kpost_endpoint *endpoint, struct reception *recv,
+				      struct kpost_message *message, struct kpost_process **process)
+{
+	struct kpost_mailbox *mailbox = endpoint->mailbox;
+	int err;
+
+	/* What is too long was taken since it had, whatever the clock says by now. */
+	if ((message->size > recv->to->size && !recv->truncate) || kpost_message_expired(message)) {
+		kpost_message_expire(mailbox, message);
+		/* There may be many of them. */
+		cond_resched();
+		return fatal_signal_pending(current) ? -EINTR : NEXT;
+	}
+	recv->attempts = message->extra->attempts;
+	if (!mailbox->keyed)
+		return AS_ANY;
+	/* Before anything is told of it. */
+	if (message->call && !*process) {
+		err = reception_find_process(endpoint, message, process);
+		if (err)
+			return err < 0 ? err : NEXT;
+	}
+	return receive_keyed(endpoint, recv, message, *process);
 }
 
 /*
@@ -400,19 +530,15 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 			continue;
 		}
 		special = rare;
-		if (rare || unlikely(message->extra)) {
-			/* What is too long was taken since it had, whatever the clock says by now. */
-			if (message->size > room || kpost_message_expired(message)) {
-				kpost_message_expire(mailbox, message);
-				/* There may be many of them. */
-				cond_resched();
-				if (!fatal_signal_pending(current))
-					continue;
-				ret = -EINTR;
+		if (unlikely(message->extra)) {
+			ret = receive_extra(endpoint, recv, message, &process);
+			if (ret == NEXT)
+				continue;
+			if (ret != AS_ANY)
 				break;
-			}
-			recv->attempts = message->extra ? message->extra->attempts : 0;
 			special = true;
+		} else if (rare) {
+			recv->attempts = 0;
 		}
 		/* Before anything is told of it. */
 		if (unlikely(message->call && !process)) {
@@ -425,7 +551,8 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 		if (unlikely(kpost_missed(mailbox) && recv->arg))
 			recv->missed = kpost_missed_claim(mailbox);
 		stored = min_t(size_t, message->size, count);
-		ret = reception_fill(recv, message, message->call, stored, special);
+		ret = reception_fill(recv, message, message->call, stored, message->node.order,
+				     special);
 		if (likely(!ret)) {
 			if (rare)
 				ret = reception_hold(endpoint, recv, message, process);
@@ -455,23 +582,127 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 	return ret;
 }
 
+/* ---- by tag --------------------------------------------------------------------------- */
+
+/* As wait_for_message(), for one of recv->tag. */
+static struct kpost_message *match_wait(struct kpost_mailbox *mailbox, struct reception *recv,
+					size_t room) __releases(&mailbox->lock)
+{
+	struct kpost_wakes wakes = {};
+	struct kpost_key_waiter receiver;
+	int err;
+
+	kpost_waiter_init(&receiver.waiter);
+	receiver.waiter.room = room;
+	receiver.waiter.sure = sure_for(recv);
+	kpost_keyed_await(mailbox, &receiver, recv->tag);
+	spin_unlock(&mailbox->lock);
+
+	kpost_operand_waits(recv->op, recv->arg->deadline, recv->arg->flags, recv->arg->cookie);
+	err = kpost_waiter_wait(&receiver.waiter, recv->op);
+	if (err) {
+		spin_lock(&mailbox->lock);
+		if (receiver.waiter.done)
+			err = 0;
+		else
+			kpost_keyed_leave(mailbox, &receiver, &wakes);
+		kpost_mailbox_unlock(mailbox, &wakes);
+	}
+	return reception_given(recv, &receiver.waiter, err);
+}
+
+/* As take_message(), the next of recv->tag. */
+static struct kpost_message *match_take(struct kpost_mailbox *mailbox, struct reception *recv,
+					size_t room)
+{
+	struct kpost_message *message;
+	struct kpost_wakes wakes;
+	int err = 0;
+
+	spin_lock(&mailbox->lock);
+	while ((message = kpost_keyed_next(mailbox, recv->tag)) &&
+	       unlikely(kpost_keyed_unsettled(mailbox, recv->tag))) {
+		/* Who has waited is first. */
+		kpost_wakes_init(&wakes);
+		wakes.more = true;
+		kpost_mailbox_unlock(mailbox, &wakes);
+		if (fatal_signal_pending(current))
+			return ERR_PTR(-EINTR);
+		spin_lock(&mailbox->lock);
+	}
+	recv->empty = !message;
+	if (message) {
+		recv->size = message->size;
+		/* One that has expired asks for no memory. */
+		if (message->size > room && !kpost_message_expired(message))
+			err = -EMSGSIZE;
+		else if (message->size <= sure_for(recv) || kpost_message_expired(message))
+			kpost_keyed_take(mailbox, message);
+		else
+			message = NULL;
+	} else if (kpost_keyed_over(mailbox)) {
+		err = -EPIPE;
+	} else if (recv->nowait) {
+		err = -EAGAIN;
+	} else if (!recv->looked) {
+		recv->looked = true;
+		recv->size = min_t(size_t, mailbox->message_max, SURE_WAITING);
+	} else {
+		return match_wait(mailbox, recv, room);
+	}
+	spin_unlock(&mailbox->lock);
+	return err ? ERR_PTR(err) : message;
+}
+
+/* As receive(), the next message of recv->tag. */
+static noinline ssize_t receive_match(struct kpost_endpoint *endpoint, struct reception *recv)
+{
+	size_t count = recv->to->size, room = recv->truncate ? SIZE_MAX : count;
+	struct kpost_process *process = NULL;
+	struct kpost_message *message;
+	ssize_t ret;
+
+	pagefault_disable();
+	recv->sure = kpost_payload_touch(recv->to, min_t(size_t, count, KPOST_SURE_FIRST));
+	pagefault_enable();
+	recv->looked = recv->sure == count;
+	do {
+		message = match_take(endpoint->mailbox, recv, room);
+		if (IS_ERR(message))
+			ret = PTR_ERR(message);
+		else if (message)
+			ret = receive_extra(endpoint, recv, message, &process);
+		else
+			ret = reception_look(recv) ?: NEXT;
+	} while (ret == NEXT);
+	if (process)
+		kpost_process_put(process);
+	return ret;
+}
+
+/* ---- KPOST_PEEK ----------------------------------------------------------------------- */
+
 /*
- * Pin the next message, of at most @room bytes, and of at most @most if those may not be told.
- * Returns it, or -EPIPE, -EAGAIN, -EMSGSIZE, -EBUSY; or -E2BIG, and recv->size is what it has; or,
- * if it has expired, NULL and in *@expired the message, taken.  That is said once: a look at the
- * clock again may find that it was set back.
+ * Pin the next message, with @match of recv->tag, of at most @room bytes, and of at most @most if
+ * those may not be told.  Returns it, or -EPIPE, -EAGAIN, -EMSGSIZE, -EBUSY; or -E2BIG, and
+ * recv->size is what it has; or, if it has expired, NULL and in *@expired the message, taken.  That
+ * is said once: a look at the clock again may find that it was set back.
  */
 static struct kpost_message *peek_pin(struct kpost_mailbox *mailbox, struct reception *recv,
-				      size_t room, size_t most, struct kpost_message **expired)
+				      bool match, size_t room, size_t most,
+				      struct kpost_message **expired)
 {
 	const struct kpost_losses *losses;
 	struct kpost_message *message;
 	int err = 0;
 
 	spin_lock(&mailbox->lock);
-	message = kpost_mailbox_first(&mailbox->queue);
+	message = match ? kpost_keyed_queued(mailbox, recv->tag) :
+			  kpost_mailbox_first(&mailbox->queue);
 	if (!message) {
-		err = kpost_mailbox_finished(mailbox) ? -EPIPE : -EAGAIN;
+		err = kpost_mailbox_finished(mailbox) || (match && kpost_keyed_over(mailbox)) ?
+			      -EPIPE :
+			      -EAGAIN;
 	} else if (kpost_message_expired(message)) {
 		kpost_mailbox_unqueue(mailbox, &mailbox->queue, message);
 		message->state = KPOST_TAKEN;
@@ -494,11 +725,11 @@ static struct kpost_message *peek_pin(struct kpost_mailbox *mailbox, struct rece
 }
 
 /*
- * Copy the next message out as @recv says, and leave it where it is: anybody may receive it
+ * Copy the next message out as @recv says, with @match that of its tag, and leave it where it is: anybody may receive it
  * meanwhile, and who does gets its token.  What is pinned outlives that, so that a large one
  * counts for who looks.  Returns bytes stored or -errno.
  */
-static noinline ssize_t peek(struct kpost_endpoint *endpoint, struct reception *recv)
+static ssize_t peek(struct kpost_endpoint *endpoint, struct reception *recv, bool match)
 {
 	size_t room = recv->truncate ? SIZE_MAX : recv->to->size, most = KPOST_UNCOUNTED_MAX;
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
@@ -509,7 +740,7 @@ static noinline ssize_t peek(struct kpost_endpoint *endpoint, struct reception *
 
 	recv->op->dontwait = true;
 	do {
-		message = peek_pin(mailbox, recv, room, most, &expired);
+		message = peek_pin(mailbox, recv, match, room, most, &expired);
 		if (!message) {
 			kpost_message_expire(mailbox, expired);
 			cond_resched();
@@ -530,7 +761,7 @@ static noinline ssize_t peek(struct kpost_endpoint *endpoint, struct reception *
 		if (err)
 			break;
 		stored = min_t(size_t, message->size, recv->to->size);
-		err = reception_fill(recv, message, NULL, stored, true);
+		err = reception_fill(recv, message, NULL, stored, message->node.order, true);
 		kpost_message_unpin(mailbox, message);
 		if (!err)
 			break;
@@ -572,13 +803,25 @@ static noinline ssize_t receive_to_hold(struct kpost_endpoint *endpoint, struct 
 static noinline ssize_t receive_as_asked(struct kpost_endpoint *endpoint, struct reception *recv,
 					 u32 flags)
 {
+	const struct kpost_recv __user *from = recv->op->arg;
+
 	if (!kpost_clock_flags_ok(flags))
 		return -EINVAL;
+	if (flags & KPOST_MATCH) {
+		if (!endpoint->mailbox->keyed)
+			return -EINVAL;
+		if (get_user(recv->tag, &from->tag))
+			return -EFAULT;
+	}
 	switch (flags & ~(PLAIN_FLAGS | KPOST_CLOCK_FLAGS)) {
 	case 0:
 		return receive_rarely(endpoint, recv);
 	case KPOST_PEEK:
-		return peek(endpoint, recv);
+		return peek(endpoint, recv, false);
+	case KPOST_MATCH | KPOST_PEEK:
+		return peek(endpoint, recv, true);
+	case KPOST_MATCH:
+		return receive_match(endpoint, recv);
 	case KPOST_HOLD:
 		return receive_to_hold(endpoint, recv);
 	}
@@ -621,7 +864,8 @@ long kpost_recv(struct kpost_operand *op)
 		if (put_user(recv.size, &to->size))
 			return -EFAULT;
 	} else if (ret == -EAGAIN) {
-		op->receives = true;
+		/* Who waits for a tag is a task. */
+		op->receives = !(arg.flags & KPOST_MATCH);
 		kpost_operand_waits(op, arg.deadline, arg.flags, arg.cookie);
 	}
 	return ret;

@@ -16,7 +16,8 @@ static int recv_entry_get(const struct kpost_operand *entry, struct kpost_recv *
 
 	if (err)
 		return err;
-	if (arg->flags & ~(KPOST_IOVEC | KPOST_TRUNCATE | KPOST_HOLD | KPOST_CLOCK_FLAGS) ||
+	if (arg->flags & ~(KPOST_IOVEC | KPOST_TRUNCATE | KPOST_HOLD | KPOST_MATCH |
+			   KPOST_CLOCK_FLAGS) ||
 	    arg->deadline || arg->cookie)
 		return -EINVAL;
 	/* It has no deadline of its own, and by a clock only what is held can be. */
@@ -272,12 +273,14 @@ static noinline unsigned int recv_plain(struct kpost_rounds *rounds)
 	return received;
 }
 
+/* Or one that waits for room, which can be received by its tag. */
 static bool mailbox_has_message(struct kpost_mailbox *mailbox)
 {
 	bool has;
 
 	spin_lock(&mailbox->lock);
-	has = !kpost_queue_empty(&mailbox->queue);
+	has = !kpost_queue_empty(&mailbox->queue) ||
+	      (mailbox->keyed && !kpost_queue_empty(&mailbox->pending));
 	spin_unlock(&mailbox->lock);
 	return has;
 }

@@ -109,6 +109,8 @@ static int call_answer_held(struct kpost_endpoint *endpoint, struct kpost_hold *
 		mailbox->received_at = jiffies;
 		kpost_message_received(endpoint, request, NULL, &wakes);
 	}
+	if (mailbox->keyed)
+		kpost_keyed_end(mailbox, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
 	trace_kpost_reply(mailbox->id, hold->token, err ?: result);
 	kpost_message_discard(mailbox, request);

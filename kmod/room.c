@@ -6,6 +6,7 @@
 #include "endpoint.h"
 #include "mailbox.h"
 #include "mark.h"
+#include "overflow.h"
 #include "room.h"
 #include "trace.h"
 
@@ -15,6 +16,22 @@
 #define TELL_ALL 65536
 /* More refusals of one endpoint are not remembered: nobody saves them up. */
 #define REFUSALS_MAX 4096
+
+/* Of one priority, and in one mailbox's queue: which of two messages is first? */
+static u64 message_place(const struct kpost_node *node)
+{
+	const struct kpost_message *message = container_of(node, struct kpost_message, node);
+
+	/* Only of those that can have replaced others it is another than their number. */
+	if (message->extra && message->extra->keyed && kpost_key(message)->place)
+		return kpost_key(message)->place;
+	return node->order;
+}
+
+bool kpost_message_before(const struct kpost_node *a, const struct kpost_node *b)
+{
+	return message_place(a) < message_place(b);
+}
 
 /* EPOLLOUT: would any message get in? */
 bool kpost_mailbox_writable(const struct kpost_mailbox *mailbox)
@@ -172,12 +189,23 @@ void kpost_mailbox_let_in(struct kpost_mailbox *mailbox, struct kpost_wakes *wak
 	lockdep_assert_held(&mailbox->lock);
 	if (mailbox->shut)
 		return;
+	/* A receiver may have the first beyond the capacity: it comes back, or is gone, soon. */
 	while ((message = kpost_mailbox_first(&mailbox->pending)) &&
-	       kpost_mailbox_has_room(mailbox, message->size) && !kpost_wakes_full(wakes)) {
+	       message->state == KPOST_PENDING) {
+		bool replaces = unlikely(message->extra) && kpost_may_replace(mailbox, message);
+
+		if (!replaces && !kpost_mailbox_has_room(mailbox, message->size))
+			break;
+		if (kpost_wakes_full(wakes))
+			break;
 		/* Those who then wait for receipt or a reply are not woken. */
 		if (admitted++ == ARRAY_SIZE(wakes->tasks)) {
 			wakes->more = true;
 			break;
+		}
+		if (replaces) {
+			kpost_replace_let_in(mailbox, message, wakes);
+			continue;
 		}
 		kpost_mailbox_unqueue(mailbox, &mailbox->pending, message);
 		mailbox->waiting_senders--;
@@ -203,7 +231,18 @@ void kpost_mailbox_finish(struct kpost_mailbox *mailbox, struct kpost_wakes *wak
 		mailbox->waiting_receivers--;
 		kpost_waiter_done(receiver, -EPIPE, wakes);
 	}
+	if (mailbox->keyed)
+		kpost_keyed_end(mailbox, wakes);
 	kpost_parked_finish(mailbox, wakes);
+}
+
+/* Send those away for whom nothing will come. */
+void kpost_mailbox_end(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
+{
+	if (kpost_mailbox_finished(mailbox))
+		kpost_mailbox_finish(mailbox, wakes);
+	else if (mailbox->keyed)
+		kpost_keyed_end(mailbox, wakes);
 }
 
 /* Go on where the last holder of the lock stopped. */
@@ -211,6 +250,8 @@ static void mailbox_settle(struct kpost_mailbox *mailbox, struct kpost_wakes *wa
 {
 	struct kpost_message *message;
 
+	if (mailbox->keyed)
+		kpost_keyed_settle(mailbox, wakes);
 	while ((message = kpost_mailbox_first(&mailbox->queue)) && !list_empty(&mailbox->waiting) &&
 	       !kpost_wakes_full(wakes)) {
 		kpost_mailbox_unqueue(mailbox, &mailbox->queue, message);
@@ -220,8 +261,7 @@ static void mailbox_settle(struct kpost_mailbox *mailbox, struct kpost_wakes *wa
 	if (message)
 		kpost_parked_tell(mailbox, wakes);
 	kpost_mailbox_let_in(mailbox, wakes);
-	if (kpost_mailbox_finished(mailbox))
-		kpost_mailbox_finish(mailbox, wakes);
+	kpost_mailbox_end(mailbox, wakes);
 }
 
 static void pollers_tell(struct kpost_pollers *pollers, __poll_t events, unsigned int times)
@@ -301,6 +341,10 @@ static void mailbox_tell_all(struct kpost_mailbox *mailbox, struct kpost_wakes *
 static void mailbox_unlock_and_wake(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 	__releases(&mailbox->lock)
 {
+	LIST_HEAD(gone);
+
+	if (unlikely(mailbox->keyed))
+		list_splice_init(&mailbox->losses->keyed->gone, &gone);
 	preempt_disable();
 	spin_unlock(&mailbox->lock);
 	kpost_wakes_wake(wakes);
@@ -310,6 +354,8 @@ static void mailbox_unlock_and_wake(struct kpost_mailbox *mailbox, struct kpost_
 	if (IS_ENABLED(CONFIG_PREEMPT_RT))
 		mailbox_tell_all(mailbox, wakes);
 	kpost_wakes_put(wakes);
+	if (unlikely(!list_empty(&gone)))
+		kpost_keyed_discard(mailbox, &gone);
 }
 
 /*

@@ -12,6 +12,7 @@
 #include "../uapi/linux/kpost.h"
 #include "account.h"
 #include "expiry.h"
+#include "keyed.h"
 #include "mailbox.h"
 #include "park.h"
 #include "trace.h"
@@ -51,15 +52,15 @@ static __always_inline void kpost_mailbox_queue(struct kpost_mailbox *mailbox,
 {
 	kpost_queue_add(queue, &message->node);
 	if (unlikely(message->extra))
-		kpost_extra_queued(mailbox, message);
+		kpost_extra_queued(mailbox, message, queue == &mailbox->pending);
 }
 
 static inline void kpost_mailbox_requeue(struct kpost_mailbox *mailbox, struct kpost_queue *queue,
 					 struct kpost_message *message)
 {
-	kpost_queue_return(queue, &message->node);
+	kpost_queue_return(queue, &message->node, kpost_message_before);
 	if (unlikely(message->extra))
-		kpost_extra_queued(mailbox, message);
+		kpost_extra_queued(mailbox, message, false);
 }
 
 static __always_inline void kpost_mailbox_unqueue(struct kpost_mailbox *mailbox,
@@ -68,7 +69,7 @@ static __always_inline void kpost_mailbox_unqueue(struct kpost_mailbox *mailbox,
 {
 	kpost_queue_del(queue, &message->node);
 	if (unlikely(message->extra))
-		kpost_extra_unqueued(mailbox, message);
+		kpost_extra_unqueued(mailbox, message, queue == &mailbox->pending);
 }
 
 /* Can there never be a message again?  While it has a name, somebody may yet open it. */
@@ -102,6 +103,8 @@ static __always_inline bool kpost_mailbox_place(struct kpost_mailbox *mailbox,
 						struct kpost_wakes *wakes)
 {
 	if (unlikely(mailbox->waiting_receivers)) {
+		if (unlikely(mailbox->keyed))
+			return kpost_keyed_place(mailbox, message, wakes);
 		if (!list_empty(&mailbox->waiting) && kpost_queue_empty(&mailbox->queue))
 			return kpost_mailbox_hand_over(mailbox, message, wakes);
 		if (list_empty(&mailbox->waiting))

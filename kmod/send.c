@@ -18,6 +18,7 @@
 #include "endpoint.h"
 #include "hold.h"
 #include "mark.h"
+#include "keyed.h"
 #include "overflow.h"
 #include "payload.h"
 #include "room.h"
@@ -78,13 +79,18 @@ message_fill_kept(struct kpost_mailbox *mailbox, const struct kpost_payload *fro
 }
 
 /* The same in the sender's own memory. */
-static struct kpost_message *message_fill_own(const struct kpost_payload *from)
+static struct kpost_message *message_fill_own(struct kpost_mailbox *mailbox,
+					      const struct kpost_payload *from)
 {
 	struct kpost_message *message = kpost_message_alloc(from->size);
 	struct kpost_place place __uninitialized;
 
 	if (IS_ERR(message))
 		return message;
+	if (unlikely(mailbox->keyed && kpost_message_key(message))) {
+		kpost_message_free(message);
+		return ERR_PTR(-ENOMEM);
+	}
 	kpost_place_init(&place, from);
 	if (!kpost_message_copy_in(message, from, &place))
 		return message;
@@ -114,7 +120,7 @@ static __always_inline struct kpost_message *message_build(struct kpost_endpoint
 	}
 	message = message_fill_kept(endpoint->mailbox, from, priority);
 	if (unlikely(!message))
-		message = message_fill_own(from);
+		message = message_fill_own(endpoint->mailbox, from);
 	if (IS_ERR(message)) {
 		if (counts)
 			kpost_uncharge(&charge);
@@ -158,6 +164,8 @@ void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message 
 		kpost_hold_delayed_withdraw(mailbox, message);
 		mailbox->dropped++;
 		kpost_mailbox_give_back(mailbox, message, wakes);
+		if (mailbox->keyed)
+			kpost_keyed_end(mailbox, wakes);
 		break;
 	case KPOST_TAKEN:
 	case KPOST_HELD:
@@ -174,6 +182,22 @@ static void message_await(struct kpost_message *message, struct kpost_waiter *se
 	else
 		sender->done = false; /* a batch's has waited before */
 	message->sender = sender;
+}
+
+/*
+ * With the mailbox's lock held: @message, which counts, and has its origin, waits for room, and
+ * @sender, if given, with it.
+ */
+void kpost_message_pend(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			struct kpost_waiter *sender, bool parked, struct kpost_wakes *wakes)
+{
+	if (sender)
+		message_await(message, sender, parked);
+	message->state = KPOST_PENDING;
+	kpost_mailbox_queue(mailbox, &mailbox->pending, message);
+	mailbox->waiting_senders++;
+	if (mailbox->keyed)
+		kpost_keyed_pended(mailbox, message, wakes);
 }
 
 /*
@@ -240,11 +264,7 @@ again:
 	} else {
 		message->origin = origin;
 		origin->uses++;
-		if (sender)
-			message_await(message, sender, parked);
-		message->state = KPOST_PENDING;
-		kpost_mailbox_queue(mailbox, &mailbox->pending, message);
-		mailbox->waiting_senders++;
+		kpost_message_pend(mailbox, message, sender, parked, &wakes);
 		err = 1;
 	}
 	kpost_mailbox_unlock(mailbox, &wakes);
@@ -367,7 +387,11 @@ static noinline int send_park(struct kpost_operand *op, struct kpost_message *me
 	send->message = message;
 	send->sequence = flags & KPOST_WANT_SEQUENCE ? &to->sequence : NULL;
 	send->out_flags = flags & KPOST_NUMBERED ? &to->out_flags : NULL;
-	err = kpost_message_commit_parked(op->endpoint, message, &parked->waiter, sequence);
+	if (flags & KPOST_LOSES)
+		err = kpost_overflow(op->endpoint, message, flags & KPOST_LOSES, &parked->waiter,
+				     true, false, sequence);
+	else
+		err = kpost_message_commit_parked(op->endpoint, message, &parked->waiter, sequence);
 	if (err > 0)
 		err = -EIOCBQUEUED;
 	/* A batch's is started, or freed, by who has made it. */
@@ -381,24 +405,6 @@ static noinline int send_park(struct kpost_operand *op, struct kpost_message *me
 }
 
 /*
- * Commit @message, and where there is no room do what the KPOST_DROP_* in @flags ask for.  If that
- * goes not, it is as any other.  Returns as kpost_message_commit(), and 0 if @message was dropped,
- * and is gone.
- */
-static noinline int send_overflows(struct kpost_endpoint *endpoint, struct kpost_message *message,
-				   u32 flags, struct kpost_waiter *sender, bool nowait,
-				   u64 *sequence)
-{
-	int err = kpost_overflow(endpoint, message, flags, sequence);
-
-	if (err != -EAGAIN || nowait)
-		return err;
-	return flags & KPOST_NUMBERED ?
-		       message_commit_numbered(endpoint, message, sender, false, sequence) :
-		       kpost_message_commit(endpoint, message, sender, false, sequence);
-}
-
-/*
  * @message, of which @arg is the struct, was committed with @err, which is not 0.  Returns what
  * becomes of it: 0, or -errno, or -EIOCBQUEUED.
  */
@@ -407,10 +413,11 @@ static noinline int send_waits(struct kpost_operand *op, const struct kpost_send
 			       u64 *sequence)
 {
 	struct kpost_mailbox *mailbox = op->endpoint->mailbox;
+	u32 loses = arg->flags & KPOST_LOSES;
 
 	kpost_operand_waits(op, arg->deadline, arg->flags, arg->cookie);
-	if (err == -EAGAIN && arg->flags & KPOST_DROPS)
-		err = send_overflows(op->endpoint, message, arg->flags, sender,
+	if (err == -EAGAIN && loses)
+		err = kpost_overflow(op->endpoint, message, loses, sender, false,
 				     op->nowait || op->dontwait, sequence);
 	if (err == -EAGAIN && (op->parked || kpost_parks(op)) && !op->dontwait)
 		err = send_park(op, message, arg->flags, sequence);
@@ -423,7 +430,7 @@ static noinline int send_waits(struct kpost_operand *op, const struct kpost_send
 
 /* What @arg can ask for beyond what is said of the plainest message. */
 #define ASKS \
-	(KPOST_SYNC | KPOST_WANT_SEQUENCE | KPOST_PRESENT | KPOST_DROPS | KPOST_CLOCK_FLAGS | \
+	(KPOST_SYNC | KPOST_WANT_SEQUENCE | KPOST_PRESENT | KPOST_LOSES | KPOST_CLOCK_FLAGS | \
 	 KPOST_NUMBERED)
 
 /* Read into @arg what comes in behind what all sends have.  Returns 0, -EFAULT, -EINVAL. */
@@ -452,7 +459,8 @@ static noinline int send_asks(struct kpost_operand *op, struct kpost_send *arg)
 
 	if (flags & ~(KPOST_DONTWAIT | KPOST_IOVEC | ASKS) || !kpost_clock_flags_ok(flags) ||
 	    arg->expires > S64_MAX ||
-	    (flags & KPOST_SYNC && flags & (KPOST_DONTWAIT | KPOST_DROPS | KPOST_NUMBERED)))
+	    (flags & KPOST_SYNC && flags & (KPOST_DONTWAIT | KPOST_LOSES | KPOST_NUMBERED)) ||
+	    (flags & KPOST_REPLACE && flags & KPOST_NUMBERED))
 		return -EINVAL;
 	if (flags & KPOST_NUMBERED)
 		err = send_number_get(op, arg);
@@ -462,7 +470,7 @@ static noinline int send_asks(struct kpost_operand *op, struct kpost_send *arg)
 		return -EAGAIN;
 	if (kpost_deadline_passed(arg->expires, kpost_clock_of(flags)))
 		return -ETIMEDOUT;
-	if (flags & KPOST_DROPS)
+	if (flags & KPOST_LOSES)
 		err = kpost_overflow_permission(mailbox, flags);
 	if (!err && arg->expires)
 		err = kpost_expiry_prepare(mailbox);
@@ -506,7 +514,7 @@ static noinline int send_as_asked(struct kpost_operand *op, const struct kpost_s
 			return err;
 	}
 	/* Others do that, see send_waits(). */
-	if (arg->flags & KPOST_DROPS || (arg->flags & KPOST_SYNC && kpost_parks(op)))
+	if (arg->flags & KPOST_LOSES || (arg->flags & KPOST_SYNC && kpost_parks(op)))
 		return -EAGAIN;
 	if (arg->flags & KPOST_NUMBERED)
 		return message_commit_numbered(op->endpoint, message, sender,
@@ -607,7 +615,7 @@ ssize_t kpost_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	if (IS_ERR(message))
 		return PTR_ERR(message);
 	if (unlikely(drops))
-		err = send_overflows(endpoint, message, drops, &sender, nowait, &sequence);
+		err = kpost_overflow(endpoint, message, drops, &sender, false, nowait, &sequence);
 	else
 		err = kpost_message_commit(endpoint, message, &sender, nowait, &sequence);
 	if (err < 0)

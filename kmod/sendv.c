@@ -18,7 +18,7 @@ static int send_entry_get(const struct kpost_operand *entry, struct kpost_send *
 
 	if (err)
 		return err;
-	return arg->flags & ~(KPOST_IOVEC | KPOST_WANT_SEQUENCE | KPOST_PRESENT | KPOST_DROPS |
+	return arg->flags & ~(KPOST_IOVEC | KPOST_WANT_SEQUENCE | KPOST_PRESENT | KPOST_LOSES |
 			      KPOST_CLOCK_FLAGS | KPOST_NUMBERED) ||
 			       arg->priority > KPOST_PRIORITY_MAX || arg->deadline || arg->cookie ?
 		       -EINVAL :
@@ -134,6 +134,9 @@ static unsigned int send_build(struct kpost_mailbox *mailbox, struct send_slot *
 		kpost_message_discard(mailbox, slots[whole].message);
 	if (whole)
 		return whole;
+	/* Each has a key, and is sent by itself. */
+	if (mailbox->keyed)
+		return 0;
 	for (i = 0; i < n; i++) {
 		slots[i].message = kpost_message_alloc(slots[i].size);
 		if (IS_ERR(slots[i].message))

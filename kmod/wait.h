@@ -39,7 +39,10 @@ struct kpost_waiter {
 		struct kpost_message *message; /* handed to a receiver */
 		struct kpost_call_state *call; /* that a collector is given, or waits for */
 	};
-	u64 sequence; /* of a sender's message, once it got in */
+	union {
+		u64 sequence; /* of a sender's message, once it got in */
+		u64 ticket; /* a receiver's, of a keyed mailbox: who has less has waited longer */
+	};
 };
 
 struct kpost_wakes {

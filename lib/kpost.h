@@ -119,12 +119,13 @@ uint64_t kpost_deadline_by(unsigned int flags, int64_t milliseconds);
  * @bytes: capacity in bytes of payload, by default 128 KiB (see kpost_info.default_bytes)
  * @message_max: largest payload of a message, by default a quarter of @bytes
  * @overflow: mask of KPOST_OVERFLOW_*, what its senders may have become of messages that find no
- *	room, by default nothing but to wait
+ *	room, by default nothing but to wait; KPOST_OVERFLOW_REPLACE only for one that is keyed
  * @held_max: how many messages one endpoint may hold, see kpost_hold(), by default half of
  *	@messages
  *
  * The mailbox counts for its maker, as 1 KiB + @bytes + 256 * @messages, from when it is
- * made until it closes; what is in it counts no more.
+ * made until it closes; what is in it counts no more.  It is keyed if it is opened with
+ * KPOST_OPEN_KEYED: then kpost_recv_tag() goes, and KPOST_REPLACE if @overflow has that.
  */
 struct kpost_attr {
 	unsigned int mode;
@@ -325,10 +326,10 @@ int kpost_close(int fd);
  * struct kpost_options - how to send; zero in any field for its default
  * @flags: KPOST_DONTWAIT: -EAGAIN instead of waiting for room; KPOST_SYNC: wait until a
  *	receiver has the message; KPOST_PRESENT: -ENXIO if nobody can receive now;
- *	KPOST_DROP_NEW, KPOST_DROP_OLD: where there is no room, see struct kpost_send; of a
- *	call, KPOST_RETRY: a receiver may hold it, see kpost_hold(); KPOST_BOOTTIME,
- *	KPOST_REALTIME: by which clock @deadline and @expires are; KPOST_NUMBERED: not if @number
- *	was sent before
+ *	KPOST_DROP_NEW, KPOST_DROP_OLD: where there is no room, see struct kpost_send;
+ *	KPOST_REPLACE: in place of the queued message of the same @tag; of a call, KPOST_RETRY: a
+ *	receiver may hold it, see kpost_hold(); KPOST_BOOTTIME, KPOST_REALTIME: by which clock
+ *	@deadline and @expires are; KPOST_NUMBERED: not if @number was sent before
  * @priority: 0 to KPOST_PRIORITY_MAX, higher ones are received first
  * @deadline: when to give up waiting, by default never; the message is then not sent
  * @tag: any number, for the receiver: what kind of message it is, or which key it is of
@@ -369,8 +370,8 @@ struct kpost_options {
  *	opened it
  * @opener_gid: likewise its group
  * @reserved: 0
- * @missed: how many messages senders have had dropped, or have expired, since somebody was told
- *	so last
+ * @missed: how many messages senders have had dropped or replaced, or have expired, since
+ *	somebody was told so last
  * @attempts: how often it was held before, and has come back
  *
  * Ids are as seen in the receiver's user namespace, or the overflow id (65534).
@@ -408,6 +409,9 @@ ssize_t kpost_recv_sized(int fd, void *buf, size_t len, struct kpost_message *me
 ssize_t kpost_recvv_sized(int fd, const struct iovec *iov, int iovcnt,
 			  struct kpost_message *message, unsigned int flags, uint64_t deadline,
 			  size_t size);
+ssize_t kpost_recv_tag_sized(int fd, uint64_t tag, void *buf, size_t len,
+			     struct kpost_message *message, unsigned int flags, uint64_t deadline,
+			     size_t size);
 
 /**
  * kpost_send - send a message, in the plain case
@@ -425,7 +429,8 @@ ssize_t kpost_recvv_sized(int fd, const struct iovec *iov, int iovcnt,
  * more than 64 KiB, and the user has as much under way as it may, see
  * kpost_info.user_sending_bytes), -EFAULT, -EINTR, -EINVAL, -EMSGSIZE (longer than the
  * mailbox takes), -ENOBUFS (likewise the office), -ENOMEM, -ENXIO (nobody can receive now, with
- * KPOST_PRESENT), -EPERM (the mailbox does not let its senders drop so), -EPIPE (the mailbox is
+ * KPOST_PRESENT), -EPERM (the mailbox does not let its senders drop or replace
+ * so), -EPIPE (the mailbox is
  * closed or shut; there is no SIGPIPE), -ETIMEDOUT.
  */
 int kpost_send(int fd, const void *buf, size_t len, unsigned int priority, unsigned int flags,
@@ -473,6 +478,22 @@ static inline ssize_t kpost_recv(int fd, void *buf, size_t len, struct kpost_mes
 				 unsigned int flags, uint64_t deadline)
 {
 	return kpost_recv_sized(fd, buf, len, message, flags, deadline, sizeof(*message));
+}
+
+/**
+ * kpost_recv_tag - receive a message of one tag
+ * @fd: an endpoint with KPOST_RIGHT_RECV on a keyed mailbox
+ * @tag: of which messages the next is wanted
+ *
+ * As kpost_recv() otherwise: the first message of exactly that tag, also one that waits for room,
+ * or the next that comes.  Returns what that does; -EINVAL also if the mailbox is not keyed, and
+ * -EPIPE if none of that tag is left, and none can come.
+ */
+static inline ssize_t kpost_recv_tag(int fd, uint64_t tag, void *buf, size_t len,
+				     struct kpost_message *message, unsigned int flags,
+				     uint64_t deadline)
+{
+	return kpost_recv_tag_sized(fd, tag, buf, len, message, flags, deadline, sizeof(*message));
 }
 
 /**
@@ -571,9 +592,9 @@ int kpost_recv_batch_sized(int fd, struct kpost_recv *entries, size_t count, uns
  * kpost_send_batch - send many messages
  * @fd: an endpoint with KPOST_RIGHT_SEND
  * @entries: what to send, in this order: struct kpost_send of <linux/kpost.h>, each with
- *	flags KPOST_IOVEC, KPOST_WANT_SEQUENCE, KPOST_PRESENT, KPOST_DROP_*, KPOST_NUMBERED, and
- *	for expires KPOST_BOOTTIME or KPOST_REALTIME, priority, buf, len, tag, expires and
- *	number; all else 0
+ *	flags KPOST_IOVEC, KPOST_WANT_SEQUENCE, KPOST_PRESENT, KPOST_DROP_*, KPOST_REPLACE,
+ *	KPOST_NUMBERED, and for expires KPOST_BOOTTIME or KPOST_REALTIME, priority, buf, len, tag,
+ *	expires and number; all else 0
  * @count: how many there are, 1 to KPOST_BATCH_MAX
  * @flags: KPOST_DONTWAIT, and KPOST_BOOTTIME or KPOST_REALTIME for @deadline
  * @deadline: when to give up waiting until all are in the mailbox

@@ -134,6 +134,30 @@ KPOST_EXPORT ssize_t kpost_recv_sized(int fd, void *buf, size_t len, struct kpos
 	return kpost_receipt_get(&receipt, flags, message, size);
 }
 
+KPOST_EXPORT ssize_t kpost_recv_tag_sized(int fd, uint64_t tag, void *buf, size_t len,
+					  struct kpost_message *message, unsigned int flags,
+					  uint64_t deadline, size_t size)
+{
+	struct kpost_receipt receipt = {
+		.fd = fd,
+		.arg = {
+			.flags = flags | KPOST_MATCH,
+			.deadline = deadline,
+			.cookie = kpost_cookie,
+			.buf = kpost_address(buf),
+			.len = len,
+			.tag = tag,
+		},
+	};
+	ssize_t ret;
+
+	if (flags & KPOST_SHAPE_FLAGS)
+		return -EINVAL;
+	ret = kpost_wait(fd, KPOST_IOC_RECV, &receipt.arg, flags, kpost_receipt_undo, &receipt);
+	kpost_receipt_tell(&receipt, ret, message, size);
+	return ret;
+}
+
 KPOST_EXPORT ssize_t kpost_recvv_sized(int fd, const struct iovec *iov, int iovcnt,
 				       struct kpost_message *message, unsigned int flags,
 				       uint64_t deadline, size_t size)

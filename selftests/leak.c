@@ -95,7 +95,7 @@ static const struct operation {
 		FIELD(kpost_call_collect, opener_gid) } },
 	{ CANCEL, "CALL_CANCEL", KPOST_IOC_CALL_CANCEL, 24, false, {
 		FIELD(kpost_call_cancel, message_flags), FIELD(kpost_call_cancel, sequence) } },
-	{ STAT, "STAT", KPOST_IOC_STAT, 448, false, { WHOLE } },
+	{ STAT, "STAT", KPOST_IOC_STAT, 456, false, { WHOLE } },
 	{ SETATTR, "SETATTR", KPOST_IOC_SETATTR, 40, false, { { 0, 0 } } },
 	{ GRANT, "GRANT", KPOST_IOC_GRANT, 32, false, { { 0, 0 } } },
 };

@@ -299,6 +299,8 @@ static ssize_t receive(int which, struct kpost_message *message, size_t size)
 		return kpost_recv_sized(ENDPOINT_FD, NULL, 0, message, 0, 0, size);
 	case 1:
 		return kpost_recvv_sized(ENDPOINT_FD, NULL, 0, message, 0, 0, size);
+	case 3:
+		return kpost_recv_tag_sized(ENDPOINT_FD, 7, NULL, 0, message, 0, 0, size);
 	default:
 		return kpost_reply_recv_sized(ENDPOINT_FD, &response, NULL, 0, message, 0, 0,
 					      sizeof(response), size);

@@ -102,8 +102,10 @@ struct transport {
 #define NO_POLL (1u << 2)
 #define ASYNC (1u << 3) /* send does not wait for the message to be sent */
 #define OURS (1u << 4)
+#define TAGS (1u << 5) /* each message has a tag, by which it is received */
 
-extern const struct transport kpost_ioctl, kpost_library, kpost_rw, kpost_uring, kpost_async;
+extern const struct transport kpost_ioctl, kpost_library, kpost_rw, kpost_uring, kpost_async,
+	kpost_keyed;
 extern const struct transport pipe_plain, pipe_named, pipe_uring;
 extern const struct transport socket_stream, socket_seqpacket, socket_dgram, socket_uring,
 	socket_async;
@@ -121,6 +123,7 @@ static inline unsigned long room_of(const struct load *load)
 
 /* What several transports share. */
 int open_mailbox(struct line *line, const struct load *load);
+int open_mailbox_as(struct line *line, const struct load *load, unsigned int flags);
 void close_mailbox(struct line *line);
 int open_pipe(struct line *line, const struct load *load);
 int open_seqpacket(struct line *line, const struct load *load);

@@ -4,7 +4,7 @@
 
 #include <sys/ioctl.h>
 
-int open_mailbox(struct line *line, const struct load *load)
+int open_mailbox_as(struct line *line, const struct load *load, unsigned int flags)
 {
 	unsigned long room = room_of(load), size = load->size ? load->size : 1;
 	/* No more than is needed, since all of it counts, and there are cases of 10,000. */
@@ -14,10 +14,15 @@ int open_mailbox(struct line *line, const struct load *load)
 		.message_max = size,
 	};
 
-	line->in = kpost_open(NULL, KPOST_RIGHT_SEND | KPOST_RIGHT_RECV, KPOST_OPEN_ANONYMOUS,
-			      &attr, 0);
+	line->in = kpost_open(NULL, KPOST_RIGHT_SEND | KPOST_RIGHT_RECV,
+			      KPOST_OPEN_ANONYMOUS | flags, &attr, 0);
 	line->out = line->in;
 	return line->in < 0 ? line->in : 0;
+}
+
+int open_mailbox(struct line *line, const struct load *load)
+{
+	return open_mailbox_as(line, load, 0);
 }
 
 static int open_server(struct line *line, const struct load *load)
@@ -197,4 +202,55 @@ const struct transport kpost_rw = {
 	.close = close_mailbox,
 	.send = write_all,
 	.receive = read_all,
+};
+
+/* ---- by tag ------------------------------------------------------------------------------ */
+
+/* Each tag from 0 up is that of one message. */
+struct tags {
+	uint64_t next; /* that the next message is sent with */
+	uint64_t count;
+	uint32_t chance;
+};
+
+static int open_keyed(struct line *line, const struct load *load)
+{
+	struct tags *tags = calloc(1, sizeof(*tags));
+
+	tags->count = load->depth ? load->depth : 1;
+	tags->chance = 1;
+	line->state = tags;
+	return open_mailbox_as(line, load, KPOST_OPEN_KEYED);
+}
+
+static void send_tag(struct line *line, void *buf, size_t len)
+{
+	struct tags *tags = line->state;
+	struct kpost_send send = { .buf = (uintptr_t)buf, .len = len, .tag = tags->next++ };
+
+	if (ioctl(line->out, KPOST_IOC_SEND, &send))
+		die("send: %s", strerror(errno));
+}
+
+/* Of any of those tags, which the next message then has. */
+static void receive_tag(struct line *line, void *buf, size_t len)
+{
+	struct tags *tags = line->state;
+	struct kpost_recv recv = { .flags = KPOST_MATCH, .buf = (uintptr_t)buf, .len = len };
+
+	tags->chance = tags->chance * 1103515245 + 12345;
+	recv.tag = (tags->chance >> 8) % tags->count;
+	tags->next = recv.tag;
+	if (ioctl(line->in, KPOST_IOC_RECV, &recv) < 0)
+		die("receive: %s", strerror(errno));
+}
+
+const struct transport kpost_keyed = {
+	.name = "kpost-keyed",
+	.what = "a keyed mailbox, by tag",
+	.traits = OURS | TAGS,
+	.open = open_keyed,
+	.close = close_mailbox,
+	.send = send_tag,
+	.receive = receive_tag,
 };

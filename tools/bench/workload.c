@@ -88,6 +88,20 @@ static void run_priorities(struct run *run)
 	measure(run->figure, step_priorities, run, &run->load, (struct pace){ .messages = 1 });
 }
 
+static void step_tag(void *arg)
+{
+	struct run *run = arg;
+
+	run->transport->receive(run->lines, run->buf, run->load.size);
+	run->transport->send(run->lines, run->buf, run->load.size);
+}
+
+static void run_tag(struct run *run)
+{
+	fill(run);
+	measure(run->figure, step_tag, run, &run->load, (struct pace){ .messages = 1 });
+}
+
 static void step_batch(void *arg)
 {
 	struct run *run = arg;
@@ -105,12 +119,17 @@ static void run_batch(struct run *run)
 
 static bool fits_one(const struct transport *transport)
 {
-	return !(transport->traits & ASYNC);
+	return !(transport->traits & (ASYNC | TAGS));
 }
 
 static bool fits_priorities(const struct transport *transport)
 {
 	return transport->send_priority;
+}
+
+static bool fits_tag(const struct transport *transport)
+{
+	return transport->traits & TAGS;
 }
 
 static bool fits_batch(const struct transport *transport)
@@ -155,6 +174,8 @@ const struct workload workloads[] = {
 	  run_batch },
 	{ "priorities", "self, with a message at each of so many priorities", "a message",
 	  fits_priorities, run_priorities },
+	{ "tag", "one process receives a message by its tag, and sends another", "a message",
+	  fits_tag, run_tag },
 	{ "boxes", "self, in turn through so many that one epoll looks after", "a message",
 	  fits_poll, run_boxes },
 	{ "stream", "one process sends, another receives", "a message", fits_one, run_fan_in },

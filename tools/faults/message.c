@@ -68,6 +68,38 @@ static void prepare_send_with_number(struct stage *stage)
 	stage->args.send.number = 1;
 }
 
+/* To a mailbox of its own that is keyed: what it replaces stays until nothing can fail. */
+static void prepare_send_replaces(struct stage *stage)
+{
+	struct kpost_open open =
+		kt_open_args(NULL, KT_ALL, KPOST_OPEN_ANONYMOUS | KPOST_OPEN_KEYED);
+
+	prepare_send(stage, SHORT, KPOST_REPLACE);
+	open.overflow = KPOST_OVERFLOW_REPLACE;
+	stage->fd = kt_do_open(&open);
+	must(stage, stage->fd >= 0 && kt_post(stage->fd, OLDER, sizeof(OLDER), 0) == 0);
+}
+
+static long call_send_replaces(struct stage *stage)
+{
+	long ret = stage_do(stage, stage->fd, KPOST_IOC_SEND, &stage->args.send);
+
+	must(stage, kt_stat(stage->fd).replaced == (ret == 0));
+	must(stage, kt_stat(stage->fd).queued_messages == 1);
+	return ret;
+}
+
+static void check_replaced(struct stage *stage)
+{
+	struct kpost_recv recv =
+		kt_recv_args(stage->job_buffer, PAYLOAD_MAX, KPOST_MATCH | KPOST_DONTWAIT, 0);
+
+	recv.tag = 0;
+	must(stage, kt_ioctl(stage->fd, KPOST_IOC_RECV, &recv) == (long)stage->len);
+	must(stage, arrived(stage, stage->job_buffer) && recv.sequence == 2 && recv.missed == 1);
+	must(stage, close(stage->fd) == 0);
+}
+
 static void prepare_send_iovec(struct stage *stage)
 {
 	prepare_send(stage, LONG, KPOST_IOVEC);
@@ -472,6 +504,14 @@ const struct trial message_trials[] = {
 		.prepare = prepare_send_with_number,
 		.call = call_send,
 		.check = check_sent,
+	},
+	{
+		.name = "SEND, replaces",
+		COMMAND("SEND", ALL_ROUTES),
+		.errnos = { EFAULT, ENOMEM },
+		.prepare = prepare_send_replaces,
+		.call = call_send_replaces,
+		.check = check_replaced,
 	},
 	{
 		.name = "SEND, told its number",

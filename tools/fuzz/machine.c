@@ -281,8 +281,12 @@ static void set_up(void)
 	world->slots[0] = open("/dev/kpost", O_RDWR | O_CLOEXEC);
 	arg.mode = 0600;
 	switch (world->program.setup) {
+	case SETUP_KEYED:
+		arg.overflow = KPOST_OVERFLOW_REPLACE | KPOST_OVERFLOW_DROP_OLD;
+		arg.flags = KPOST_OPEN_KEYED;
+		__attribute__((fallthrough));
 	case SETUP_NAMED:
-		arg.flags = KPOST_OPEN_CREATE;
+		arg.flags |= KPOST_OPEN_CREATE;
 		arg.name[0] = 'a';
 		slot_open(&arg, 1);
 		arg = (struct kpost_open){ .rights = KPOST_RIGHT_SEND, .name = "a" };

@@ -92,7 +92,9 @@ static void compose_open(struct kpost_open *arg, const struct operation *op)
 	arg->flags = (op->flags & (KPOST_OPEN_SUCCEED | KPOST_OPEN_CREATE)) == KPOST_OPEN_SUCCEED ?
 			     op->flags << 3 :
 			     op->flags;
-	arg->rights = op->rights ? op->rights & 7 : 7;
+	if (op->rights & 16)
+		arg->flags |= KPOST_OPEN_KEYED;
+	arg->rights = op->rights & 7 ? op->rights & 7 : 7;
 	if (op->flags & KPOST_OPEN_PAIR)
 		arg->rights &= ~KPOST_RIGHT_SEND;
 	if (op->rights & 8)
@@ -174,10 +176,11 @@ static uint32_t priority(const struct operation *op)
 				  op->value % 4;
 }
 
-/* What a send asks for where there is no room. */
+/* What a send asks for where there is no room, or another message of its tag. */
 static uint32_t drops(const struct operation *op)
 {
-	return (op->to & 1 ? KPOST_DROP_NEW : 0) | (op->to & 2 ? KPOST_DROP_OLD : 0);
+	return (op->to & 1 ? KPOST_DROP_NEW : 0) | (op->to & 2 ? KPOST_DROP_OLD : 0) |
+	       (op->to & 64 ? KPOST_REPLACE : 0);
 }
 
 /* By which clock what follows is. */
@@ -234,7 +237,7 @@ static uint64_t until(const struct operation *op)
 	return holds(op) && op->to & 1 ? memory_deadline(op->rights % AT_COUNT) : 0;
 }
 
-/* Nothing of kpost's looks at what it is. */
+/* Only a keyed mailbox looks at what it is. */
 static uint64_t tag(const struct operation *op)
 {
 	return op->value * 0x0101010101010101;
@@ -245,6 +248,9 @@ static void compose_recv(struct kpost_recv *arg, const struct operation *op, str
 	/* The highest that an operation here can have is none of a receive's. */
 	arg->flags = op->flags & KPOST_PRESENT ? (op->flags & ~KPOST_PRESENT) | KPOST_PEEK :
 						 op->flags;
+	if (op->to & 64)
+		arg->flags |= KPOST_MATCH;
+	arg->tag = tag(op);
 	arg->flags |= clocks(op);
 	if (holds(op)) {
 		arg->flags |= KPOST_HOLD;
@@ -371,7 +377,7 @@ static void compose_grant(struct kpost_grant *arg, const struct operation *op)
 		arg->badge = tag(op);
 	arg->tag = tag(op);
 	arg->priority = priority(op);
-	arg->write_flags = op->len * KPOST_DROP_NEW;
+	arg->write_flags = op->len * KPOST_DROP_NEW | (op->value & 64 ? KPOST_REPLACE : 0);
 }
 
 /*
@@ -414,9 +420,11 @@ static void compose_batch(struct kpost_batch *arg, const struct operation *op, s
 			work->recvs[i] = (struct kpost_recv){
 				.flags = (pieces ? KPOST_IOVEC : 0) |
 					 (op->value & 4 || i == last ? op->rights & 0x18 : 0) |
+					 (op->to & 64 ? KPOST_MATCH : 0) |
 					 (holds(op) && (i == last || i % 3) ? KPOST_HOLD : 0),
 				.buf = buf,
 				.len = n,
+				.tag = tag(op),
 				.hold_until = i % 2 ? until(op) : 0,
 			};
 		}

@@ -26,7 +26,8 @@
 	X(SETUP_PAIR) /* slot 1: receives from an anonymous mailbox; slot 2: sends */ \
 	X(SETUP_ANONYMOUS) /* slot 1: all rights on an anonymous mailbox */ \
 	X(SETUP_PERSISTENT) /* slot 1: all rights on a persistent "a", with a message */ \
-	X(SETUP_NOTHING)
+	X(SETUP_NOTHING) \
+	X(SETUP_KEYED) /* as SETUP_NAMED, and keyed; senders may replace and drop what is old */
 
 #define KINDS(X) \
 	X(OP_NOTHING) \
@@ -35,8 +36,8 @@
 	X(OP_OPEN) /* name, rights, flags; to: slot (and the one after it) */ \
 	X(OP_UNLINK) \
 	X(OP_LIST) \
-	X(OP_SEND) /* to: 1 and 2: KPOST_DROP_* */ \
-	X(OP_RECV) \
+	X(OP_SEND) /* to: 1 and 2: KPOST_DROP_*; 8: KPOST_REPLACE */ \
+	X(OP_RECV) /* to: 8: KPOST_MATCH */ \
 	X(OP_CALL) \
 	X(OP_REPLY) /* value: which of the tokens seen; to: of what is held, see operation.c */ \
 	X(OP_REPLY_RECV) \

@@ -509,6 +509,30 @@ ends()
 		 kpost stat --json $MAILBOX-clock | grep -o "\"mark\":[0-9]*"'
 	says 'send --clock of none' 2 "takes 'monotonic'" sh_in \
 		'echo x | kpost send --clock=sundial $MAILBOX-o'
+	is 'recv --tag takes that tag, and leaves the others' 0 'b\na\nc\n' sh_in \
+		'kpost create --keyed --overflow replace $MAILBOX-k; echo a | kpost send --tag 1 $MAILBOX-k
+		 echo b | kpost send --tag 2 $MAILBOX-k; echo c | kpost send --tag 1 $MAILBOX-k
+		 kpost recv --tag 2 $MAILBOX-k; kpost recv --peek --tag 1 $MAILBOX-k
+		 kpost recv --tag 1 $MAILBOX-k >$WORK/first; kpost recv --tag 1 $MAILBOX-k'
+	is '... waits for it' 0 'later\n' sh_in \
+		'echo else | kpost send --tag 7 $MAILBOX-k; kpost recv --tag 5 -t 60 $MAILBOX-k & pid=$!
+		 soon stat_has $MAILBOX-k "of which 1 tasks wait for a message"
+		 echo later | kpost send --tag 5 $MAILBOX-k; wait $pid && kpost recv $MAILBOX-k >$WORK/else'
+	is '... ends with a signal' 143 '' sh_in \
+		'kpost recv --tag 5 $MAILBOX-k & pid=$!
+		 soon stat_has $MAILBOX-k "of which 1 tasks wait for a message"; kill $pid; wait $pid'
+	says '... gives up' 4 'timed out' kpost recv --tag 5 -t 0.2 "$mailbox-k"
+	says '... wants a mailbox that is keyed' 2 'create --keyed' kpost recv --tag 5 "$mailbox-o"
+	is 'send --replace keeps the place' 0 'new\nb\n"replaced":1,"keyed":true\n' sh_in \
+		'echo a | kpost send --tag 1 $MAILBOX-k; echo b | kpost send --tag 2 $MAILBOX-k
+		 echo new | kpost send --replace --tag 1 $MAILBOX-k; kpost recv -n 2 $MAILBOX-k
+		 kpost stat --json $MAILBOX-k | grep -o "\"replaced\":1,\"keyed\":true"'
+	says '... where that may not be' 5 'kpost set --overflow' sh_in \
+		'kpost set --overflow none $MAILBOX-k; echo x | kpost send --replace $MAILBOX-k'
+	says '... where the mailbox is not keyed' 2 'create --keyed' sh_in \
+		'echo x | kpost send --replace $MAILBOX-o'
+	says 'set --overflow replace likewise' 2 'create --keyed' \
+		kpost set --overflow old,replace "$mailbox-o"
 	says 'send --expires without a time' 2 'expires wants seconds' sh_in \
 		'echo x | kpost send --expires=soon $MAILBOX-o'
 	says 'send --drop=new where that may not be' 5 'kpost set --overflow' sh_in \

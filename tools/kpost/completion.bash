@@ -46,9 +46,9 @@ _kpost()
 	fi
 	if [[ $cur == -* ]]; then
 		case $verb in
-		create) options='--mode --messages --bytes --message-max --overflow --held-max --exclusive' ;;
-		send) options='--priority --tag --timeout --sync --expires --clock --number --drop --present --whole --create' ;;
-		recv) options='--count --follow --timeout --peek --raw --json' ;;
+		create) options='--mode --messages --bytes --message-max --keyed --overflow --held-max --exclusive' ;;
+		send) options='--priority --tag --timeout --sync --expires --clock --number --drop --replace --present --whole --create' ;;
+		recv) options='--count --follow --timeout --tag --peek --raw --json' ;;
 		call) options='--priority --tag --timeout --present --retry --reply-max --raw --json' ;;
 		serve) options='--jobs --attempts --succeed --' ;;
 		work) options='--jobs --attempts --aside --pause --' ;;

@@ -41,6 +41,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		options->attr.held_max =
 			(unsigned int)parse_positive(state, "held-max", arg, MESSAGES_HARD_MAX);
 		break;
+	case KEY_KEYED:
+		options->flags |= KPOST_OPEN_KEYED;
+		break;
 	case KEY_EXCLUSIVE:
 		options->flags |= KPOST_OPEN_EXCL;
 		break;
@@ -52,6 +55,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!options->name)
 			argp_error(state, "which mailbox?");
+		if (options->attr.overflow & KPOST_OVERFLOW_REPLACE &&
+		    !(options->flags & KPOST_OPEN_KEYED))
+			argp_error(state, "--overflow replace is for --keyed");
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -66,9 +72,10 @@ static const struct argp_option choices[] = {
 	{ "bytes", KEY_BYTES, "SIZE", 0, "Capacity in bytes of payload; K, M, G for 1024s", 0 },
 	{ "message-max", KEY_MESSAGE_MAX, "SIZE", 0,
 	  "Longest message; default a quarter of --bytes", 0 },
-	{ "overflow", KEY_OVERFLOW, "old,new,any", 0,
-	  "Let senders drop messages where there is no room: their own old ones, new ones, or with "
-	  "'any' also those of others",
+	{ "keyed", KEY_KEYED, NULL, 0, "Index what is in it by tag, for 'kpost recv --tag'", 0 },
+	{ "overflow", KEY_OVERFLOW, "old,new,replace,any", 0,
+	  "Let senders drop messages where there is no room: their own old ones, new ones; 'replace' "
+	  "their own of the same tag, with --keyed; or with 'any' also those of others",
 	  0 },
 	{ "held-max", KEY_HELD_MAX, "N", 0,
 	  "How many messages one receiver may hold ('kpost work'); default half of --messages", 0 },

@@ -50,6 +50,7 @@ static void print_json(const struct kpost_info *info)
 	json_bool("peek", info->features & KPOST_FEATURE_PEEK);
 	json_bool("overflow", info->features & KPOST_FEATURE_OVERFLOW);
 	json_bool("expires", info->features & KPOST_FEATURE_EXPIRES);
+	json_bool("keyed", info->features & KPOST_FEATURE_KEYED);
 	json_bool("clocks", info->features & KPOST_FEATURE_CLOCKS);
 	json_bool("numbered", info->features & KPOST_FEATURE_NUMBERED);
 	json_bool("hold", info->features & KPOST_FEATURE_HOLD);

@@ -174,6 +174,8 @@ void json_stat(const struct kpost_stat *st)
 	json_number("dropped_new", st->dropped_new);
 	json_number("dropped_old", st->dropped_old);
 	json_number("expired", st->expired);
+	json_number("replaced", st->replaced);
+	json_bool("keyed", st->flags & KPOST_STAT_KEYED);
 	json_number("mark", st->mark);
 	json_number("held", st->held);
 	json_number("held_max", st->held_max);

@@ -9,11 +9,15 @@
 
 #define BATCH 32
 #define FIRST_ROOM (BATCH * 8192)
+/* So long a message of a tag is waited for before it is looked whether to stop, in ms. */
+#define SLICE 100
 
 struct options {
 	const char *name;
 	uint64_t count; /* 0 to follow */
 	int64_t timeout;
+	uint64_t tag;
+	bool tagged;
 	bool peek;
 	bool raw;
 	bool json;
@@ -44,6 +48,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case 't':
 		options->timeout = parse_seconds(state, "timeout", arg);
+		break;
+	case KEY_TAG:
+		options->tag = parse_number(state, "tag", arg);
+		options->tagged = true;
 		break;
 	case KEY_PEEK:
 		options->peek = true;
@@ -77,6 +85,8 @@ static const struct argp_option choices[] = {
 	{ "count", 'n', "N", 0, "Take N messages; default 1, 0 for as --follow", 0 },
 	{ "follow", 'f', NULL, 0, "Take messages until interrupted", 0 },
 	TIMEOUT_OPTION("Give up when no message comes for this long, with status 4"),
+	{ "tag", KEY_TAG, "N", 0, "Take messages of this tag only; the mailbox has to be keyed",
+	  0 },
 	{ "peek", KEY_PEEK, NULL, 0, "Show the next message, and leave it in the mailbox", 0 },
 	{ "raw", KEY_RAW, NULL, 0, "Print no newline after each payload", 0 },
 	{ "json", KEY_JSON, NULL, 0,
@@ -169,7 +179,7 @@ static int wait_for_one(struct receiver *receiver, uint64_t deadline)
 		[SIGNALS] = { .fd = receiver->signals, .events = POLLIN },
 	};
 	uint64_t now = kpost_deadline(0);
-	uint64_t left = deadline > now ? deadline - now : 0;
+	uint64_t left = deadline > now && !receiver->options->tagged ? deadline - now : 0;
 	const struct timespec timeout = {
 		.tv_sec = (time_t)(left / 1000000000u),
 		.tv_nsec = (long)(left % 1000000000u),
@@ -177,7 +187,10 @@ static int wait_for_one(struct receiver *receiver, uint64_t deadline)
 	struct signalfd_siginfo info;
 	int ret;
 
-	ret = ppoll(polled, POLLED, deadline ? &timeout : NULL, NULL);
+	/* Whether there is one of a tag is not told: who takes it waits. */
+	if (receiver->options->tagged)
+		polled[MAILBOX].fd = -1;
+	ret = ppoll(polled, POLLED, deadline || receiver->options->tagged ? &timeout : NULL, NULL);
 	if (ret < 0)
 		return errno == EINTR ? -EAGAIN : -errno;
 	if (polled[SIGNALS].revents &&
@@ -189,15 +202,18 @@ static int wait_for_one(struct receiver *receiver, uint64_t deadline)
 		receiver->reader_gone = true;
 		return -ECANCELED;
 	}
-	return ret ? 0 : -ETIMEDOUT;
+	return ret || receiver->options->tagged ? 0 : -ETIMEDOUT;
 }
 
 /* The next message as one of a batch, though it stays.  Returns 1 or -errno. */
 static int look(struct receiver *receiver)
 {
 	struct kpost_message seen = { 0 };
-	ssize_t ret =
-		kpost_recv(receiver->fd, receiver->bytes, receiver->room, &seen, KPOST_PEEK, 0);
+	ssize_t ret = receiver->options->tagged ?
+			      kpost_recv_tag(receiver->fd, receiver->options->tag, receiver->bytes,
+					     receiver->room, &seen, KPOST_PEEK, 0) :
+			      kpost_recv(receiver->fd, receiver->bytes, receiver->room, &seen,
+					 KPOST_PEEK, 0);
 
 	receiver->batch[0] = (struct kpost_recv){
 		.message_flags = seen.flags,
@@ -232,10 +248,17 @@ static int take(struct receiver *receiver, size_t most)
 		receiver->batch[i] = (struct kpost_recv){
 			.buf = (uintptr_t)receiver->bytes + i * part,
 			.len = part,
+			.flags = receiver->options->tagged ? KPOST_MATCH : 0,
+			.tag = receiver->options->tag,
 		};
-	ret = receiver->options->peek ? look(receiver) :
-					kpost_recv_batch(receiver->fd, receiver->batch, most,
-							 KPOST_DONTWAIT, 0, NULL);
+	if (receiver->options->peek)
+		ret = look(receiver);
+	else if (receiver->options->tagged)
+		ret = kpost_recv_batch(receiver->fd, receiver->batch, most, 0,
+				       kpost_deadline(SLICE), NULL);
+	else
+		ret = kpost_recv_batch(receiver->fd, receiver->batch, most, KPOST_DONTWAIT, 0,
+				       NULL);
 	if (ret != -EMSGSIZE)
 		return ret;
 	if (receiver->batch[0].size > receiver->room) {
@@ -302,9 +325,16 @@ static int follow(struct receiver *receiver)
 		ret = wait_for_one(receiver, deadline);
 		if (!ret)
 			ret = take(receiver, most);
-		/* Another receiver may have been faster. */
-		if (ret == -EAGAIN)
+		/* Another receiver may have been faster, or there is none of the tag yet. */
+		if (ret == -EAGAIN || (options->tagged && ret == -ETIMEDOUT)) {
+			if (options->tagged && deadline && kpost_deadline(0) >= deadline) {
+				ret = -ETIMEDOUT;
+				break;
+			}
+			if (options->tagged && options->peek)
+				usleep(SLICE * 1000);
 			continue;
+		}
 		if (ret < 0)
 			break;
 		deliver(receiver, (size_t)ret);
@@ -341,6 +371,11 @@ int verb_recv(int argc, char **argv)
 		end_by(SIGPIPE);
 	if (receiver.reader_gone)
 		fail_plain(STATUS_FAILED, "nobody reads the output any more");
+	if (ret == -EINVAL && options.tagged)
+		fail_plain(STATUS_USAGE,
+			   "cannot receive from mailbox '%s' by tag: it was not made with 'kpost "
+			   "create --keyed'",
+			   shown(options.name));
 	if (ret == -EPIPE)
 		fail_ended(options.name);
 	if (ret)

@@ -74,6 +74,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (strcmp(arg, "old") && strcmp(arg, "new"))
 			argp_error(state, "--drop takes 'old' or 'new'");
 		break;
+	case KEY_REPLACE:
+		options->drops |= KPOST_REPLACE;
+		break;
 	case KEY_PRESENT:
 		options->present = true;
 		break;
@@ -92,9 +95,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (!options->name)
 			argp_error(state, "to which mailbox?");
 		if (options->sync && options->drops)
-			argp_error(state, "--sync and --drop exclude each other");
+			argp_error(state, "--sync excludes --drop and --replace");
 		if (options->sync && options->number)
 			argp_error(state, "--sync and --number exclude each other");
+		if (options->drops & KPOST_REPLACE && options->number)
+			argp_error(state, "--replace and --number exclude each other");
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -117,6 +122,8 @@ static const struct argp_option choices[] = {
 	  "Where there is no room, drop older messages of this user, or what is to be sent", 0 },
 	{ "number", KEY_NUMBER, "N", 0,
 	  "Number the messages from N on, and leave out those whose numbers were sent before", 0 },
+	{ "replace", KEY_REPLACE, NULL, 0,
+	  "Replace the message of this user with the same tag, if one is queued", 0 },
 	{ "present", KEY_PRESENT, NULL, 0, "Fail if nobody can receive from the mailbox", 0 },
 	{ "whole", KEY_WHOLE, NULL, 0, "Send the whole input as one message", 0 },
 	{ "create", KEY_CREATE, NULL, 0, "Make the mailbox if it does not exist", 0 },
@@ -148,9 +155,15 @@ static _Noreturn void fail_at(struct transfer *transfer, int error)
 			   "one that takes more",
 			   number, name, so_far, transfer->input.limit);
 	if (error == -EPERM)
-		fail_plain(STATUS_PERMISSION,
-			   "cannot send message %llu to mailbox '%s'%s: its senders may not drop "
-			   "messages so; its owner can allow it, with 'kpost set --overflow'",
+		fail_plain(
+			STATUS_PERMISSION,
+			"cannot send message %llu to mailbox '%s'%s: its senders may not drop "
+			"or replace messages so; its owner can allow it, with 'kpost set --overflow'",
+			number, name, so_far);
+	if (error == -EINVAL && transfer->options->drops & KPOST_REPLACE)
+		fail_plain(STATUS_USAGE,
+			   "cannot send message %llu to mailbox '%s'%s: --replace is for one that "
+			   "was made with 'kpost create --keyed'",
 			   number, name, so_far);
 	if (error == -ENOENT)
 		fail_plain(STATUS_FAILED,

@@ -103,8 +103,8 @@ static const struct argp_option choices[] = {
 	{ "owner", 'o', "USER[:GROUP]", 0, "Owner, group or both, by name or number", 0 },
 	{ "messages", KEY_MESSAGES, "N", 0, "Capacity in messages", 0 },
 	{ "bytes", KEY_BYTES, "SIZE", 0, "Capacity in bytes of payload; K, M, G for 1024s", 0 },
-	{ "overflow", KEY_OVERFLOW, "old,new,any|none", 0,
-	  "What senders may drop where there is no room; 'any' cannot be changed", 0 },
+	{ "overflow", KEY_OVERFLOW, "old,new,replace,any|none", 0,
+	  "What senders may drop where there is no room, or replace; 'any' cannot be changed", 0 },
 	{ "held-max", KEY_HELD_MAX, "N", 0, "How many messages one receiver may hold", 0 },
 	{ 0 },
 };
@@ -159,6 +159,12 @@ int verb_set(int argc, char **argv)
 		fail_plain(STATUS_USAGE,
 			   "cannot change mailbox '%s': whether senders may drop others' messages "
 			   "('any') is said by 'kpost create'",
+			   shown(options.name));
+	if (ret == -EINVAL && !kpost_stat(fd, &st) && !(st.flags & KPOST_STAT_KEYED) &&
+	    options.attr.overflow & KPOST_OVERFLOW_REPLACE)
+		fail_plain(STATUS_USAGE,
+			   "cannot change mailbox '%s': only one that was made with 'kpost create "
+			   "--keyed' lets its senders replace messages",
 			   shown(options.name));
 	if (ret == -EINVAL)
 		fail_plain(STATUS_USAGE,

@@ -86,10 +86,15 @@ static void print_text(const struct kpost_stat *st)
 		    (unsigned long long)st->dropped);
 	output_text("          %llu of those sent found it empty and nobody waiting\n",
 		    (unsigned long long)st->unattended);
+	if (st->flags & KPOST_STAT_KEYED)
+		output_text("keyed     what is in it can be received by tag\n");
 	if (st->overflow || st->dropped_new || st->dropped_old)
 		output_text("overflow  senders may drop %s; so far %llu new, %llu old\n",
 			    overflow_text(st->overflow), (unsigned long long)st->dropped_new,
 			    (unsigned long long)st->dropped_old);
+	if (st->replaced)
+		output_text("replaced  %llu by others of the same tag\n",
+			    (unsigned long long)st->replaced);
 	if (st->expired)
 		output_text("expired   %llu before they were received\n",
 			    (unsigned long long)st->expired);

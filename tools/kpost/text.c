@@ -170,11 +170,12 @@ void want_name_and_command(struct argp_state *state, const char *name, char *con
 		argp_error(state, "which command?");
 }
 
-static const char *const overflows[] = { "new", "old", "any", NULL };
+static const char *const overflows[] = { "new", "old", "any", "replace", NULL };
 
 unsigned int parse_overflow(struct argp_state *state, char *arg)
 {
-	char *const words[] = { (char *)"new", (char *)"old", (char *)"any", (char *)"none", NULL };
+	char *const words[] = { (char *)"new",	   (char *)"old",  (char *)"any",
+				(char *)"replace", (char *)"none", NULL };
 	unsigned int overflow = 0;
 	char *value;
 	int word;
@@ -182,8 +183,9 @@ unsigned int parse_overflow(struct argp_state *state, char *arg)
 	while (*arg) {
 		word = getsubopt(&arg, words, &value);
 		if (word < 0 || value)
-			argp_error(state, "--overflow takes 'old', 'new' and 'any', or 'none'");
-		if (word < 3)
+			argp_error(state, "--overflow takes 'old', 'new', 'replace' and 'any', or "
+					  "'none'");
+		if (overflows[word])
 			overflow |= 1u << word;
 	}
 	return overflow;
@@ -191,7 +193,7 @@ unsigned int parse_overflow(struct argp_state *state, char *arg)
 
 const char *overflow_text(unsigned int overflow)
 {
-	static char text[16];
+	static char text[32];
 
 	*text = 0;
 	for (unsigned int i = 0; overflows[i]; i++) {

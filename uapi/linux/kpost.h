@@ -44,7 +44,8 @@
  *    end; what another thread writes to a buffer meanwhile may be lost.
  *
  * The order of messages is first in, first out for each sender and priority,
- * with higher priorities first.
+ * with higher priorities first.  In a keyed mailbox, who receives by tag gets those of a tag in
+ * that order, and what replaces a message has its place, see KPOST_MATCH and KPOST_REPLACE.
  */
 #ifndef _UAPI_LINUX_KPOST_H
 #define _UAPI_LINUX_KPOST_H
@@ -94,6 +95,7 @@
 #define KPOST_FEATURE_EXPIRES	(1ull << 16)	/* kpost_send.expires */
 #define KPOST_FEATURE_CLOCKS	(1ull << 17)	/* KPOST_BOOTTIME, KPOST_REALTIME */
 #define KPOST_FEATURE_NUMBERED	(1ull << 18)	/* KPOST_NUMBERED, KPOST_GRANT_MARK */
+#define KPOST_FEATURE_KEYED	(1ull << 19)	/* KPOST_OPEN_KEYED, KPOST_MATCH, KPOST_REPLACE */
 #define KPOST_FEATURE_HOLD	(1ull << 20)	/* KPOST_HOLD, KPOST_DONE, KPOST_RETURN, KPOST_RETRY */
 
 /**
@@ -151,6 +153,7 @@ struct kpost_info {
 #define KPOST_OPEN_PERSIST	(1u << 5)	/* it outlives its endpoints until unlinked */
 #define KPOST_OPEN_NONBLOCK	(1u << 6)	/* set O_NONBLOCK on the endpoint */
 #define KPOST_OPEN_SUCCEED	(1u << 7)	/* with CREATE: in place of the one that exists */
+#define KPOST_OPEN_KEYED	(1u << 8)	/* the mailbox that is made is indexed by tag */
 
 /**
  * struct kpost_open - argument of KPOST_IOC_OPEN
@@ -167,7 +170,8 @@ struct kpost_info {
  * @deadline: with KPOST_OPEN_WAIT: how long to wait
  * @cookie: with KPOST_OPEN_WAIT: for KPOST_IOC_CANCEL; else 0
  * @overflow: of a mailbox that is made: mask of KPOST_OVERFLOW_*, what its senders may have
- *	become of messages that find no room, see struct kpost_send
+ *	become of messages that find no room, see struct kpost_send; KPOST_OVERFLOW_REPLACE only
+ *	with KPOST_OPEN_KEYED
  * @held_max: of a mailbox that is made: how many messages one endpoint may hold, see
  *	KPOST_HOLD; 0 for half of @messages, and more than those is as many
  * @name: the name, NUL-terminated, at most KPOST_NAME_MAX bytes; any bytes but
@@ -191,6 +195,12 @@ struct kpost_info {
  * new one counts for more than the old is looked at; what is in the old one counts on top of
  * that until it was received.  Who counts for more than its share so is no successor again before
  * that, but of a mailbox that is empty.
+ *
+ * With KPOST_OPEN_KEYED, which goes where a mailbox can be made, that one is *keyed*, for good:
+ * what is in it can be received by tag (KPOST_MATCH), at a cost that does not grow with what else
+ * is queued, nor with who else waits, and replaced (KPOST_REPLACE).  Each message in it takes 128
+ * bytes more of the kernel's memory.  Where the mailbox exists already, it is what it is; a
+ * successor is keyed only if that is asked for.
  *
  * On a non-blocking device, KPOST_OPEN_WAIT is EAGAIN where it would wait.
  *
@@ -250,6 +260,8 @@ struct kpost_unlink {
 #define KPOST_BOOTTIME		(1u << 11)	/* deadlines are of CLOCK_BOOTTIME */
 #define KPOST_REALTIME		(1u << 12)	/* ... of CLOCK_REALTIME */
 #define KPOST_NUMBERED		(1u << 13)	/* not if that number was sent before */
+#define KPOST_MATCH		(1u << 14)	/* receive a message of this tag */
+#define KPOST_REPLACE		(1u << 15)	/* replace the queued message of this tag */
 #define KPOST_HOLD		(1u << 16)	/* have the message until it is done with */
 #define KPOST_DONE		(1u << 17)	/* the held message is done with: receive it */
 #define KPOST_RETURN		(1u << 18)	/* it is not: put it back */
@@ -260,6 +272,7 @@ struct kpost_unlink {
 #define KPOST_OVERFLOW_DROP_NEW	(1u << 0)	/* KPOST_DROP_NEW */
 #define KPOST_OVERFLOW_DROP_OLD	(1u << 1)	/* KPOST_DROP_OLD */
 #define KPOST_OVERFLOW_ANY	(1u << 2)	/* messages of others too */
+#define KPOST_OVERFLOW_REPLACE	(1u << 3)	/* KPOST_REPLACE; of a keyed mailbox */
 
 /**
  * struct kpost_iovec - one piece of a payload
@@ -279,7 +292,8 @@ struct kpost_iovec {
 /**
  * struct kpost_send - argument of KPOST_IOC_SEND
  * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_SYNC, KPOST_WANT_SEQUENCE, KPOST_PRESENT,
- *	KPOST_DROP_NEW, KPOST_DROP_OLD, KPOST_BOOTTIME, KPOST_REALTIME, KPOST_NUMBERED
+ *	KPOST_DROP_NEW, KPOST_DROP_OLD, KPOST_REPLACE, KPOST_BOOTTIME, KPOST_REALTIME,
+ *	KPOST_NUMBERED
  * @priority: 0 to KPOST_PRIORITY_MAX
  * @deadline: when to give up waiting for room, and with KPOST_SYNC for receipt
  * @buf: the payload, or with KPOST_IOVEC its pieces
@@ -314,7 +328,19 @@ struct kpost_iovec {
  *    that is 0, of the same opener (kpost_recv.opener_uid), but from a mailbox that was made with
  *    KPOST_OVERFLOW_ANY any; and no calls, nor messages sent with KPOST_SYNC.
  *
- * What is dropped so is counted, and the next receiver is told, see kpost_recv.missed.
+ * With KPOST_REPLACE (EINVAL if the mailbox is not keyed, EPERM if it does not let its senders do
+ * that, and not with KPOST_SYNC), if there is a message of the same @tag in the mailbox, this one
+ * takes its place in line: it is received when that would have been, with the priority of that,
+ * and has a number and a time of its own.  Only a message is replaced that came through an endpoint
+ * of the same badge, or if that is 0, of the same opener, but in a mailbox that was made with
+ * KPOST_OVERFLOW_ANY any; of several the last; and no call, nor one sent with KPOST_SYNC, nor one
+ * that is just being received, that waits for room, or that was sent before the mailbox let its
+ * senders replace.  For what the message is larger than the one it replaces it needs room, for
+ * which it waits as any other, or is dropped with KPOST_DROP_NEW; KPOST_DROP_OLD is of no effect
+ * then.
+ * Where there is nothing to replace, it is sent as if this was not asked for.
+ *
+ * What is dropped or replaced so is counted, and the next receiver is told, see kpost_recv.missed.
  *
  * A message that waits past @expires, for room or to be received, is dropped, and makes room,
  * though nobody receives: soon after that time, and no receive that begins later gets it.  A
@@ -330,7 +356,7 @@ struct kpost_iovec {
  * nothing was done, @out_flags has KPOST_SEND_REPEATED, and @sequence is 0.  So who does not know
  * what of it was sent, after a crash, sends it again, and doubles nothing.  One that waits for
  * room is looked at again when there is some.  What expires, or is dropped for another, was sent.
- * It does not go with KPOST_SYNC, which may withdraw what has moved the mark.
+ * It does not go with KPOST_SYNC, which may withdraw what has moved the mark, nor with KPOST_REPLACE.
  *
  * A message of up to 64 KiB that finds room meets no limit but the mailbox's own.  One
  * that has to wait, or is longer, counts for who sends it until it is in the mailbox: see
@@ -342,8 +368,8 @@ struct kpost_iovec {
  * Errors: EAGAIN, EBADF (no KPOST_RIGHT_SEND), ECANCELED, EDQUOT (more than
  * kpost_info.user_sending_bytes), EFAULT, EINTR, EINVAL, EMSGSIZE (longer than the
  * mailbox's message_max), ENOBUFS (more than kpost_info.office_sending_bytes), ENOENT (there is
- * no mark, with KPOST_NUMBERED), ENOMEM, ENXIO
- * (nobody can receive, with KPOST_PRESENT), EPERM (the mailbox does not let its senders drop so),
+ * no mark, with KPOST_NUMBERED), ENOMEM, ENXIO (nobody can receive, with KPOST_PRESENT), EPERM (the
+ * mailbox does not let its senders drop or replace so),
  * EPIPE (the mailbox is closed or shut), ETIMEDOUT (@deadline, or @expires).
  */
 struct kpost_send {
@@ -371,8 +397,8 @@ struct kpost_send {
 
 /**
  * struct kpost_recv - argument of KPOST_IOC_RECV
- * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_TRUNCATE, KPOST_PEEK, KPOST_HOLD, KPOST_BOOTTIME,
- *	KPOST_REALTIME
+ * @flags: KPOST_DONTWAIT, KPOST_IOVEC, KPOST_TRUNCATE, KPOST_PEEK, KPOST_MATCH, KPOST_HOLD,
+ *	KPOST_BOOTTIME, KPOST_REALTIME
  * @message_flags: out, mask of KPOST_MESSAGE_*
  * @deadline: when to give up waiting for a message
  * @buf: where the payload goes, or with KPOST_IOVEC the pieces
@@ -380,7 +406,8 @@ struct kpost_send {
  * @cookie: for KPOST_IOC_CANCEL
  * @hold_until: with KPOST_HOLD: when the message goes back by itself, by the clock of @deadline, 0
  *	for never; else it is not looked at
- * @tag: out, what the sender set, or for write(2) what the endpoint was granted with
+ * @tag: out, what the sender set, or for write(2) what the endpoint was granted with; with
+ *	KPOST_MATCH in, too: of which messages the next is wanted
  * @size: out, bytes of the message's payload, however many were stored
  * @sequence: out, the message's number in this mailbox, from 1 up
  * @token: out, for KPOST_IOC_REPLY if this is a call or held, else 0
@@ -401,8 +428,8 @@ struct kpost_send {
  * @opener_uid: out, the effective user that opened the endpoint it was sent through,
  *	when it opened it, likewise
  * @opener_gid: out, likewise its group
- * @missed: out, how many messages senders have had dropped, or have expired, since somebody was
- *	told so last
+ * @missed: out, how many messages senders have had dropped or replaced, or have expired, since
+ *	somebody was told so last
  * @attempts: out, how often the message was held and has come back
  *
  * Returns how many bytes were stored.
@@ -432,7 +459,15 @@ struct kpost_send {
  * held if its caller said KPOST_RETRY; else it is received, as KPOST_MESSAGE_HELD tells.  What is
  * held counts, as 512 bytes each, for who holds it, see kpost_info.user_sending_bytes.  One
  * endpoint holds at most kpost_stat.held_max messages, and none beyond that part of the mailbox's
- * bytes, but one: else EBUSY.
+ * bytes, but one: else EBUSY.  With KPOST_PEEK or KPOST_MATCH it is EINVAL.
+ *
+ * With KPOST_MATCH, on a keyed mailbox (else EINVAL), it is the next message of exactly that @tag,
+ * or, if there is none, the next that comes.  A message goes to whoever has waited longest of those
+ * who want it, by its tag or any.  What waits for room is found at its priority, too, so that a
+ * mailbox full of other tags holds nobody up: it gets in when it is received, and counts for its
+ * sender until then.  (Not with KPOST_PEEK, which looks at what is in the mailbox.)  EPIPE means
+ * that there is none of that tag, and can never be.  As an io_uring command such a receive is not
+ * parked: where it has to wait it is left to a worker.
  *
  * Errors: EAGAIN, EBADF (no KPOST_RIGHT_RECV), EBUSY (too many look at the message, with
  * KPOST_PEEK; the endpoint holds too much, with KPOST_HOLD), ECANCELED, EDQUOT and ENOBUFS (with
@@ -479,9 +514,9 @@ struct kpost_recv {
  * Sends or receives many messages, in the order of their entries, as if one were done after
  * the other.  Each entry is what KPOST_IOC_SEND or KPOST_IOC_RECV would take, and is filled in
  * as there, but that @deadline and @cookie must be 0 in it, and of the flags only KPOST_IOVEC,
- * KPOST_WANT_SEQUENCE, KPOST_PRESENT, KPOST_DROP_*, KPOST_NUMBERED, KPOST_TRUNCATE, KPOST_HOLD, and,
- * for @expires and @hold_until, KPOST_BOOTTIME and KPOST_REALTIME are known.  What others do may
- * come in between.
+ * KPOST_WANT_SEQUENCE, KPOST_PRESENT, KPOST_DROP_*, KPOST_REPLACE, KPOST_NUMBERED, KPOST_TRUNCATE,
+ * KPOST_MATCH, KPOST_HOLD, and, for @expires and @hold_until, KPOST_BOOTTIME and KPOST_REALTIME are
+ * known.  What others do may come in between.
  *
  * SENDV waits until all are in the mailbox.  RECVV waits for the first, and takes what else is
  * there.  Either ends with the first entry that cannot be done; the entries behind it are as
@@ -832,6 +867,7 @@ struct kpost_cancel {
 #define KPOST_STAT_CLOSED	(1u << 1)	/* nobody can receive from it */
 #define KPOST_STAT_ANONYMOUS	(1u << 2)	/* never had a name */
 #define KPOST_STAT_SHUT		(1u << 3)	/* takes nothing more, and is not closed */
+#define KPOST_STAT_KEYED	(1u << 4)	/* made with KPOST_OPEN_KEYED */
 
 /**
  * struct kpost_stat - answer to KPOST_IOC_STAT, and one entry of KPOST_IOC_LIST
@@ -866,6 +902,7 @@ struct kpost_cancel {
  *	@sent
  * @dropped_old: messages that made room for others, with KPOST_DROP_OLD
  * @expired: messages that were in the mailbox past their kpost_send.expires
+ * @replaced: messages that others have replaced, with KPOST_REPLACE
  * @mark: the highest kpost_send.number that was sent with the badge of the endpoint that asks, or
  *	0; 0 in a list
  * @held: messages in it now that receivers hold, or have returned for a later time
@@ -909,6 +946,7 @@ struct kpost_stat {
 	__u64 dropped_new;
 	__u64 dropped_old;
 	__u64 expired;
+	__u64 replaced;
 	__u64 mark;
 	__u32 held;
 	__u32 held_max;
@@ -958,7 +996,8 @@ struct kpost_list {
  * @uid: owner, as seen in the caller's user namespace
  * @gid: group, likewise
  * @messages: capacity in messages, not 0
- * @overflow: mask of KPOST_OVERFLOW_*; whether KPOST_OVERFLOW_ANY is in it must not change
+ * @overflow: mask of KPOST_OVERFLOW_*; whether KPOST_OVERFLOW_ANY is in it must not change, and
+ *	KPOST_OVERFLOW_REPLACE is for keyed mailboxes only
  * @bytes: capacity in payload bytes, no less than the mailbox's message_max
  * @held_max: how many messages one endpoint may hold; 0 for half of the capacity in messages, and
  *	more than that is as many.  Who holds more holds on to it
@@ -1008,7 +1047,7 @@ struct kpost_setattr {
  *	endpoint; else 0
  * @tag: of what write(2) sends through it
  * @priority: likewise, 0 to KPOST_PRIORITY_MAX
- * @write_flags: likewise, 0 or KPOST_DROP_NEW, KPOST_DROP_OLD
+ * @write_flags: likewise, 0 or KPOST_DROP_NEW, KPOST_DROP_OLD, and on a keyed mailbox KPOST_REPLACE
  *
  * Makes another endpoint on this one's mailbox, to be handed to somebody else.  It has the
  * badge of this one, or with KPOST_GRANT_BADGE another, for which KPOST_RIGHT_ADMIN is
@@ -1049,13 +1088,13 @@ struct kpost_grant {
  * else it points to must stay as they are until then.
  *
  * With KPOST_FEATURE_URING_PARK, a command that cannot complete at once waits without a task.
- * A message that waits for room waits in line; a receive is done when the ring's task next looks
- * at its ring, so that a ring that never does keeps no message from others, who are told of it
- * too, and tasks that wait come first.  KPOST_IOC_CANCEL ends such a command, as do its deadline
- * and the end of the ring; close(2) does not, and the endpoint stays open until then.  The end of
- * the thread that submitted it does not end it, but nothing can be stored for it then: what would
- * be received or collected stays for others, the rest of a batch is not sent, and the reply of a
- * call is lost (ECANCELED).
+ * A message that waits for room waits in line; a receive, but for one by tag, is done when the
+ * ring's task next looks at its ring, so that a ring that never does keeps no message from others,
+ * who are told of it too, and tasks that wait come first.  KPOST_IOC_CANCEL ends such a command, as
+ * do its deadline and the end of the ring; close(2) does not, and the endpoint stays open until
+ * then.  The end of the thread that submitted it does not end it, but nothing can be stored for it
+ * then: what would be received or collected stays for others, the rest of a batch is not sent, and
+ * the reply of a call is lost (ECANCELED).
  *
  * A command that has to wait and has IOSQE_ASYNC, a link timeout or a personality, or is in a
  * ring with IORING_SETUP_IOPOLL, a CALL that goes on, and all on kernels that lack the feature,
