@@ -243,8 +243,8 @@ struct kpost_extra *kpost_message_extra(struct kpost_message *message)
 }
 
 /*
- * Have @message, which is not committed yet, expire, at a time of the kernel's @clock.  Returns 0 or
- * -ENOMEM.
+ * Have @message, which is not committed yet, expire, at a time of the kernel's @clock.  Returns 0
+ * or -ENOMEM.
  */
 int kpost_message_expires(struct kpost_message *message, ktime_t expires, enum kpost_clock clock)
 {

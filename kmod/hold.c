@@ -436,8 +436,8 @@ int kpost_hold_begin(struct kpost_endpoint *endpoint, struct kpost_message *mess
 /* ---- how it ends ---------------------------------------------------------------------- */
 
 /*
- * The message that @token stands for is done with, or goes back, as @arg says.  Returns 0 or -ENOENT,
- * -EBUSY, -EINVAL, -ECANCELED.
+ * The message that @token stands for is done with, or goes back, as @arg says.  Returns 0 or
+ * -ENOENT, -EBUSY, -EINVAL, -ECANCELED.
  */
 static int hold_end(struct kpost_endpoint *endpoint, u64 token, const struct kpost_reply *arg)
 {

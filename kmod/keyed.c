@@ -495,12 +495,16 @@ void kpost_keyed_end(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 	}
 }
 
-/* Those of @gone were replaced, and nobody has them. */
-void kpost_keyed_discard(struct kpost_mailbox *mailbox, struct list_head *gone)
+/* Let go of messages that were replaced, and that nobody has. */
+void kpost_keyed_discard(struct kpost_mailbox *mailbox)
 {
 	struct kpost_message *message, *next;
+	LIST_HEAD(gone);
 
-	list_for_each_entry_safe(message, next, gone, node.peers) {
+	spin_lock(&mailbox->lock);
+	list_splice_init(&mailbox->losses->keyed->gone, &gone);
+	spin_unlock(&mailbox->lock);
+	list_for_each_entry_safe(message, next, &gone, node.peers) {
 		trace_kpost_drop(mailbox, message);
 		kpost_message_discard(mailbox, message);
 	}

@@ -75,7 +75,7 @@ struct kpost_key_waiter {
 
 int kpost_keyed_prepare(struct kpost_mailbox *mailbox);
 int kpost_message_key(struct kpost_message *message);
-void kpost_keyed_discard(struct kpost_mailbox *mailbox, struct list_head *gone);
+void kpost_keyed_discard(struct kpost_mailbox *mailbox);
 
 /* With mailbox->lock held, of a mailbox that is keyed. */
 void kpost_key_queued(struct kpost_mailbox *mailbox, struct kpost_message *message, bool pending);

@@ -79,16 +79,16 @@ bool kpost_mark_add(struct kpost_mailbox *mailbox, struct kpost_mark *mark)
 /* @mailbox is closed: nothing is taken any more, and no mark is looked at that a message has. */
 void kpost_marks_free(struct kpost_mailbox *mailbox)
 {
-	struct kpost_mark *mark, *next;
 	struct rb_root marks;
+	struct rb_node *node;
 
 	spin_lock(&mailbox->lock);
 	marks = mailbox->marks;
 	mailbox->marks = RB_ROOT;
 	spin_unlock(&mailbox->lock);
-	rbtree_postorder_for_each_entry_safe(mark, next, &marks, by_badge)
-	{
-		kpost_mark_free(mark);
+	while ((node = rb_first(&marks))) {
+		rb_erase(node, &marks);
+		kpost_mark_free(rb_entry(node, struct kpost_mark, by_badge));
 		cond_resched();
 	}
 }

@@ -27,7 +27,7 @@
 struct kpost_endpoint;
 
 struct kpost_process {
-	/* Its calls', holds', callers' and waits', its endpoints' that received last, and its work's. */
+	/* Its calls', holds', callers', waits', its endpoints' that received last, its work's. */
 	refcount_t refs;
 	struct rb_node link; /* in processes (protected by processes_lock) */
 	struct pid *pid; /* fixed, held: of the thread group */

@@ -38,7 +38,7 @@
 #define AS_ANY (-(MAX_ERRNO + 1)) /* the message is as any other */
 #define NEXT (-(MAX_ERRNO + 2)) /* it was not received: look for the next */
 /* Set in reception.sequence of what has no number yet. */
-#define NO_NUMBER (1ULL << 63)
+#define NO_NUMBER BIT_ULL(63)
 
 /* What a receiver wants and gets, and how far it is. */
 struct reception {
@@ -413,8 +413,9 @@ static void reception_number(struct reception *recv, u64 sequence, u64 time)
 }
 
 /*
- * The task has copied @message, and is done with that: hold it if it was to, and can be, else receive
- * it, as receive_message() does.  Returns 0; or -EBUSY or -ECANCELED if it cannot be held, and it was put back.
+ * The task has copied @message, and is done with that: hold it if it was to, and can be, else
+ * receive it, as receive_message() does.  Returns 0; or -EBUSY or -ECANCELED if it cannot be held,
+ * and it was put back.
  */
 static noinline int reception_hold(struct kpost_endpoint *endpoint, struct reception *recv,
 				   struct kpost_message *message, struct kpost_process *process)
@@ -499,7 +500,8 @@ static noinline ssize_t receive_extra(struct kpost_endpoint *endpoint, struct re
 }
 
 /*
- * Receive as @recv says, which has a hold only if it is a @rare one.  Returns bytes stored or -errno.
+ * Receive as @recv says, which has a hold only if it is a @rare one.  Returns bytes stored or
+ * -errno.
  */
 static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct reception *recv,
 				       bool rare)
@@ -725,9 +727,9 @@ static struct kpost_message *peek_pin(struct kpost_mailbox *mailbox, struct rece
 }
 
 /*
- * Copy the next message out as @recv says, with @match that of its tag, and leave it where it is: anybody may receive it
- * meanwhile, and who does gets its token.  What is pinned outlives that, so that a large one
- * counts for who looks.  Returns bytes stored or -errno.
+ * Copy the next message out as @recv says, with @match that of its tag, and leave it where it is:
+ * anybody may receive it meanwhile, and who does gets its token.  What is pinned outlives that, so
+ * that a large one counts for who looks.  Returns bytes stored or -errno.
  */
 static ssize_t peek(struct kpost_endpoint *endpoint, struct reception *recv, bool match)
 {

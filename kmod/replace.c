@@ -199,6 +199,7 @@ void kpost_replace_let_in(struct kpost_mailbox *mailbox, struct kpost_message *m
 	kpost_mailbox_unqueue(mailbox, &mailbox->pending, message);
 	mailbox->waiting_senders--;
 	kpost_replace(mailbox, message, old, wakes);
-	/* Whoever drops the lock has somebody to wake, and discards it. */
+	/* Whoever drops the lock discards it. */
 	list_add_tail(&old->node.peers, &keyed_of(mailbox)->gone);
+	wakes->gone = true;
 }

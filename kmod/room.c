@@ -341,10 +341,6 @@ static void mailbox_tell_all(struct kpost_mailbox *mailbox, struct kpost_wakes *
 static void mailbox_unlock_and_wake(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 	__releases(&mailbox->lock)
 {
-	LIST_HEAD(gone);
-
-	if (unlikely(mailbox->keyed))
-		list_splice_init(&mailbox->losses->keyed->gone, &gone);
 	preempt_disable();
 	spin_unlock(&mailbox->lock);
 	kpost_wakes_wake(wakes);
@@ -353,9 +349,9 @@ static void mailbox_unlock_and_wake(struct kpost_mailbox *mailbox, struct kpost_
 	preempt_enable();
 	if (IS_ENABLED(CONFIG_PREEMPT_RT))
 		mailbox_tell_all(mailbox, wakes);
+	if (unlikely(wakes->gone))
+		kpost_keyed_discard(mailbox);
 	kpost_wakes_put(wakes);
-	if (unlikely(!list_empty(&gone)))
-		kpost_keyed_discard(mailbox, &gone);
 }
 
 /*

@@ -561,7 +561,7 @@ long kpost_send(struct kpost_operand *op)
 	err = kpost_struct_get(op, &arg, expires);
 	if (err)
 		return err;
-	/* In one, and the same for flags that there are none of. */
+	/* One look for all that is not plain; send_asks() refuses flags that do not exist. */
 	asks = (arg.flags & ~(KPOST_DONTWAIT | KPOST_IOVEC)) | arg.expires;
 	if (arg.priority > KPOST_PRIORITY_MAX || arg.deadline > S64_MAX)
 		return -EINVAL;

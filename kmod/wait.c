@@ -71,9 +71,9 @@ static int waiter_sleep(struct kpost_waiter *waiter, const struct kpost_operand 
 }
 
 /*
- * Wait until @waiter is done, in @op, if given, no longer than that has a deadline.  Returns 0 then,
- * else -ETIMEDOUT, -ERESTARTSYS, -ECANCELED or -ENOMEM, after which the caller takes the lock and
- * looks at waiter->done again.
+ * Wait until @waiter is done, in @op, if given, no longer than that has a deadline.  Returns 0
+ * then, else -ETIMEDOUT, -ERESTARTSYS, -ECANCELED or -ENOMEM, after which the caller takes the lock
+ * and looks at waiter->done again.
  */
 int kpost_waiter_wait(struct kpost_waiter *waiter, struct kpost_operand *op)
 {

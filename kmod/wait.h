@@ -55,6 +55,7 @@ struct kpost_wakes {
 			u8 room : 1; /* those who poll @refused are told of it */
 			u8 reply : 1; /* those who poll @caller are told of one */
 			u8 parked : 1; /* there is one in @told, or more */
+			u8 gone : 1; /* messages of the mailbox were replaced, see keyed.h */
 		};
 		u64 any; /* all of the above */
 	};

@@ -444,8 +444,9 @@ int kpost_send(int fd, const void *buf, size_t len, unsigned int priority, unsig
  * @options: how to send it, or NULL for all defaults
  * @sequence: out, with success only: its number in the mailbox, from 1 up; or NULL
  *
- * With KPOST_NUMBERED a message is not sent if one with its number, or a higher one, was sent through
- * an endpoint of the same badge, which needs a mark, see KPOST_GRANT_MARK.  That is success.
+ * With KPOST_NUMBERED a message is not sent if one with its number, or a higher one, was sent
+ * through an endpoint of the same badge, which needs a mark, see KPOST_GRANT_MARK.  That is
+ * success.
  *
  * Returns as kpost_send(); KPOST_SEND_REPEATED, which is 1, if nothing was done since its number
  * was sent before, and @sequence is 0 then; also -E2BIG (@options), -ENOENT (there is no mark).

@@ -43,12 +43,15 @@ static int64_t real_ahead(void)
 static int set_real_ahead(int64_t ahead)
 {
 	uint64_t time = now_by(CLOCK_MONOTONIC) + (uint64_t)ahead;
-	struct timespec ts = { .tv_sec = (time_t)(time / SECOND), .tv_nsec = (long)(time % SECOND) };
+	struct timespec ts = {
+		.tv_sec = (time_t)(time / SECOND),
+		.tv_nsec = (long)(time % SECOND),
+	};
 
 	return clock_settime(CLOCK_REALTIME, &ts) ? -errno : 0;
 }
 
-/* ---- operations that wait ----------------------------------------------------------------- */
+/* ---- operations that wait ---------------------------------------------------------------- */
 
 enum kind { SEND, SYNC, SENDV, CALL, SUBMIT, COLLECT, RECV, RECVV, REPLY_RECV, KINDS };
 
@@ -83,32 +86,33 @@ struct waiting {
 };
 
 /* the operation, which nothing but its deadline ends */
-static bool waiting_prepare(struct waiting *w, enum kind kind, unsigned int flags,
+static bool waiting_prepare(struct waiting *w, enum kind what, unsigned int flags,
 			    uint64_t deadline)
 {
-	bool full = kind == SEND || kind == SENDV || kind == SUBMIT;
+	bool full = what == SEND || what == SENDV || what == SUBMIT;
 
 	memset(w, 0, sizeof(*w));
 	w->fd = kt_mailbox(1, SIZE, SIZE);
 	if (w->fd < 0 || (full && kt_post(w->fd, "full", 4, 0)))
 		return false;
-	switch (kind) {
+	switch (what) {
 	case SEND:
 	case SYNC:
 		w->op = KPOST_IOC_SEND;
 		w->arg = &w->send;
-		w->send = kt_send_args("x", 1, 0, flags | (kind == SYNC ? KPOST_SYNC : 0), deadline);
+		w->send = kt_send_args("x", 1, 0, flags | (what == SYNC ? KPOST_SYNC : 0),
+				       deadline);
 		break;
 	case SENDV:
 	case RECVV:
-		w->op = kind == SENDV ? KPOST_IOC_SENDV : KPOST_IOC_RECVV;
+		w->op = what == SENDV ? KPOST_IOC_SENDV : KPOST_IOC_RECVV;
 		w->arg = &w->batch;
 		w->batch = (struct kpost_batch){
 			.flags = flags, .count = 1, .deadline = deadline,
 			.entries = (uintptr_t)&w->entry,
-			.entry_size = kind == SENDV ? sizeof(w->entry) : sizeof(w->room),
+			.entry_size = what == SENDV ? sizeof(w->entry) : sizeof(w->room),
 		};
-		if (kind == SENDV)
+		if (what == SENDV)
 			w->entry = kt_send_args("x", 1, 0, 0, 0);
 		else
 			w->room = kt_recv_args(w->buf, SIZE, 0, 0);
@@ -206,7 +210,8 @@ TEST_F(clocks, clocks_each_operation_waits_until_its_deadline)
 			}
 			EXPECT_EQ(-ETIMEDOUT, ret) { TH_LOG("%s, way %d", kind_names[kind], way); }
 			EXPECT_LE(end, now_by(clock)) { TH_LOG("%s", kind_names[kind]); }
-			EXPECT_EQ(0, kt_stat(w.fd).waiting_receivers + kt_stat(w.fd).waiting_senders);
+			EXPECT_EQ(0, kt_stat(w.fd).waiting_receivers);
+			EXPECT_EQ(0, kt_stat(w.fd).waiting_senders);
 			waiting_end(&w);
 		}
 	}
@@ -225,7 +230,8 @@ TEST_F(clocks, clocks_deadline_that_has_passed_does_not_wait)
 			{
 				TH_LOG("%s, %zu", kind_names[kind], i);
 			}
-			EXPECT_EQ(-ETIMEDOUT, uring_do(&self->ring, w.fd, (unsigned int)w.op, w.arg))
+			EXPECT_EQ(-ETIMEDOUT,
+				  uring_do(&self->ring, w.fd, (unsigned int)w.op, w.arg))
 			{
 				TH_LOG("%s, %zu, io_uring", kind_names[kind], i);
 			}
@@ -312,7 +318,7 @@ TEST_F(clocks, clocks_both_at_once_are_refused)
 	EXPECT_REFUSED(EINVAL, self->fd, kt_ioctl(self->fd, KPOST_IOC_RECVV, &batch));
 }
 
-/* ---- what a receiver is told --------------------------------------------------------------- */
+/* ---- what a receiver is told ------------------------------------------------------------- */
 
 static long call_deadline(int fd, unsigned int flags, uint64_t deadline, uint64_t *told)
 {
@@ -351,7 +357,7 @@ TEST_F(clocks, clocks_call_deadline_is_told_by_the_receivers)
 	EXPECT_EQ(INT64_MAX, told);
 }
 
-/* ---- a time namespace ------------------------------------------------------------------------ */
+/* ---- a time namespace -------------------------------------------------------------------- */
 
 struct elsewhere {
 	int fd;
@@ -426,7 +432,7 @@ TEST_F(clocks, clocks_of_a_time_namespace)
 	}
 }
 
-/* ---- the clock is set ------------------------------------------------------------------------ */
+/* ---- the clock is set -------------------------------------------------------------------- */
 
 #define NEEDS_TO_SET() do {							\
 	if (!self->may_set)							\
@@ -577,7 +583,7 @@ TEST_F(clocks, clocks_of_a_call_that_goes_on)
 	EXPECT_EQ(-ECANCELED, kt_reply(self->fd, recv.token, NULL, 0));
 }
 
-/* ---- messages that expire --------------------------------------------------------------------- */
+/* ---- messages that expire ---------------------------------------------------------------- */
 
 static long send_until(int fd, const char *text, unsigned int flags, uint64_t expires)
 {
@@ -600,7 +606,8 @@ TEST_F(clocks, clocks_message_expires_by_its_clock)
 	ASSERT_EQ(0, send_until(self->fd, "other", 0, kt_soon()));
 	ASSERT_TRUE(kt_until(kt_stat(self->fd).expired == 1));
 	EXPECT_LE(end, now_by(clock));
-	EXPECT_EQ(-ETIMEDOUT, send_until(self->fd, "x", variant->flag | KPOST_SYNC, in_by(clock, 30)));
+	EXPECT_EQ(-ETIMEDOUT,
+		  send_until(self->fd, "x", variant->flag | KPOST_SYNC, in_by(clock, 30)));
 	EXPECT_TRUE(kt_next_is(self->fd, "last", 2));
 	EXPECT_TRUE(kt_next_is(self->fd, "other", 0));
 }
@@ -663,7 +670,7 @@ TEST_F(clocks, clocks_set_forward_has_messages_expire_now)
 	EXPECT_EQ(1, kt_stat(self->fd).expired);
 }
 
-/* ---- messages that are held -------------------------------------------------------------------- */
+/* ---- messages that are held -------------------------------------------------------------- */
 
 static long hold_by(FIXTURE_DATA(clocks) *self, unsigned int flag, uint64_t until,
 		    struct kpost_recv *recv)
@@ -743,7 +750,7 @@ TEST_F(clocks, clocks_set_back_has_messages_stay)
 	EXPECT_TRUE(kt_next_is(self->fd, "real", 2));
 }
 
-/* ---- the clock is set again and again ----------------------------------------------------------- */
+/* ---- the clock is set again and again ---------------------------------------------------- */
 
 struct setting {
 	int64_t ahead;

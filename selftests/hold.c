@@ -711,7 +711,7 @@ TEST_F(hold, hold_by_one_endpoint_is_no_more_than_its_part)
 	EXPECT_EQ(-EBUSY, hold(self->fd, &refused));
 	EXPECT_EQ(0, done(self->fd, self->recv.token));
 	EXPECT_EQ(1, hold(self->fd, &self->recv));
-	/* more than there is is all there is */
+	/* more than its capacity is all of it */
 	attr.held_max = UINT32_MAX;
 	ASSERT_EQ(0, kt_ioctl(self->fd, KPOST_IOC_SETATTR, &attr));
 	EXPECT_EQ(FULL, kt_stat(self->fd).held_max);
@@ -819,7 +819,7 @@ TEST(hold_counts_for_who_holds)
 	EXPECT_EQ(0, child_run(counts_for_who_holds, NULL));
 }
 
-/* ---- batches, io_uring, and others -------------------------------------------------------- */
+/* ---- batches, io_uring, and others ------------------------------------------------------- */
 
 TEST_F(hold, hold_in_batches)
 {
@@ -952,7 +952,63 @@ TEST_F(hold, hold_is_not_the_end_of_a_mailbox_that_was_shut)
 	EXPECT_TRUE(pfd.revents & POLLHUP);
 }
 
-/* ---- many at once -------------------------------------------------------------------------- */
+/* by tag it cannot be had; but what is in the mailbox can be held, and comes back under its tag */
+TEST_F(hold, hold_in_a_keyed_mailbox)
+{
+	struct kpost_open open =
+		kt_open_args(NULL, KT_ALL, KPOST_OPEN_ANONYMOUS | KPOST_OPEN_KEYED);
+	struct kpost_send send = kt_send_args("first", 5, 0, KPOST_DONTWAIT, 0);
+	struct kpost_recv match;
+	struct kt_job job;
+	int fd;
+
+	open.overflow = KPOST_OVERFLOW_REPLACE;
+	open.messages = FULL;
+	fd = kt_do_open(&open);
+	ASSERT_LE(0, fd);
+	for (send.tag = 1; send.tag <= 3; send.tag++)
+		ASSERT_EQ(0, kt_ioctl(fd, KPOST_IOC_SEND, &send));
+	EXPECT_REFUSED(EINVAL, fd, hold_until(fd, &self->recv, KPOST_MATCH, 0));
+	ASSERT_EQ(5, hold(fd, &self->recv));
+	EXPECT_EQ(1, self->recv.tag);
+	/* nobody finds it meanwhile, nor is it replaced */
+	match = kt_recv_args(self->buf, sizeof(self->buf), KPOST_MATCH | KPOST_DONTWAIT, 0);
+	match.tag = 1;
+	EXPECT_EQ(-EAGAIN, kt_ioctl(fd, KPOST_IOC_RECV, &match));
+	send = kt_send_args("second", 6, 0, KPOST_DONTWAIT | KPOST_REPLACE, 0);
+	send.tag = 1;
+	ASSERT_EQ(0, kt_ioctl(fd, KPOST_IOC_SEND, &send));
+	EXPECT_EQ(0, kt_stat(fd).replaced);
+	/* it comes back before what was sent since */
+	ASSERT_EQ(0, give_back(fd, self->recv.token));
+	match = kt_recv_args(self->buf, sizeof(self->buf), KPOST_MATCH | KPOST_DONTWAIT, 0);
+	match.tag = 1;
+	ASSERT_EQ(5, kt_ioctl(fd, KPOST_IOC_RECV, &match));
+	EXPECT_EQ(1, match.sequence);
+	EXPECT_EQ(1, match.attempts);
+	ASSERT_EQ(5, hold(fd, &self->recv));
+	EXPECT_EQ(2, self->recv.tag);
+	/* and goes to who waits for its tag */
+	match = kt_recv_args(self->buf, sizeof(self->buf), KPOST_MATCH, kt_soon());
+	match.tag = 2;
+	kt_start(&job, fd, KPOST_IOC_RECV, &match);
+	ASSERT_TRUE(kt_until(kt_stat(fd).waiting_receivers == 1));
+	ASSERT_EQ(0, end(fd, KPOST_RETURN, self->recv.token, kt_later()));
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(5, job.ret);
+	EXPECT_EQ(2, match.sequence);
+	ASSERT_EQ(5, hold(fd, &self->recv));
+	ASSERT_EQ(0, done(fd, self->recv.token));
+	EXPECT_EQ(1, kt_stat(fd).queued_messages);
+	EXPECT_EQ(0, kt_stat(fd).held);
+	/* a number can be of no message that replaces another */
+	send.flags |= KPOST_NUMBERED;
+	send.number = 1;
+	EXPECT_REFUSED(EINVAL, fd, kt_ioctl(fd, KPOST_IOC_SEND, &send));
+	close(fd);
+}
+
+/* ---- many at once ------------------------------------------------------------------------ */
 
 struct both {
 	int fd;

@@ -787,7 +787,7 @@ TEST_F(keyed, keyed_what_gives_way_is_found_by_its_tag_no_more)
 	EXPECT_EQ(0, post(self->fd, C, "c", 0, KPOST_DROP_OLD));
 	EXPECT_TRUE(none_of(self->fd, A));
 	EXPECT_TRUE(match_is(self->fd, C, "c"));
-	/* nothing that there is is dropped where another can be replaced */
+	/* nothing in it is dropped where another can be replaced */
 	EXPECT_EQ(0, post(self->fd, A, "a", 0, KPOST_DROP_OLD | KPOST_REPLACE));
 	EXPECT_EQ(0, post(self->fd, A, "new", 0, KPOST_DROP_OLD | KPOST_REPLACE));
 	EXPECT_EQ(1, kt_stat(self->fd).dropped_old);

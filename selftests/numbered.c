@@ -53,7 +53,8 @@ static struct kpost_send number_args(const char *text, uint64_t number, unsigned
 				     uint64_t deadline)
 {
 	struct kpost_send send = kt_send_args(text, strlen(text), 0,
-					      flags | KPOST_NUMBERED | KPOST_WANT_SEQUENCE, deadline);
+					      flags | KPOST_NUMBERED | KPOST_WANT_SEQUENCE,
+					      deadline);
 
 	kt_poison(&send.sequence, sizeof(send.sequence));
 	send.number = number;
@@ -79,7 +80,7 @@ static long send_number(int fd, const char *text, uint64_t number, unsigned int 
 	return sent_as(kt_ioctl(fd, KPOST_IOC_SEND, &send), &send);
 }
 
-/* ---- what is taken ---------------------------------------------------------------------------- */
+/* ---- what is taken ----------------------------------------------------------------------- */
 
 TEST_F(numbered, numbered_is_taken_once)
 {
@@ -148,7 +149,7 @@ TEST_F(numbered, numbered_faults_have_no_effect)
 	EXPECT_EQ(1, send_number(self->sender, "x", 1, 0));
 }
 
-/* ---- room --------------------------------------------------------------------------------------- */
+/* ---- room -------------------------------------------------------------------------------- */
 
 static bool fill(int fd)
 {
@@ -279,7 +280,9 @@ TEST_F(numbered, numbered_entries_of_a_batch)
 			ASSERT_EQ(5, uring_run(&self->ring));
 		}
 		for (int i = 0; i < 5; i++) {
-			EXPECT_EQ(is_taken[i], sent_as(0, &entries[i])) { TH_LOG("%d, %d", way, i); }
+			EXPECT_EQ(is_taken[i], sent_as(0, &entries[i])) {
+				TH_LOG("%d, %d", way, i);
+			}
 		}
 		EXPECT_EQ(10 * way + 3, kt_stat(self->sender).mark);
 		if (way == 0) {
@@ -305,7 +308,7 @@ TEST_F(numbered, numbered_and_expires)
 	EXPECT_EQ(1, kt_stat(self->sender).mark);
 }
 
-/* ---- many at once --------------------------------------------------------------------------------- */
+/* ---- many at once ------------------------------------------------------------------------ */
 
 enum { RACERS = 6, NUMBERS = 1500 };
 
@@ -333,7 +336,7 @@ static long race(void *arg)
 	return 0;
 }
 
-/* the same numbers by all, through two endpoints of one badge: what is taken is so once, in order */
+/* the same numbers by all, through two endpoints of one badge: each is taken once, in order */
 TEST_F(numbered, numbered_by_many_at_once_is_taken_once_each)
 {
 	static struct racer racers[RACERS];
@@ -372,7 +375,7 @@ TEST_F(numbered, numbered_by_many_at_once_is_taken_once_each)
 	close(other);
 }
 
-/* ---- marks ------------------------------------------------------------------------------------------ */
+/* ---- marks ------------------------------------------------------------------------------- */
 
 TEST_F(numbered, numbered_mark_outlives_its_grant)
 {

@@ -43,6 +43,7 @@ TEST_F(open, open_makes_what_was_asked_for)
 		.receivers = 1,
 		.senders = 1,
 		.counted = 1024 + 5000 + 17 * 256,
+		.held_max = 17 / 2,
 		/* root's counts for no user */
 		.maker = getuid() ? getuid() : KPOST_MAKER_OFFICE,
 	};

@@ -352,7 +352,7 @@ TEST_F(shut, shut_is_for_ever)
 		{ .valid = KPOST_SET_SHUT | KPOST_SET_MESSAGES, .messages = 1 },
 		{ .valid = KPOST_SET_SHUT | KPOST_SET_BYTES, .bytes = 4096 },
 		{ .valid = KPOST_SET_SHUT, .messages = 1 },
-		{ .valid = KPOST_SET_OVERFLOW << 1 },
+		{ .valid = KPOST_SET_HELD_MAX << 1 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)

@@ -299,7 +299,7 @@ static ssize_t receive(int which, struct kpost_message *message, size_t size)
 		return kpost_recv_sized(ENDPOINT_FD, NULL, 0, message, 0, 0, size);
 	case 1:
 		return kpost_recvv_sized(ENDPOINT_FD, NULL, 0, message, 0, 0, size);
-	case 3:
+	case 4:
 		return kpost_recv_tag_sized(ENDPOINT_FD, 7, NULL, 0, message, 0, 0, size);
 	default:
 		return kpost_reply_recv_sized(ENDPOINT_FD, &response, NULL, 0, message, 0, 0,
@@ -314,7 +314,7 @@ static void message_is_written_as_far_as_it_goes(void **state)
 	int which;
 
 	(void)state;
-	for (which = 0; which < 4; which++) {
+	for (which = 0; which < 5; which++) {
 		standin_reset(3);
 		memset(&message, 0x5a, sizeof(message));
 		before = message;

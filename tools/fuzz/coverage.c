@@ -19,7 +19,7 @@
 #include "fuzz.h"
 #include "machine.h"
 
-#define BLOCKS_MAX 8192
+#define BLOCKS_MAX 16384
 #define PAIRS (1u << 14)
 #define WORDS (1u << 16)
 #define SPAN_MAX (1u << 20) /* bytes of the module's text */

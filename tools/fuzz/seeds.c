@@ -367,7 +367,7 @@ const struct seed seeds[] = {
 		{ .kind = OP_RECV, .fd = 3, .buf = MEM_UNMAPPED },
 		{ .kind = OP_RECV, .fd = 3 },
 	} } },
-	/* With 8 in .to a send replaces what has its tag, which is in .value, and a receive takes that. */
+	/* With 64 in .to a send replaces what has its tag, and a receive takes that. */
 	{ "keyed", { SETUP_KEYED, 0, {
 		{ .kind = OP_SEND, .fd = 2, .value = 1 },
 		{ .kind = OP_SEND, .fd = 2, .value = 2 },
@@ -509,7 +509,8 @@ const struct seed seeds[] = {
 		{ .lane = 1, .kind = OP_RECV, .fd = 1, .to = 6, .deadline = AT_NEVER },
 		{ .kind = OP_REPLY, .fd = 1, .to = 7, .rights = 1, .deadline = AT_LATER },
 		{ .lane = 1, .kind = OP_REPLY, .fd = 1, .to = 7, .rights = 1, .deadline = AT_LAST },
-		{ .lane = 1, .kind = OP_REPLY, .fd = 1, .to = 7, .rights = 1, .deadline = AT_WRONG },
+		{ .lane = 1, .kind = OP_REPLY, .fd = 1, .to = 7, .rights = 1,
+		  .deadline = AT_WRONG },
 		{ .kind = OP_SETATTR, .fd = 1, .flags = KPOST_SET_SHUT },
 		{ .kind = OP_RECV, .fd = 1, .pause = 40 },
 		{ .kind = OP_SHOW },

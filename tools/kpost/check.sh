@@ -506,29 +506,29 @@ ends()
 		'kpost grant --mark $MAILBOX-clock -- true; printf "a\nb\n" | kpost send --number=1 $MAILBOX-clock
 		 printf "a\nb\nc\n" | kpost send --number=1 $MAILBOX-clock 2>$WORK/repeated
 		 grep -q "2 of 3 messages were sent before" $WORK/repeated && kpost recv --count=3 $MAILBOX-clock
-		 kpost stat --json $MAILBOX-clock | grep -o "\"mark\":[0-9]*"'
+		 kpost stat --json $MAILBOX-clock | grep -o "\"mark\":[0-9]*"; kpost rm $MAILBOX-clock'
 	says 'send --clock of none' 2 "takes 'monotonic'" sh_in \
 		'echo x | kpost send --clock=sundial $MAILBOX-o'
 	is 'recv --tag takes that tag, and leaves the others' 0 'b\na\nc\n' sh_in \
-		'kpost create --keyed --overflow replace $MAILBOX-k; echo a | kpost send --tag 1 $MAILBOX-k
-		 echo b | kpost send --tag 2 $MAILBOX-k; echo c | kpost send --tag 1 $MAILBOX-k
-		 kpost recv --tag 2 $MAILBOX-k; kpost recv --peek --tag 1 $MAILBOX-k
-		 kpost recv --tag 1 $MAILBOX-k >$WORK/first; kpost recv --tag 1 $MAILBOX-k'
+		'kpost create --keyed --overflow replace $MAILBOX-key; echo a | kpost send --tag 1 $MAILBOX-key
+		 echo b | kpost send --tag 2 $MAILBOX-key; echo c | kpost send --tag 1 $MAILBOX-key
+		 kpost recv --tag 2 $MAILBOX-key; kpost recv --peek --tag 1 $MAILBOX-key
+		 kpost recv --tag 1 $MAILBOX-key >$WORK/first-worker-key; kpost recv --tag 1 $MAILBOX-key'
 	is '... waits for it' 0 'later\n' sh_in \
-		'echo else | kpost send --tag 7 $MAILBOX-k; kpost recv --tag 5 -t 60 $MAILBOX-k & pid=$!
-		 soon stat_has $MAILBOX-k "of which 1 tasks wait for a message"
-		 echo later | kpost send --tag 5 $MAILBOX-k; wait $pid && kpost recv $MAILBOX-k >$WORK/else'
+		'echo else | kpost send --tag 7 $MAILBOX-key; kpost recv --tag 5 -t 60 $MAILBOX-key & pid=$!
+		 soon stat_has $MAILBOX-key "of which 1 tasks wait for a message"
+		 echo later | kpost send --tag 5 $MAILBOX-key; wait $pid && kpost recv $MAILBOX-key >$WORK/else'
 	is '... ends with a signal' 143 '' sh_in \
-		'kpost recv --tag 5 $MAILBOX-k & pid=$!
-		 soon stat_has $MAILBOX-k "of which 1 tasks wait for a message"; kill $pid; wait $pid'
-	says '... gives up' 4 'timed out' kpost recv --tag 5 -t 0.2 "$mailbox-k"
+		'kpost recv --tag 5 $MAILBOX-key & pid=$!
+		 soon stat_has $MAILBOX-key "of which 1 tasks wait for a message"; kill $pid; wait $pid'
+	says '... gives up' 4 'timed out' kpost recv --tag 5 -t 0.2 "$mailbox-key"
 	says '... wants a mailbox that is keyed' 2 'create --keyed' kpost recv --tag 5 "$mailbox-o"
 	is 'send --replace keeps the place' 0 'new\nb\n"replaced":1,"keyed":true\n' sh_in \
-		'echo a | kpost send --tag 1 $MAILBOX-k; echo b | kpost send --tag 2 $MAILBOX-k
-		 echo new | kpost send --replace --tag 1 $MAILBOX-k; kpost recv -n 2 $MAILBOX-k
-		 kpost stat --json $MAILBOX-k | grep -o "\"replaced\":1,\"keyed\":true"'
+		'echo a | kpost send --tag 1 $MAILBOX-key; echo b | kpost send --tag 2 $MAILBOX-key
+		 echo new | kpost send --replace --tag 1 $MAILBOX-key; kpost recv -n 2 $MAILBOX-key
+		 kpost stat --json $MAILBOX-key | grep -o "\"replaced\":1,\"keyed\":true"'
 	says '... where that may not be' 5 'kpost set --overflow' sh_in \
-		'kpost set --overflow none $MAILBOX-k; echo x | kpost send --replace $MAILBOX-k'
+		'kpost set --overflow none $MAILBOX-key; echo x | kpost send --replace $MAILBOX-key'
 	says '... where the mailbox is not keyed' 2 'create --keyed' sh_in \
 		'echo x | kpost send --replace $MAILBOX-o'
 	says 'set --overflow replace likewise' 2 'create --keyed' \
@@ -620,11 +620,11 @@ work()
 		 soon stat_has $MAILBOX-h "4 received"; kill $pid; wait $pid; s=$?; kpost rm $MAILBOX-h; exit $s'
 	is 'a worker that is killed loses no job' 0 'x 1\ngone\n' sh_in \
 		'echo x | kpost send $MAILBOX-j
-		 kpost work $MAILBOX-j -- sh -c "echo \$\$ >$WORK/first; exec sleep 90" 2>/dev/null & pid=$!
-		 soon test -s $WORK/first; kill -KILL $pid; wait $pid 2>/dev/null
+		 kpost work $MAILBOX-j -- sh -c "echo \$\$ >$WORK/first-worker; exec sleep 90" 2>/dev/null & pid=$!
+		 soon test -s $WORK/first-worker; kill -KILL $pid; wait $pid 2>/dev/null
 		 kpost work $MAILBOX-j -- sh -c "echo \$(cat) \$KPOST_ATTEMPTS" & pid=$!
 		 soon stat_has $MAILBOX-j "queued    0"; kill $pid; wait $pid
-		 gone() { ! kill -0 "$(cat $WORK/first)" 2>/dev/null; }
+		 gone() { ! kill -0 "$(cat $WORK/first-worker)" 2>/dev/null; }
 		 soon gone && echo gone'
 	is '... nor does a command that is' 0 '1\nx 1\n' sh_in \
 		'echo x | kpost send $MAILBOX-j

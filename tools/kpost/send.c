@@ -155,11 +155,11 @@ static _Noreturn void fail_at(struct transfer *transfer, int error)
 			   "one that takes more",
 			   number, name, so_far, transfer->input.limit);
 	if (error == -EPERM)
-		fail_plain(
-			STATUS_PERMISSION,
-			"cannot send message %llu to mailbox '%s'%s: its senders may not drop "
-			"or replace messages so; its owner can allow it, with 'kpost set --overflow'",
-			number, name, so_far);
+		fail_plain(STATUS_PERMISSION,
+			   "cannot send message %llu to mailbox '%s'%s: its senders may not drop "
+			   "messages so, or replace them; its owner can allow it, with "
+			   "'kpost set --overflow'",
+			   number, name, so_far);
 	if (error == -EINVAL && transfer->options->drops & KPOST_REPLACE)
 		fail_plain(STATUS_USAGE,
 			   "cannot send message %llu to mailbox '%s'%s: --replace is for one that "

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* kpost stat: all that can be said of one mailbox. */
+#include <unistd.h>
 #include <grp.h>
 #include <pwd.h>
 
@@ -108,6 +109,23 @@ static void print_text(const struct kpost_stat *st)
 	output_text("identity  %llu\n", (unsigned long long)st->identity);
 }
 
+/*
+ * The list tells no mark, since that is of a badge: ask for that of who opens it, if it may be
+ * opened so that nobody is told of one more sender.
+ */
+static uint64_t find_mark(const char *name)
+{
+	int fd = kpost_open(name, KPOST_RIGHT_ADMIN, 0, NULL, 0);
+	struct kpost_stat st = { .flags = 0 };
+
+	if (fd < 0)
+		return 0;
+	if (kpost_stat(fd, &st))
+		st.mark = 0;
+	close(fd);
+	return st.mark;
+}
+
 int verb_stat(int argc, char **argv)
 {
 	struct options options = { 0 };
@@ -118,6 +136,7 @@ int verb_stat(int argc, char **argv)
 	ret = mailbox_find(options.name, &st);
 	if (ret)
 		fail(ret, options.name, "cannot look at mailbox '%s'", shown(options.name));
+	st.mark = find_mark(options.name);
 	if (options.json) {
 		json_stat(&st);
 		json_end_line();

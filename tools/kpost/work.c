@@ -70,8 +70,8 @@ static const struct argp argp = {
 	.options = choices,
 	.parser = parse,
 	.args_doc = "NAME -- COMMAND [ARGUMENT]...",
-	.doc = "Run COMMAND for each message: the payload is its standard input. The message is held "
-	       "meanwhile, and gone when COMMAND succeeds. If it fails, or this ends before, however "
+	.doc = "Run COMMAND for each message: the payload is its standard input. The message is "
+	       "held meanwhile, and gone when COMMAND succeeds. If it fails, or this ends before, however "
 	       "that is, the message goes back into the mailbox, for whoever works on it next.\v"
 	       "The command finds KPOST_MAILBOX, KPOST_SEQUENCE, KPOST_PRIORITY, KPOST_TAG, "
 	       "KPOST_BADGE, KPOST_ATTEMPTS and KPOST_PID in its environment, and KPOST_UID and "

@@ -96,7 +96,7 @@
 #define KPOST_FEATURE_CLOCKS	(1ull << 17)	/* KPOST_BOOTTIME, KPOST_REALTIME */
 #define KPOST_FEATURE_NUMBERED	(1ull << 18)	/* KPOST_NUMBERED, KPOST_GRANT_MARK */
 #define KPOST_FEATURE_KEYED	(1ull << 19)	/* KPOST_OPEN_KEYED, KPOST_MATCH, KPOST_REPLACE */
-#define KPOST_FEATURE_HOLD	(1ull << 20)	/* KPOST_HOLD, KPOST_DONE, KPOST_RETURN, KPOST_RETRY */
+#define KPOST_FEATURE_HOLD	(1ull << 20)	/* KPOST_HOLD, KPOST_RETRY */
 
 /**
  * struct kpost_info - answer to KPOST_IOC_INFO
@@ -356,7 +356,8 @@ struct kpost_iovec {
  * nothing was done, @out_flags has KPOST_SEND_REPEATED, and @sequence is 0.  So who does not know
  * what of it was sent, after a crash, sends it again, and doubles nothing.  One that waits for
  * room is looked at again when there is some.  What expires, or is dropped for another, was sent.
- * It does not go with KPOST_SYNC, which may withdraw what has moved the mark, nor with KPOST_REPLACE.
+ * It does not go with KPOST_SYNC, which may withdraw what has moved the mark, nor with
+ * KPOST_REPLACE.
  *
  * A message of up to 64 KiB that finds room meets no limit but the mailbox's own.  One
  * that has to wait, or is longer, counts for who sends it until it is in the mailbox: see
