@@ -222,8 +222,8 @@ struct kpost_message *kpost_message_build(struct kpost_endpoint *endpoint,
 bool kpost_payload_counts(const struct kpost_payload *from);
 int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *message,
 			 struct kpost_waiter *sender, bool nowait, u64 *sequence);
-int kpost_message_commit_parked(struct kpost_endpoint *endpoint, struct kpost_message *message,
-				struct kpost_waiter *sender, u64 *sequence);
+int kpost_message_commit_rare(struct kpost_endpoint *endpoint, struct kpost_message *message,
+			      struct kpost_waiter *sender, bool parked, bool nowait, u64 *sequence);
 void kpost_message_pend(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			struct kpost_waiter *sender, bool parked, struct kpost_wakes *wakes);
 void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message *message,

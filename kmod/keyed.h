@@ -126,4 +126,10 @@ static inline struct kpost_key *kpost_key(const struct kpost_message *message)
 	return container_of(message->extra, struct kpost_key, extra);
 }
 
+/* Was @message, which is in hand, taken beyond the capacity? */
+static inline bool kpost_message_is_beyond(const struct kpost_message *message)
+{
+	return message->extra && message->extra->keyed && kpost_key(message)->beyond;
+}
+
 #endif /* KPOST_KEYED_H */

@@ -26,44 +26,14 @@
 #include "overflow.h"
 #include "payload.h"
 #include "process.h"
-#include "recv.h"
+#include "reception.h"
 #include "room.h"
 
-/* How much before it waits for one: that may be short, and the memory is the receiver's. */
-#define SURE_WAITING SZ_256K
 /* How much is brought in at a time where not all of it can stay. */
 #define BRING_IN SZ_128K
 
-/* What receive_extra() says beside a number of bytes, or an error. */
-#define AS_ANY (-(MAX_ERRNO + 1)) /* the message is as any other */
-#define NEXT (-(MAX_ERRNO + 2)) /* it was not received: look for the next */
-/* Set in reception.sequence of what has no number yet. */
-#define NO_NUMBER BIT_ULL(63)
-
-/* What a receiver wants and gets, and how far it is. */
-struct reception {
-	struct kpost_operand *op; /* of the struct to fill, if @arg is given */
-	struct kpost_recv *arg;
-	bool truncate;
-	bool nowait;
-	const struct kpost_payload *to;
-	size_t sure; /* bytes of @to that were there when they were looked at */
-	bool looked; /* at all of it that may be needed, before it waits */
-	bool empty; /* there was no message */
-	size_t size; /* of the next message, or of any; out, with -EMSGSIZE */
-
-	u64 tag; /* with KPOST_MATCH: of the message */
-	u64 missed; /* by all receivers: this one has to tell of it, or to return it */
-	u64 attempts; /* of a message that may have been held before */
-	struct kpost_hold *hold; /* if given: to hold the message with, if it can be */
-
-	/* The message that was copied last, and how much of it was. */
-	u64 sequence;
-	struct kpost_place place;
-};
-
-static void reception_init(struct reception *recv, struct kpost_operand *op, struct kpost_recv *arg,
-			   const struct kpost_payload *to, bool nowait)
+static void reception_init(struct kpost_reception *recv, struct kpost_operand *op,
+			   struct kpost_recv *arg, const struct kpost_payload *to, bool nowait)
 {
 	recv->op = op;
 	recv->arg = arg;
@@ -75,17 +45,11 @@ static void reception_init(struct reception *recv, struct kpost_operand *op, str
 	recv->sequence = 0;
 }
 
-/* The largest message that there is memory for, as far as is known. */
-static size_t sure_for(const struct reception *recv)
-{
-	return recv->sure == recv->to->size ? SIZE_MAX : recv->sure;
-}
-
 /*
  * @receiver has waited, with @err, 0 if it was given something.  Returns as wait_for_message().
  */
-static struct kpost_message *reception_given(struct reception *recv,
-					     const struct kpost_waiter *receiver, int err)
+struct kpost_message *kpost_reception_given(struct kpost_reception *recv,
+					    const struct kpost_waiter *receiver, int err)
 {
 	if (likely(!err && !receiver->result))
 		return receiver->message;
@@ -103,7 +67,7 @@ static struct kpost_message *reception_given(struct reception *recv,
  * without.
  */
 static noinline struct kpost_message *wait_for_message(struct kpost_mailbox *mailbox,
-						       struct reception *recv, size_t room)
+						       struct kpost_reception *recv, size_t room)
 	__releases(&mailbox->lock)
 {
 	struct kpost_operand *op = recv->op;
@@ -113,7 +77,7 @@ static noinline struct kpost_message *wait_for_message(struct kpost_mailbox *mai
 	lockdep_assert_held(&mailbox->lock);
 	kpost_waiter_init(&receiver);
 	receiver.room = room;
-	receiver.sure = sure_for(recv);
+	receiver.sure = kpost_reception_sure(recv);
 	list_add_tail(&receiver.link, &mailbox->waiting);
 	mailbox->waiting_receivers++;
 	if (unlikely(mailbox->keyed))
@@ -133,7 +97,7 @@ static noinline struct kpost_message *wait_for_message(struct kpost_mailbox *mai
 		}
 		spin_unlock(&mailbox->lock);
 	}
-	return reception_given(recv, &receiver, err);
+	return kpost_reception_given(recv, &receiver, err);
 }
 
 /*
@@ -141,7 +105,7 @@ static noinline struct kpost_message *wait_for_message(struct kpost_mailbox *mai
  * Returns NULL if memory has to be looked at before, as much as recv->size says.
  */
 static __always_inline struct kpost_message *take_message(struct kpost_mailbox *mailbox,
-							  struct reception *recv, size_t room)
+							  struct kpost_reception *recv, size_t room)
 {
 	struct kpost_message *message;
 	int err = 0;
@@ -153,7 +117,7 @@ static __always_inline struct kpost_message *take_message(struct kpost_mailbox *
 		if (unlikely(message->size > room) && !kpost_message_expired(message)) {
 			recv->size = message->size;
 			err = -EMSGSIZE;
-		} else if (likely(message->size <= sure_for(recv)) ||
+		} else if (likely(message->size <= kpost_reception_sure(recv)) ||
 			   kpost_message_expired(message)) {
 			kpost_mailbox_unqueue(mailbox, &mailbox->queue, message);
 			message->state = KPOST_TAKEN;
@@ -169,7 +133,7 @@ static __always_inline struct kpost_message *take_message(struct kpost_mailbox *
 	} else if (!recv->looked) {
 		recv->looked = true;
 		recv->empty = true;
-		recv->size = min_t(size_t, mailbox->message_max, SURE_WAITING);
+		recv->size = min_t(size_t, mailbox->message_max, KPOST_SURE_WAITING);
 	} else {
 		return wait_for_message(mailbox, recv, room);
 	}
@@ -177,17 +141,12 @@ static __always_inline struct kpost_message *take_message(struct kpost_mailbox *
 	return err ? ERR_PTR(err) : message;
 }
 
-static bool message_is_beyond(const struct kpost_message *message)
-{
-	return message->extra && message->extra->keyed && kpost_key(message)->beyond;
-}
-
 /* @message, which is in hand, was withdrawn by its sender: it is to be discarded. */
 static void message_ends(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			 struct kpost_wakes *wakes)
 {
 	lockdep_assert_held(&mailbox->lock);
-	if (message_is_beyond(message)) {
+	if (kpost_message_is_beyond(message)) {
 		kpost_beyond_gone(mailbox, message, wakes);
 	} else {
 		mailbox->dropped++;
@@ -206,7 +165,7 @@ bool kpost_message_back(struct kpost_mailbox *mailbox, struct kpost_message *mes
 
 	if (withdrawn)
 		message_ends(mailbox, message, wakes);
-	else if (message_is_beyond(message))
+	else if (kpost_message_is_beyond(message))
 		kpost_beyond_return(mailbox, message, wakes);
 	else
 		kpost_mailbox_put_back(mailbox, message, wakes);
@@ -233,8 +192,8 @@ noinline bool kpost_message_put_back(struct kpost_mailbox *mailbox, struct kpost
  * See receive_message(): somebody looks at @message yet, to whom its memory is left; or it is of a
  * keyed mailbox.  Its number and time are stored, if that is asked for.
  */
-static noinline bool receive_rare(struct kpost_endpoint *endpoint, struct kpost_message *message,
-				  struct kpost_process *process, u64 *sequence, u64 *time)
+noinline bool kpost_receive_rare(struct kpost_endpoint *endpoint, struct kpost_message *message,
+				 struct kpost_process *process, u64 *sequence, u64 *time)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_wakes wakes = {};
@@ -245,7 +204,7 @@ static noinline bool receive_rare(struct kpost_endpoint *endpoint, struct kpost_
 	if (withdrawn) {
 		message_ends(mailbox, message, &wakes);
 	} else {
-		if (message_is_beyond(message))
+		if (kpost_message_is_beyond(message))
 			kpost_beyond_get_in(mailbox, message, &wakes);
 		if (sequence) {
 			*sequence = message->node.order;
@@ -279,7 +238,7 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
 	 * kpost_message_unpin().
 	 */
 	if (unlikely(smp_load_acquire(&message->pins)))
-		return receive_rare(endpoint, message, process, NULL, NULL);
+		return kpost_receive_rare(endpoint, message, process, NULL, NULL);
 	own = kpost_message_shed(message);
 	kpost_wakes_init(&wakes);
 	spin_lock(&mailbox->lock);
@@ -304,7 +263,7 @@ static __always_inline bool receive_message(struct kpost_endpoint *endpoint,
 noinline bool kpost_message_receive(struct kpost_endpoint *endpoint, struct kpost_message *message)
 {
 	if (endpoint->mailbox->keyed)
-		return receive_rare(endpoint, message, NULL, NULL, NULL);
+		return kpost_receive_rare(endpoint, message, NULL, NULL, NULL);
 	return receive_message(endpoint, message, NULL);
 }
 
@@ -312,7 +271,7 @@ noinline bool kpost_message_receive(struct kpost_endpoint *endpoint, struct kpos
  * Look at the memory for what is next, with nothing in hand.  Returns 0 or -EFAULT; to
  * have none for what may never come is no failure.
  */
-static noinline int reception_look(struct reception *recv)
+int kpost_reception_look(struct kpost_reception *recv)
 {
 	size_t need = min(recv->size, recv->to->size);
 
@@ -321,7 +280,8 @@ static noinline int reception_look(struct reception *recv)
 }
 
 /* Describe @message, with what few have. */
-static noinline int reception_tell(struct reception *recv, const struct kpost_message *message,
+static noinline int reception_tell(struct kpost_reception *recv,
+				   const struct kpost_message *message,
 				   const struct kpost_call_state *call, size_t stored)
 {
 	const struct kpost_hold *hold = recv->hold;
@@ -336,7 +296,8 @@ static noinline int reception_tell(struct reception *recv, const struct kpost_me
  * Copy out @message, of which @stored bytes are wanted, and describe it, without a page
  * fault; @sequence stands for it.  Returns 0, or -EFAULT, or -EINTR.
  */
-static __always_inline int reception_fill(struct reception *recv, struct kpost_message *message,
+static __always_inline int reception_fill(struct kpost_reception *recv,
+					  struct kpost_message *message,
 					  const struct kpost_call_state *call, size_t stored,
 					  u64 sequence, bool special)
 {
@@ -369,8 +330,15 @@ static __always_inline int reception_fill(struct reception *recv, struct kpost_m
 	return err && fatal_signal_pending(current) ? -EINTR : err;
 }
 
+/* The same for what is not plain. */
+noinline int kpost_reception_fill(struct kpost_reception *recv, struct kpost_message *message,
+				  const struct kpost_call_state *call, size_t stored, u64 sequence)
+{
+	return reception_fill(recv, message, call, stored, sequence, true);
+}
+
 /* Bring in what the copy stopped at, which may take for ever. Returns 0 or -EFAULT. */
-static noinline int reception_bring_in(struct reception *recv, size_t stored)
+int kpost_reception_bring_in(struct kpost_reception *recv, size_t stored)
 {
 	size_t need = min_t(size_t, stored - recv->place.done, BRING_IN);
 
@@ -396,20 +364,10 @@ static noinline int reception_find_process(struct kpost_endpoint *endpoint,
 }
 
 /* What was missed is for whoever receives next: @recv has let go of its message. */
-static noinline void reception_return_missed(struct kpost_mailbox *mailbox, struct reception *recv)
+void kpost_reception_return_missed(struct kpost_mailbox *mailbox, struct kpost_reception *recv)
 {
 	kpost_missed_return(mailbox, recv->missed);
 	recv->missed = 0;
-}
-
-/* Tell of @message, which had none before it was received, number and time, as they are now. */
-static void reception_number(struct reception *recv, u64 sequence, u64 time)
-{
-	struct kpost_recv __user *to = recv->op->arg;
-
-	/* It was received, and only that may be lost. */
-	(void)put_user(sequence, &to->sequence);
-	(void)put_user(kpost_time_here(time), &to->time);
 }
 
 /*
@@ -417,8 +375,8 @@ static void reception_number(struct reception *recv, u64 sequence, u64 time)
  * receive it, as receive_message() does.  Returns 0; or -EBUSY or -ECANCELED if it cannot be held,
  * and it was put back.
  */
-static noinline int reception_hold(struct kpost_endpoint *endpoint, struct reception *recv,
-				   struct kpost_message *message, struct kpost_process *process)
+noinline int kpost_reception_hold(struct kpost_endpoint *endpoint, struct kpost_reception *recv,
+				  struct kpost_message *message, struct kpost_process *process)
 {
 	int err;
 
@@ -432,50 +390,12 @@ static noinline int reception_hold(struct kpost_endpoint *endpoint, struct recep
 	return err;
 }
 
-/* Receive @message, which is in hand, of a keyed mailbox.  Returns as receive_extra(). */
-static ssize_t receive_keyed(struct kpost_endpoint *endpoint, struct reception *recv,
-			     struct kpost_message *message, struct kpost_process *process)
-{
-	size_t stored = min_t(size_t, message->size, recv->to->size);
-	struct kpost_mailbox *mailbox = endpoint->mailbox;
-	bool beyond = message_is_beyond(message);
-	u64 sequence = message->node.order, time = 0;
-	int err;
-
-	if (beyond)
-		sequence = NO_NUMBER | kpost_key(message)->place;
-	if (kpost_missed(mailbox) && recv->arg)
-		recv->missed = kpost_missed_claim(mailbox);
-	err = reception_fill(recv, message, message->call, stored, sequence, true);
-	if (!err && recv->hold && kpost_hold_applies(message)) {
-		err = reception_hold(endpoint, recv, message, process);
-		if (!err)
-			return stored;
-		if (err == -ECANCELED)
-			err = 0;
-	} else if (!err) {
-		if (receive_rare(endpoint, message, process, &sequence, &time)) {
-			if (beyond && recv->arg)
-				reception_number(recv, sequence, time);
-			return stored;
-		}
-	} else {
-		kpost_message_put_back(mailbox, message);
-	}
-	if (recv->missed)
-		reception_return_missed(mailbox, recv);
-	if (err == -EFAULT)
-		err = reception_bring_in(recv, stored);
-	cond_resched();
-	return err ?: NEXT;
-}
-
 /*
  * @message, which is in hand, has something that few have: receive it, if that is why.  Returns
  * bytes stored, or -errno, or what is said above.
  */
-static noinline ssize_t receive_extra(struct kpost_endpoint *endpoint, struct reception *recv,
-				      struct kpost_message *message, struct kpost_process **process)
+noinline ssize_t kpost_receive_extra(struct kpost_endpoint *endpoint, struct kpost_reception *recv,
+				     struct kpost_message *message, struct kpost_process **process)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	int err;
@@ -485,26 +405,26 @@ static noinline ssize_t receive_extra(struct kpost_endpoint *endpoint, struct re
 		kpost_message_expire(mailbox, message);
 		/* There may be many of them. */
 		cond_resched();
-		return fatal_signal_pending(current) ? -EINTR : NEXT;
+		return fatal_signal_pending(current) ? -EINTR : KPOST_NEXT;
 	}
 	recv->attempts = message->extra->attempts;
 	if (!mailbox->keyed)
-		return AS_ANY;
+		return KPOST_AS_ANY;
 	/* Before anything is told of it. */
 	if (message->call && !*process) {
 		err = reception_find_process(endpoint, message, process);
 		if (err)
-			return err < 0 ? err : NEXT;
+			return err < 0 ? err : KPOST_NEXT;
 	}
-	return receive_keyed(endpoint, recv, message, *process);
+	return kpost_receive_keyed(endpoint, recv, message, *process);
 }
 
 /*
  * Receive as @recv says, which has a hold only if it is a @rare one.  Returns bytes stored or
  * -errno.
  */
-static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct reception *recv,
-				       bool rare)
+static __always_inline ssize_t receive(struct kpost_endpoint *endpoint,
+				       struct kpost_reception *recv, bool rare)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	size_t count = recv->to->size;
@@ -515,10 +435,7 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 	size_t stored;
 	ssize_t ret;
 
-	pagefault_disable();
-	recv->sure = kpost_payload_touch(recv->to, min_t(size_t, count, KPOST_SURE_FIRST));
-	pagefault_enable();
-	recv->looked = recv->sure == count;
+	kpost_reception_begin(recv);
 	for (;;) {
 		message = take_message(mailbox, recv, room);
 		if (IS_ERR(message)) {
@@ -526,17 +443,17 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 			break;
 		}
 		if (unlikely(!message)) {
-			ret = reception_look(recv);
+			ret = kpost_reception_look(recv);
 			if (ret)
 				break;
 			continue;
 		}
 		special = rare;
 		if (unlikely(message->extra)) {
-			ret = receive_extra(endpoint, recv, message, &process);
-			if (ret == NEXT)
+			ret = kpost_receive_extra(endpoint, recv, message, &process);
+			if (ret == KPOST_NEXT)
 				continue;
-			if (ret != AS_ANY)
+			if (ret != KPOST_AS_ANY)
 				break;
 			special = true;
 		} else if (rare) {
@@ -557,7 +474,7 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 				     special);
 		if (likely(!ret)) {
 			if (rare)
-				ret = reception_hold(endpoint, recv, message, process);
+				ret = kpost_reception_hold(endpoint, recv, message, process);
 			else if (unlikely(!receive_message(endpoint, message, process)))
 				ret = -ECANCELED;
 			if (likely(!ret)) {
@@ -565,16 +482,16 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 				break;
 			}
 			if (recv->missed)
-				reception_return_missed(mailbox, recv);
+				kpost_reception_return_missed(mailbox, recv);
 			if (ret == -ECANCELED)
 				continue;
 			break;
 		}
 		kpost_message_put_back(mailbox, message);
 		if (recv->missed)
-			reception_return_missed(mailbox, recv);
+			kpost_reception_return_missed(mailbox, recv);
 		if (ret == -EFAULT)
-			ret = reception_bring_in(recv, stored);
+			ret = kpost_reception_bring_in(recv, stored);
 		if (ret)
 			break;
 		cond_resched();
@@ -584,208 +501,19 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint, struct r
 	return ret;
 }
 
-/* ---- by tag --------------------------------------------------------------------------- */
-
-/* As wait_for_message(), for one of recv->tag. */
-static struct kpost_message *match_wait(struct kpost_mailbox *mailbox, struct reception *recv,
-					size_t room) __releases(&mailbox->lock)
-{
-	struct kpost_wakes wakes = {};
-	struct kpost_key_waiter receiver;
-	int err;
-
-	kpost_waiter_init(&receiver.waiter);
-	receiver.waiter.room = room;
-	receiver.waiter.sure = sure_for(recv);
-	kpost_keyed_await(mailbox, &receiver, recv->tag);
-	spin_unlock(&mailbox->lock);
-
-	kpost_operand_waits(recv->op, recv->arg->deadline, recv->arg->flags, recv->arg->cookie);
-	err = kpost_waiter_wait(&receiver.waiter, recv->op);
-	if (err) {
-		spin_lock(&mailbox->lock);
-		if (receiver.waiter.done)
-			err = 0;
-		else
-			kpost_keyed_leave(mailbox, &receiver, &wakes);
-		kpost_mailbox_unlock(mailbox, &wakes);
-	}
-	return reception_given(recv, &receiver.waiter, err);
-}
-
-/* As take_message(), the next of recv->tag. */
-static struct kpost_message *match_take(struct kpost_mailbox *mailbox, struct reception *recv,
-					size_t room)
-{
-	struct kpost_message *message;
-	struct kpost_wakes wakes;
-	int err = 0;
-
-	spin_lock(&mailbox->lock);
-	while ((message = kpost_keyed_next(mailbox, recv->tag)) &&
-	       unlikely(kpost_keyed_unsettled(mailbox, recv->tag))) {
-		/* Who has waited is first. */
-		kpost_wakes_init(&wakes);
-		wakes.more = true;
-		kpost_mailbox_unlock(mailbox, &wakes);
-		if (fatal_signal_pending(current))
-			return ERR_PTR(-EINTR);
-		spin_lock(&mailbox->lock);
-	}
-	recv->empty = !message;
-	if (message) {
-		recv->size = message->size;
-		/* One that has expired asks for no memory. */
-		if (message->size > room && !kpost_message_expired(message))
-			err = -EMSGSIZE;
-		else if (message->size <= sure_for(recv) || kpost_message_expired(message))
-			kpost_keyed_take(mailbox, message);
-		else
-			message = NULL;
-	} else if (kpost_keyed_over(mailbox)) {
-		err = -EPIPE;
-	} else if (recv->nowait) {
-		err = -EAGAIN;
-	} else if (!recv->looked) {
-		recv->looked = true;
-		recv->size = min_t(size_t, mailbox->message_max, SURE_WAITING);
-	} else {
-		return match_wait(mailbox, recv, room);
-	}
-	spin_unlock(&mailbox->lock);
-	return err ? ERR_PTR(err) : message;
-}
-
-/* As receive(), the next message of recv->tag. */
-static noinline ssize_t receive_match(struct kpost_endpoint *endpoint, struct reception *recv)
-{
-	size_t count = recv->to->size, room = recv->truncate ? SIZE_MAX : count;
-	struct kpost_process *process = NULL;
-	struct kpost_message *message;
-	ssize_t ret;
-
-	pagefault_disable();
-	recv->sure = kpost_payload_touch(recv->to, min_t(size_t, count, KPOST_SURE_FIRST));
-	pagefault_enable();
-	recv->looked = recv->sure == count;
-	do {
-		message = match_take(endpoint->mailbox, recv, room);
-		if (IS_ERR(message))
-			ret = PTR_ERR(message);
-		else if (message)
-			ret = receive_extra(endpoint, recv, message, &process);
-		else
-			ret = reception_look(recv) ?: NEXT;
-	} while (ret == NEXT);
-	if (process)
-		kpost_process_put(process);
-	return ret;
-}
-
-/* ---- KPOST_PEEK ----------------------------------------------------------------------- */
-
-/*
- * Pin the next message, with @match of recv->tag, of at most @room bytes, and of at most @most if
- * those may not be told.  Returns it, or -EPIPE, -EAGAIN, -EMSGSIZE, -EBUSY; or -E2BIG, and
- * recv->size is what it has; or, if it has expired, NULL and in *@expired the message, taken.  That
- * is said once: a look at the clock again may find that it was set back.
- */
-static struct kpost_message *peek_pin(struct kpost_mailbox *mailbox, struct reception *recv,
-				      bool match, size_t room, size_t most,
-				      struct kpost_message **expired)
-{
-	const struct kpost_losses *losses;
-	struct kpost_message *message;
-	int err = 0;
-
-	spin_lock(&mailbox->lock);
-	message = match ? kpost_keyed_queued(mailbox, recv->tag) :
-			  kpost_mailbox_first(&mailbox->queue);
-	if (!message) {
-		err = kpost_mailbox_finished(mailbox) || (match && kpost_keyed_over(mailbox)) ?
-			      -EPIPE :
-			      -EAGAIN;
-	} else if (kpost_message_expired(message)) {
-		kpost_mailbox_unqueue(mailbox, &mailbox->queue, message);
-		message->state = KPOST_TAKEN;
-		*expired = message;
-		message = NULL;
-	} else if (message->size > room || message->size > most) {
-		recv->size = message->size;
-		err = message->size > room ? -EMSGSIZE : -E2BIG;
-	} else if (message->pins == U8_MAX) {
-		err = -EBUSY;
-	} else {
-		WRITE_ONCE(message->pins, message->pins + 1);
-		/* Who receives it is told, too. */
-		losses = kpost_losses(mailbox);
-		recv->missed = losses ? losses->missed : 0;
-		recv->attempts = message->extra ? message->extra->attempts : 0;
-	}
-	spin_unlock(&mailbox->lock);
-	return err ? ERR_PTR(err) : message;
-}
-
-/*
- * Copy the next message out as @recv says, with @match that of its tag, and leave it where it is:
- * anybody may receive it meanwhile, and who does gets its token.  What is pinned outlives that, so
- * that a large one counts for who looks.  Returns bytes stored or -errno.
- */
-static ssize_t peek(struct kpost_endpoint *endpoint, struct reception *recv, bool match)
-{
-	size_t room = recv->truncate ? SIZE_MAX : recv->to->size, most = KPOST_UNCOUNTED_MAX;
-	struct kpost_mailbox *mailbox = endpoint->mailbox;
-	struct kpost_message *message, *expired;
-	struct kpost_charge charge = {};
-	size_t stored = 0;
-	int err = 0;
-
-	recv->op->dontwait = true;
-	do {
-		message = peek_pin(mailbox, recv, match, room, most, &expired);
-		if (!message) {
-			kpost_message_expire(mailbox, expired);
-			cond_resched();
-			if (fatal_signal_pending(current))
-				err = -EINTR;
-			continue;
-		}
-		err = PTR_ERR_OR_ZERO(message);
-		if (err == -E2BIG) {
-			most = recv->size;
-			kpost_uncharge(&charge);
-			err = kpost_endpoint_charge(endpoint, &charge, kpost_message_cost(most),
-						    false);
-			if (err)
-				return err;
-			continue;
-		}
-		if (err)
-			break;
-		stored = min_t(size_t, message->size, recv->to->size);
-		err = reception_fill(recv, message, NULL, stored, message->node.order, true);
-		kpost_message_unpin(mailbox, message);
-		if (!err)
-			break;
-		if (err == -EFAULT)
-			err = reception_bring_in(recv, stored);
-		cond_resched();
-	} while (!err);
-	kpost_uncharge(&charge);
-	return err ?: stored;
-}
-
 /* What most receives say at the most. */
 #define PLAIN_FLAGS (KPOST_DONTWAIT | KPOST_IOVEC | KPOST_TRUNCATE)
 
 /* The same as receive(), once for all that are not plain. */
-static noinline ssize_t receive_rarely(struct kpost_endpoint *endpoint, struct reception *recv)
+static noinline ssize_t receive_rarely(struct kpost_endpoint *endpoint,
+				       struct kpost_reception *recv)
 {
 	return receive(endpoint, recv, true);
 }
 
 /* Receive a message to hold, which takes some memory before.  Returns as receive() does. */
-static noinline ssize_t receive_to_hold(struct kpost_endpoint *endpoint, struct reception *recv)
+static noinline ssize_t receive_to_hold(struct kpost_endpoint *endpoint,
+					struct kpost_reception *recv)
 {
 	const struct kpost_recv __user *from = recv->op->arg;
 	u64 until;
@@ -802,8 +530,8 @@ static noinline ssize_t receive_to_hold(struct kpost_endpoint *endpoint, struct 
 }
 
 /* Do what @flags say beyond what most say.  Returns as receive() does, or -EINVAL. */
-static noinline ssize_t receive_as_asked(struct kpost_endpoint *endpoint, struct reception *recv,
-					 u32 flags)
+static noinline ssize_t receive_as_asked(struct kpost_endpoint *endpoint,
+					 struct kpost_reception *recv, u32 flags)
 {
 	const struct kpost_recv __user *from = recv->op->arg;
 
@@ -819,11 +547,11 @@ static noinline ssize_t receive_as_asked(struct kpost_endpoint *endpoint, struct
 	case 0:
 		return receive_rarely(endpoint, recv);
 	case KPOST_PEEK:
-		return peek(endpoint, recv, false);
+		return kpost_peek(endpoint, recv, false);
 	case KPOST_MATCH | KPOST_PEEK:
-		return peek(endpoint, recv, true);
+		return kpost_peek(endpoint, recv, true);
 	case KPOST_MATCH:
-		return receive_match(endpoint, recv);
+		return kpost_receive_match(endpoint, recv);
 	case KPOST_HOLD:
 		return receive_to_hold(endpoint, recv);
 	}
@@ -833,7 +561,7 @@ static noinline ssize_t receive_as_asked(struct kpost_endpoint *endpoint, struct
 long kpost_recv(struct kpost_operand *op)
 {
 	struct kpost_payload payload __uninitialized;
-	struct reception recv __uninitialized;
+	struct kpost_reception recv __uninitialized;
 	struct kpost_recv arg __uninitialized;
 	ssize_t ret;
 	int err;
@@ -879,7 +607,7 @@ ssize_t kpost_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	struct kpost_endpoint *endpoint = iocb->ki_filp->private_data;
 	bool nowait = iocb->ki_filp->f_flags & O_NONBLOCK || iocb->ki_flags & IOCB_NOWAIT;
 	struct kpost_payload payload __uninitialized;
-	struct reception recv __uninitialized;
+	struct kpost_reception recv __uninitialized;
 	ssize_t ret;
 
 	if (!(endpoint->rights & KPOST_RIGHT_RECV))

@@ -281,20 +281,15 @@ int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *
 			      false, false, nowait, sequence);
 }
 
-/* The same for @message that has a number of its sender's, and so is no KPOST_SYNC. */
-static noinline int message_commit_numbered(struct kpost_endpoint *endpoint,
-					    struct kpost_message *message,
-					    struct kpost_waiter *sender, bool nowait, u64 *sequence)
+/*
+ * The same for @message that may have a number of its sender's, and for @sender that waits without
+ * a task if it is @parked.
+ */
+int kpost_message_commit_rare(struct kpost_endpoint *endpoint, struct kpost_message *message,
+			      struct kpost_waiter *sender, bool parked, bool nowait, u64 *sequence)
 {
-	return message_commit(endpoint, message, sender, false, false, true, nowait, sequence);
-}
-
-/* The same for @sender that waits without a task. */
-int kpost_message_commit_parked(struct kpost_endpoint *endpoint, struct kpost_message *message,
-				struct kpost_waiter *sender, u64 *sequence)
-{
-	return message_commit(endpoint, message, sender, message->flags == KPOST_MESSAGE_SYNC, true,
-			      true, false, sequence);
+	return message_commit(endpoint, message, sender, message->flags == KPOST_MESSAGE_SYNC,
+			      parked, true, nowait, sequence);
 }
 
 /*
@@ -391,7 +386,8 @@ static noinline int send_park(struct kpost_operand *op, struct kpost_message *me
 		err = kpost_overflow(op->endpoint, message, flags & KPOST_LOSES, &parked->waiter,
 				     true, false, sequence);
 	else
-		err = kpost_message_commit_parked(op->endpoint, message, &parked->waiter, sequence);
+		err = kpost_message_commit_rare(op->endpoint, message, &parked->waiter, true, false,
+						sequence);
 	if (err > 0)
 		err = -EIOCBQUEUED;
 	/* A batch's is started, or freed, by who has made it. */
@@ -517,8 +513,8 @@ static noinline int send_as_asked(struct kpost_operand *op, const struct kpost_s
 	if (arg->flags & KPOST_LOSES || (arg->flags & KPOST_SYNC && kpost_parks(op)))
 		return -EAGAIN;
 	if (arg->flags & KPOST_NUMBERED)
-		return message_commit_numbered(op->endpoint, message, sender,
-					       op->nowait || op->dontwait, sequence);
+		return kpost_message_commit_rare(op->endpoint, message, sender, false,
+						 op->nowait || op->dontwait, sequence);
 	return kpost_message_commit(op->endpoint, message, sender, op->nowait || op->dontwait,
 				    sequence);
 }

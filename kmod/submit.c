@@ -110,7 +110,8 @@ static int submit_park(struct kpost_operand *op, struct kpost_call_state *call,
 	waiting = container_of(parked, struct parked_submit, parked);
 	waiting->call = call;
 	waiting->withdrawn = false;
-	err = kpost_message_commit_parked(op->endpoint, message, &parked->waiter, sequence);
+	err = kpost_message_commit_rare(op->endpoint, message, &parked->waiter, true, false,
+					sequence);
 	if (err <= 0) {
 		kpost_parked_free(parked);
 		return err;

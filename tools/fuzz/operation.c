@@ -504,7 +504,7 @@ void operation_compose(struct work *work)
 		break;
 	case OP_SEND:
 		work->arg.send.flags = op->flags | drops(op) | clocks(op);
-		work->arg.send.priority = priority(op);
+		work->arg.send.priority = op->rights & 16 ? KPOST_PRIORITY_MAX : priority(op);
 		work->arg.send.tag = tag(op);
 		work->arg.send.cookie = cookie(op);
 		work->arg.send.expires = expires(op);

@@ -36,8 +36,8 @@
 	X(OP_OPEN) /* name, rights, flags; to: slot (and the one after it) */ \
 	X(OP_UNLINK) \
 	X(OP_LIST) \
-	X(OP_SEND) /* to: 1 and 2: KPOST_DROP_*; 8: KPOST_REPLACE */ \
-	X(OP_RECV) /* to: 8: KPOST_MATCH */ \
+	X(OP_SEND) /* to: 1 and 2: KPOST_DROP_*; 64: KPOST_REPLACE; rights: 16: urgent */ \
+	X(OP_RECV) /* to: 64: KPOST_MATCH */ \
 	X(OP_CALL) \
 	X(OP_REPLY) /* value: which of the tokens seen; to: of what is held, see operation.c */ \
 	X(OP_REPLY_RECV) \
