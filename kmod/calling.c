@@ -10,6 +10,7 @@
 #include "call.h"
 #include "caller.h"
 #include "endpoint.h"
+#include "keyed.h"
 #include "park.h"
 #include "payload.h"
 #include "process.h"
@@ -36,7 +37,8 @@ static int call_wait(struct kpost_operand *op, struct kpost_call_state *call,
 	    (!op->ring || test_thread_flag(TIF_SIGPENDING)))
 		caller = kpost_caller_get(op->endpoint);
 	spin_lock(&mailbox->lock);
-	sent = !call->request || call->request->state != KPOST_PENDING;
+	sent = !call->request || (call->request->state != KPOST_PENDING &&
+				  !(mailbox->keyed && kpost_message_is_beyond(call->request)));
 	if (waiter->done) {
 		err = 0;
 	} else if (caller && sent) {

@@ -396,7 +396,8 @@ struct kpost_hold *kpost_hold_new(struct kpost_endpoint *endpoint, u64 until,
 
 /*
  * The task has @message, which was copied out: hold it from here on.  Returns 0, or -EBUSY if the
- * endpoint holds too much, or -ECANCELED if its sender has withdrawn it; then it is to be put back.
+ * endpoint holds too much, -ETIMEDOUT if it is too late for that, or -ECANCELED if its sender has
+ * withdrawn it; then it is to be put back.
  */
 int kpost_hold_begin(struct kpost_endpoint *endpoint, struct kpost_message *message,
 		     struct kpost_hold *hold)
@@ -410,6 +411,9 @@ int kpost_hold_begin(struct kpost_endpoint *endpoint, struct kpost_message *mess
 		err = -ECANCELED;
 	} else if (!holder_may(mailbox, holder, message->size)) {
 		err = -EBUSY;
+	} else if (hold->until && hold->until <= kpost_clock_now(hold->clock)) {
+		/* The task may have waited for long. */
+		err = -ETIMEDOUT;
 	} else {
 		if (!message->extra) {
 			kpost_extra_give(message, hold->spare);
@@ -436,10 +440,12 @@ int kpost_hold_begin(struct kpost_endpoint *endpoint, struct kpost_message *mess
 /* ---- how it ends ---------------------------------------------------------------------- */
 
 /*
- * The message that @token stands for is done with, or goes back, as @arg says.  Returns 0 or
- * -ENOENT, -EBUSY, -EINVAL, -ECANCELED.
+ * The message that @token stands for is done with, or goes back, as @arg says.  What waits until
+ * later counts for the task, from @charge if somebody else held it.  Returns 0 or -ENOENT, -EBUSY,
+ * -EINVAL, -ECANCELED; or -EAGAIN if it takes a charge, and there is none.
  */
-static int hold_end(struct kpost_endpoint *endpoint, u64 token, const struct kpost_reply *arg)
+static int hold_end(struct kpost_endpoint *endpoint, u64 token, const struct kpost_reply *arg,
+		    struct kpost_charge *charge)
 {
 	enum kpost_clock clock = kpost_clock_of(arg->flags);
 	bool later = arg->not_before && !kpost_deadline_passed(arg->not_before, clock);
@@ -458,6 +464,8 @@ static int hold_end(struct kpost_endpoint *endpoint, u64 token, const struct kpo
 		err = -EBUSY;
 	else if (done && hold->message->call)
 		err = -EINVAL;
+	else if (later && !charge->bytes && !kpost_account_is_tasks(hold->charge.account))
+		err = -EAGAIN;
 	if (err) {
 		spin_unlock(&mailbox->lock);
 		return err;
@@ -472,6 +480,8 @@ static int hold_end(struct kpost_endpoint *endpoint, u64 token, const struct kpo
 	if (later) {
 		process = hold->process;
 		hold->process = NULL;
+		if (charge->bytes)
+			swap(hold->charge, *charge);
 		delayed_add(mailbox, message, hold, kpost_deadline_on_host(arg->not_before, clock),
 			    clock);
 	}
@@ -489,7 +499,27 @@ static int hold_end(struct kpost_endpoint *endpoint, u64 token, const struct kpo
 	return withdrawn ? -ECANCELED : 0;
 }
 
-/* The same for the tokens in @arg's array.  Returns for how many, or why not for the first. */
+/* The same, also if it takes a charge; then -EDQUOT, -ENOBUFS, -ENOMEM too. */
+static int hold_end_charged(struct kpost_endpoint *endpoint, u64 token,
+			    const struct kpost_reply *arg)
+{
+	struct kpost_charge charge = {};
+	int err = hold_end(endpoint, token, arg, &charge);
+
+	if (err != -EAGAIN)
+		return err;
+	err = kpost_endpoint_charge(endpoint, &charge, HOLD_BYTES, false);
+	if (err)
+		return err;
+	err = hold_end(endpoint, token, arg, &charge);
+	kpost_uncharge(&charge);
+	return err;
+}
+
+/*
+ * The same for the tokens in @arg's array.  Returns for how many, or why not for the first.  One
+ * that is used up counts, also if its sender has left: to ask for it again would be ENOENT.
+ */
 static long holds_end(struct kpost_endpoint *endpoint, const struct kpost_reply *arg)
 {
 	const u64 __user *from = u64_to_user_ptr(arg->buf);
@@ -497,7 +527,9 @@ static long holds_end(struct kpost_endpoint *endpoint, const struct kpost_reply 
 	int err;
 
 	for (i = 0; i < arg->len; i++) {
-		err = get_user(token, from + i) ? -EFAULT : hold_end(endpoint, token, arg);
+		err = get_user(token, from + i) ? -EFAULT : hold_end_charged(endpoint, token, arg);
+		if (err == -ECANCELED)
+			err = 0;
 		if (!err && fatal_signal_pending(current))
 			return i + 1;
 		if (err)
@@ -534,7 +566,7 @@ long kpost_hold_end(struct kpost_operand *op, const struct kpost_reply *arg, u64
 	/* Before it has its effect. */
 	if (used && kpost_memory_touch(used, sizeof(*used)) != sizeof(*used))
 		return -EFAULT;
-	err = hold_end(op->endpoint, arg->token, arg);
+	err = hold_end_charged(op->endpoint, arg->token, arg);
 	if (used && (!err || err == -ECANCELED))
 		(void)put_user(0, used);
 	return err;

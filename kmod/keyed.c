@@ -8,6 +8,7 @@
 #include "call.h"
 #include "keyed.h"
 #include "mailbox.h"
+#include "mark.h"
 #include "overflow.h"
 #include "room.h"
 #include "trace.h"
@@ -25,6 +26,7 @@ int kpost_keyed_prepare(struct kpost_mailbox *mailbox)
 	keyed->queued = RB_ROOT;
 	keyed->pending = RB_ROOT;
 	keyed->replaceable = RB_ROOT;
+	keyed->in_line = RB_ROOT;
 	keyed->waiting = RB_ROOT;
 	INIT_LIST_HEAD(&keyed->unserved);
 	INIT_LIST_HEAD(&keyed->gone);
@@ -97,8 +99,10 @@ void kpost_key_queued(struct kpost_mailbox *mailbox, struct kpost_message *messa
 	key->tag = message->tag;
 	if (pending) {
 		/* One that was taken beyond the capacity comes back to where it was. */
-		if (!key->place)
+		if (!key->place) {
 			key->place = ++keyed->arrivals;
+			kpost_key_own(mailbox, message, true);
+		}
 		rb_add(&key->by_key, &keyed->pending, key_before);
 		return;
 	}
@@ -107,8 +111,9 @@ void kpost_key_queued(struct kpost_mailbox *mailbox, struct kpost_message *messa
 		key->place = message->node.order;
 	rb_add(&key->by_key, &keyed->queued, key_before);
 	keyed->count++;
-	if (keyed->replaces)
-		kpost_key_own(mailbox, message);
+	/* Not if somebody waits for what becomes of it. */
+	if (keyed->replaced_from && message->node.order >= keyed->replaced_from && !message->flags)
+		kpost_key_own(mailbox, message, false);
 }
 
 /* It was taken out. */
@@ -119,12 +124,13 @@ void kpost_key_unqueued(struct kpost_mailbox *mailbox, struct kpost_message *mes
 
 	if (pending) {
 		rb_erase(&key->by_key, &keyed->pending);
+		kpost_key_disown(mailbox, message, true);
 		key->place = 0;
 		return;
 	}
 	rb_erase(&key->by_key, &keyed->queued);
 	keyed->count--;
-	kpost_key_disown(mailbox, message);
+	kpost_key_disown(mailbox, message, false);
 }
 
 /* The next message of @tag that is in the mailbox, or NULL. */
@@ -143,23 +149,28 @@ struct kpost_message *kpost_keyed_next(const struct kpost_mailbox *mailbox, u64 
 	if (likely(RB_EMPTY_ROOT(&keyed->pending)) || mailbox->shut)
 		return queued;
 	pending = tree_first(&keyed->pending, tag);
-	if (!queued || (pending && pending->node.priority > queued->node.priority))
+	if (!queued)
 		return pending;
-	return queued;
+	if (!pending || pending->node.priority <= queued->node.priority)
+		return queued;
+	/* What is to replace another waits for that one's place. */
+	return kpost_key(pending)->replaces &&
+			       kpost_replaceable(mailbox, pending, pending->origin) ?
+		       queued :
+		       pending;
 }
 
 /* @message is next: it is TAKEN. */
 void kpost_keyed_take(struct kpost_mailbox *mailbox, struct kpost_message *message)
 {
 	struct kpost_key *key = kpost_key(message);
-	u64 place = key->place;
 
 	if (message->state == KPOST_QUEUED) {
 		kpost_mailbox_unqueue(mailbox, &mailbox->queue, message);
 	} else {
 		/* It stays in line. */
-		kpost_extra_unqueued(mailbox, message, true);
-		key->place = place;
+		kpost_extra_untimed(mailbox, message);
+		rb_erase(&key->by_key, &keyed_of(mailbox)->pending);
 		key->account = message->account;
 		key->beyond = true;
 		message->counts = false;
@@ -190,6 +201,7 @@ static void beyond_unlist(struct kpost_mailbox *mailbox, struct kpost_message *m
 	if (key->unlisted)
 		return;
 	key->unlisted = true;
+	kpost_key_disown(mailbox, message, true);
 	kpost_queue_del(&mailbox->pending, &message->node);
 	mailbox->waiting_senders--;
 }
@@ -209,6 +221,7 @@ void kpost_beyond_get_in(struct kpost_mailbox *mailbox, struct kpost_message *me
 	mailbox->messages++;
 	mailbox->bytes += message->size;
 	message->node.order = ++mailbox->sent;
+	kpost_message_mark(message);
 	trace_kpost_send(mailbox, message);
 	if (!sender)
 		return;
@@ -242,6 +255,17 @@ void kpost_beyond_drop(struct kpost_mailbox *mailbox, struct kpost_message *mess
 	if (message->sender)
 		kpost_waiter_done(message->sender, -EPIPE, wakes);
 	message->sender = NULL;
+}
+
+/* Its number was sent meanwhile: its sender, which waits, is told, and has it back. */
+void kpost_beyond_repeats(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			  struct kpost_wakes *wakes)
+{
+	beyond_unlist(mailbox, message);
+	beyond_ends(message);
+	message->state = KPOST_GONE;
+	kpost_waiter_done(message->sender, -EALREADY, wakes);
+	kpost_mailbox_let_in(mailbox, wakes);
 }
 
 /* Nobody wants it any more: it is to be discarded once the lock is dropped. */

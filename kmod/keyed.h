@@ -19,7 +19,8 @@
  * with a number, only when it has been received.
  *
  * Where the mailbox lets its senders replace messages, those that can be are in a tree by tag and
- * by whose they are.  What replaces another has a number of its own, and the other's place.
+ * by whose they are.  What replaces another has a number of its own, and the other's place.  It
+ * passes nothing of its tag and owner that waits for room: all that wait are in such a tree, too.
  */
 #ifndef KPOST_KEYED_H
 #define KPOST_KEYED_H
@@ -41,13 +42,14 @@ struct kpost_keyed {
 	struct rb_root queued; /* of struct kpost_key, by tag, priority and place */
 	struct rb_root pending; /* likewise, of those that wait for room */
 	struct rb_root replaceable; /* of those queued, by tag, owner and place */
+	struct rb_root in_line; /* likewise, of those that wait for room, also TAKEN beyond */
 	struct rb_root waiting; /* of struct kpost_key_waiter, by tag and ticket */
 	struct list_head unserved; /* of those, where there may be messages for them */
 	struct list_head gone; /* of messages that were replaced, to be discarded */
 	u64 tickets; /* the last that a waiter has */
 	u64 arrivals; /* of those that waited for room */
+	u64 replaced_from; /* the first number that can be replaced, or 0 for none */
 	u32 count; /* in @queued */
-	bool replaces; /* senders may, or once might, replace messages */
 };
 
 /* What each message of a keyed mailbox has: its extra. */
@@ -55,10 +57,10 @@ struct kpost_key {
 	struct kpost_extra extra;
 	/* protected by the mailbox's lock */
 	struct rb_node by_key; /* while QUEUED or PENDING */
-	struct rb_node by_owner; /* while it can be replaced, else cleared */
+	struct rb_node by_owner; /* in one of those trees, or cleared */
 	u64 tag;
 	u64 place; /* within its priority: its number, or that of the one it replaced */
-	u64 owner; /* its badge, or if that is 0 its opener; of those that can be replaced */
+	u64 owner; /* its badge, or if that is 0 its opener; while @by_owner is in a tree */
 	struct kpost_account *account; /* while TAKEN beyond: that it is charged to */
 	bool badged; /* @owner is a badge */
 	bool replaces; /* while PENDING: it may replace one */
@@ -103,6 +105,8 @@ void kpost_beyond_return(struct kpost_mailbox *mailbox, struct kpost_message *me
 			 struct kpost_wakes *wakes);
 void kpost_beyond_drop(struct kpost_mailbox *mailbox, struct kpost_message *message,
 		       struct kpost_wakes *wakes);
+void kpost_beyond_repeats(struct kpost_mailbox *mailbox, struct kpost_message *message,
+			  struct kpost_wakes *wakes);
 void kpost_beyond_gone(struct kpost_mailbox *mailbox, struct kpost_message *message,
 		       struct kpost_wakes *wakes);
 
@@ -110,12 +114,14 @@ void kpost_beyond_gone(struct kpost_mailbox *mailbox, struct kpost_message *mess
 struct kpost_message *kpost_replaceable(const struct kpost_mailbox *mailbox,
 					const struct kpost_message *message,
 					const struct kpost_origin *origin);
+bool kpost_replace_passes(const struct kpost_mailbox *mailbox, const struct kpost_message *message,
+			  const struct kpost_origin *origin);
 bool kpost_replace_fits(const struct kpost_mailbox *mailbox, const struct kpost_message *message,
 			const struct kpost_message *old, bool waits);
 void kpost_replace(struct kpost_mailbox *mailbox, struct kpost_message *message,
 		   struct kpost_message *old, struct kpost_wakes *wakes);
-void kpost_key_own(struct kpost_mailbox *mailbox, struct kpost_message *message);
-void kpost_key_disown(struct kpost_mailbox *mailbox, struct kpost_message *message);
+void kpost_key_own(struct kpost_mailbox *mailbox, struct kpost_message *message, bool pending);
+void kpost_key_disown(struct kpost_mailbox *mailbox, struct kpost_message *message, bool pending);
 bool kpost_may_replace(const struct kpost_mailbox *mailbox, const struct kpost_message *message);
 void kpost_replace_let_in(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			  struct kpost_wakes *wakes);

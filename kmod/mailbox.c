@@ -22,9 +22,10 @@
 #define MESSAGES_HARD_MAX 1048576U
 #define BYTES_HARD_MAX SZ_1G
 
-/* What a mailbox and each message count for beside their payloads, in bytes. */
+/* What a mailbox, each message, and its key, count for beside their payloads, in bytes. */
 #define MAILBOX_COST 1024
 #define MESSAGE_COST 256
+#define KEY_COST 192
 
 static atomic64_t last_identity;
 
@@ -40,17 +41,19 @@ static bool capacity_is_possible(u32 messages, u64 bytes)
 	return messages <= MESSAGES_HARD_MAX && bytes <= BYTES_HARD_MAX;
 }
 
-/* What a mailbox that holds that counts for. */
-static u64 capacity_cost(u32 messages, u64 bytes)
+/* What @mailbox counts for if it holds that. */
+static u64 capacity_cost(const struct kpost_mailbox *mailbox, u32 messages, u64 bytes)
 {
-	return MAILBOX_COST + bytes + (u64)MESSAGE_COST * messages;
+	u64 each = MESSAGE_COST + (mailbox->keyed ? KEY_COST : 0);
+
+	return MAILBOX_COST + bytes + each * messages;
 }
 
 /* What is in @mailbox. */
 static u64 mailbox_held(const struct kpost_mailbox *mailbox)
 {
 	lockdep_assert_held(&mailbox->lock);
-	return mailbox->messages ? capacity_cost(mailbox->messages, mailbox->bytes) : 0;
+	return mailbox->messages ? capacity_cost(mailbox, mailbox->messages, mailbox->bytes) : 0;
 }
 
 /* How much of what @mailbox counts for is not in it. */
@@ -69,7 +72,7 @@ static u64 mailbox_cost(const struct kpost_mailbox *mailbox, bool *above)
 	u64 held = mailbox_held(mailbox), capacity = 0;
 
 	if (!mailbox->shut)
-		capacity = capacity_cost(mailbox->max_messages, mailbox->max_bytes);
+		capacity = capacity_cost(mailbox, mailbox->max_messages, mailbox->max_bytes);
 	*above = held > capacity;
 	return max(held, capacity);
 }
@@ -107,7 +110,7 @@ void kpost_mailbox_recount(struct kpost_mailbox *mailbox)
 /* Have @mailbox, which is new, count for its maker.  Returns 0, -EDQUOT or -ENOSPC. */
 int kpost_mailbox_count(struct kpost_mailbox *mailbox)
 {
-	u64 cost = capacity_cost(mailbox->max_messages, mailbox->max_bytes);
+	u64 cost = capacity_cost(mailbox, mailbox->max_messages, mailbox->max_bytes);
 	int err = kpost_account_add(mailbox->account, KPOST_CAPACITY, cost);
 
 	if (!err)
@@ -180,8 +183,8 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	mailbox->max_messages = messages;
 	mailbox->max_bytes = bytes;
 	mailbox->message_max = message_max;
-	kpost_queue_init(&mailbox->queue);
-	kpost_queue_init(&mailbox->pending);
+	kpost_queue_init(&mailbox->queue, kpost_message_before);
+	kpost_queue_init(&mailbox->pending, kpost_message_before);
 	INIT_LIST_HEAD(&mailbox->waiting);
 	INIT_LIST_HEAD(&mailbox->refused);
 	mailbox->telling = telling;
@@ -423,7 +426,7 @@ void kpost_mailbox_unnamed(struct kpost_mailbox *mailbox)
  */
 int kpost_mailbox_succeed(struct kpost_mailbox *old, struct kpost_mailbox *mailbox)
 {
-	s64 cost = capacity_cost(mailbox->max_messages, mailbox->max_bytes), more = cost;
+	s64 cost = capacity_cost(mailbox, mailbox->max_messages, mailbox->max_bytes), more = cost;
 	bool same = old->account == mailbox->account;
 	int err = kpost_mailbox_permission(old, KPOST_RIGHT_ADMIN);
 	u64 surplus;
@@ -519,7 +522,7 @@ static int setattr_capacity(struct kpost_mailbox *mailbox, const struct kpost_se
 {
 	u32 messages = arg->valid & KPOST_SET_MESSAGES ? arg->messages : mailbox->max_messages;
 	u64 bytes = arg->valid & KPOST_SET_BYTES ? arg->bytes : mailbox->max_bytes;
-	u64 cost = capacity_cost(messages, bytes);
+	u64 cost = capacity_cost(mailbox, messages, bytes);
 	u64 counted = mailbox->counted + mailbox->counted_own;
 	bool privileged;
 	int err;

@@ -53,9 +53,11 @@ static bool lets(const struct kpost_mailbox *mailbox, u32 flags)
 /* What senders of @mailbox, which has losses, may have become of messages is @overflow. */
 void kpost_overflow_set(struct kpost_mailbox *mailbox, u32 overflow)
 {
+	struct kpost_keyed *keyed = mailbox->losses->keyed;
+
 	mailbox->losses->overflow = overflow;
-	if (overflow & KPOST_OVERFLOW_REPLACE)
-		mailbox->losses->keyed->replaces = true;
+	if (overflow & KPOST_OVERFLOW_REPLACE && !keyed->replaced_from)
+		keyed->replaced_from = mailbox->sent + 1;
 }
 
 /*
@@ -142,21 +144,23 @@ static struct kpost_message *overflow_old(const struct kpost_mailbox *mailbox,
 
 /*
  * With the mailbox's lock held: let @message in, which has its origin, or do what @flags ask for.
- * What was lost for it is in @lost then.  Returns 0 if it is in the mailbox, 1 if it is what is
- * lost, or -EAGAIN.
+ * What was lost for it is in @lost then.  Returns 0 if it is in the mailbox, and *@sequence is its
+ * number; 1 if it is what is lost; or -EAGAIN.
  */
 static int overflow_try(struct kpost_endpoint *endpoint, struct kpost_message *message, u32 flags,
 			struct kpost_origin *origin, struct list_head *lost,
-			struct kpost_wakes *wakes)
+			struct kpost_wakes *wakes, u64 *sequence)
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_message *old = overflow_old(mailbox, message, origin, flags);
 	struct kpost_losses *losses = mailbox->losses;
 
-	if (old && kpost_replace_fits(mailbox, message, old, false)) {
+	if (old && !kpost_replace_passes(mailbox, message, origin) &&
+	    kpost_replace_fits(mailbox, message, old, false)) {
 		message->origin = origin;
 		origin->uses++;
 		kpost_replace(mailbox, message, old, wakes);
+		*sequence = mailbox->sent;
 		list_add_tail(&old->node.peers, lost);
 		/* It may be smaller. */
 		kpost_mailbox_let_in(mailbox, wakes);
@@ -172,6 +176,7 @@ static int overflow_try(struct kpost_endpoint *endpoint, struct kpost_message *m
 		}
 		kpost_message_mark(message);
 		kpost_mailbox_admit(mailbox, message, wakes);
+		*sequence = mailbox->sent;
 		/* Larger ones may have made more room than it takes. */
 		if (!list_empty(lost)) {
 			kpost_mailbox_let_in(mailbox, wakes);
@@ -185,6 +190,7 @@ static int overflow_try(struct kpost_endpoint *endpoint, struct kpost_message *m
 	kpost_message_mark(message);
 	losses->dropped_new++;
 	WRITE_ONCE(losses->missed, losses->missed + 1);
+	*sequence = 0;
 	return 1;
 }
 
@@ -224,9 +230,8 @@ again:
 	} else if (kpost_message_repeats(message)) {
 		err = -EALREADY;
 	} else {
-		err = overflow_try(endpoint, message, flags, origin, &lost, &wakes);
+		err = overflow_try(endpoint, message, flags, origin, &lost, &wakes, sequence);
 		drop = err > 0;
-		*sequence = drop ? 0 : mailbox->sent;
 		err = min(err, 0);
 	}
 	if (err == -EAGAIN && !nowait && !message->counts) {
@@ -241,7 +246,9 @@ again:
 		kpost_message_count(message, charge.account);
 		goto again;
 	}
-	if (err == -EAGAIN && !nowait) {
+	if (err == -EAGAIN && nowait) {
+		kpost_mailbox_refuse(endpoint);
+	} else if (err == -EAGAIN) {
 		err = parked ? kpost_parked_ends(sender) : 0;
 		if (!err) {
 			message->origin = origin;

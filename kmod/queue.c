@@ -19,15 +19,23 @@ static struct kpost_node *tree_below(const struct rb_root_cached *tree, u32 prio
 	return found;
 }
 
+/* The one of the first of @queue's two trees that is to be served first; @level may be NULL. */
+struct kpost_node *kpost_queue_either(const struct kpost_queue *queue, struct kpost_node *level,
+				      struct kpost_node *returned)
+{
+	if (!level || level->priority < returned->priority)
+		return returned;
+	return level->priority > returned->priority || queue->before(level, returned) ? level :
+											returned;
+}
+
 /* Of the highest priority below @priority the node to be served first, or NULL. */
 struct kpost_node *kpost_queue_below(const struct kpost_queue *queue, u32 priority)
 {
 	struct kpost_node *level = tree_below(&queue->levels, priority);
 	struct kpost_node *returned = tree_below(&queue->returned, priority);
 
-	if (!returned || (level && level->priority > returned->priority))
-		return level;
-	return returned;
+	return returned ? kpost_queue_either(queue, level, returned) : level;
 }
 
 /* Of the lowest priority that there is the node to be served first, or NULL. */
@@ -40,7 +48,10 @@ struct kpost_node *kpost_queue_lowest(const struct kpost_queue *queue)
 
 	if (!returned || (level && level->priority < returned->priority))
 		return level;
-	return tree_below(&queue->returned, returned->priority + 1);
+	returned = tree_below(&queue->returned, returned->priority + 1);
+	if (!level || level->priority > returned->priority)
+		return returned;
+	return kpost_queue_either(queue, level, returned);
 }
 
 static void queue_add_peer(struct kpost_node *level, struct kpost_node *node)
@@ -89,12 +100,8 @@ static void queue_replace_level(struct kpost_queue *queue, struct kpost_node *le
 	RB_CLEAR_NODE(&level->level);
 }
 
-/*
- * Add @node, which was the first once and taken out, where it was: @before says which of two nodes
- * of one priority is first.
- */
-void kpost_queue_return(struct kpost_queue *queue, struct kpost_node *node,
-			bool (*before)(const struct kpost_node *a, const struct kpost_node *b))
+/* Add @node, which was taken out, where it was. */
+void kpost_queue_return(struct kpost_queue *queue, struct kpost_node *node)
 {
 	struct rb_node **link = &queue->returned.rb_root.rb_node, *parent = NULL;
 	bool leftmost = true;
@@ -106,7 +113,7 @@ void kpost_queue_return(struct kpost_queue *queue, struct kpost_node *node,
 		parent = *link;
 		at = rb_entry(parent, struct kpost_node, level);
 		if (node->priority != at->priority ? node->priority > at->priority :
-						     before(node, at)) {
+						     queue->before(node, at)) {
 			link = &parent->rb_left;
 		} else {
 			link = &parent->rb_right;

@@ -7,8 +7,9 @@
  * allocate when a priority appears and nothing to keep when it disappears, and
  * as long as only one is in use the tree has one node and is not walked.
  *
- * What was taken out and comes back is in a tree of its own, ordered by its place:
- * it is before all that is in the ring of its priority.
+ * What was taken out and comes back is in a tree of its own, ordered by its place.
+ * Where all are taken in turn it is before all that is in the ring of its priority;
+ * where they are not, the first of both are compared.
  *
  * The owner provides the locking.
  */
@@ -19,9 +20,13 @@
 #include <linux/rbtree.h>
 #include <linux/types.h>
 
+struct kpost_node;
+
 struct kpost_queue {
 	struct rb_root_cached levels;
 	struct rb_root_cached returned;
+	/* Which of two nodes of one priority is first? */
+	bool (*before)(const struct kpost_node *a, const struct kpost_node *b);
 };
 
 struct kpost_node {
@@ -32,16 +37,22 @@ struct kpost_node {
 	bool returned;
 };
 
-static inline void kpost_queue_init(struct kpost_queue *queue)
+static inline void kpost_queue_init(struct kpost_queue *queue,
+				    bool (*before)(const struct kpost_node *a,
+						   const struct kpost_node *b))
 {
 	queue->levels = RB_ROOT_CACHED;
 	queue->returned = RB_ROOT_CACHED;
+	queue->before = before;
 }
 
 static inline bool kpost_queue_empty(const struct kpost_queue *queue)
 {
 	return RB_EMPTY_ROOT(&queue->levels.rb_root) && RB_EMPTY_ROOT(&queue->returned.rb_root);
 }
+
+struct kpost_node *kpost_queue_either(const struct kpost_queue *queue, struct kpost_node *level,
+				      struct kpost_node *returned);
 
 /* The node to be served next, or NULL. */
 static inline struct kpost_node *kpost_queue_first(const struct kpost_queue *queue)
@@ -51,16 +62,13 @@ static inline struct kpost_node *kpost_queue_first(const struct kpost_queue *que
 	struct kpost_node *returned =
 		rb_entry_safe(rb_first_cached(&queue->returned), struct kpost_node, level);
 
-	if (likely(!returned) || (level && level->priority > returned->priority))
-		return level;
-	return returned;
+	return likely(!returned) ? level : kpost_queue_either(queue, level, returned);
 }
 
 struct kpost_node *kpost_queue_below(const struct kpost_queue *queue, u32 priority);
 struct kpost_node *kpost_queue_lowest(const struct kpost_queue *queue);
 void kpost_queue_join(struct kpost_queue *queue, struct kpost_node *node);
-void kpost_queue_return(struct kpost_queue *queue, struct kpost_node *node,
-			bool (*before)(const struct kpost_node *a, const struct kpost_node *b));
+void kpost_queue_return(struct kpost_queue *queue, struct kpost_node *node);
 void kpost_queue_replace(struct kpost_queue *queue, struct kpost_node *old,
 			 struct kpost_node *node);
 void kpost_queue_del_level(struct kpost_queue *queue, struct kpost_node *node);

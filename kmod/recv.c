@@ -23,6 +23,7 @@
 #include "endpoint.h"
 #include "hold.h"
 #include "keyed.h"
+#include "mark.h"
 #include "overflow.h"
 #include "payload.h"
 #include "process.h"
@@ -197,14 +198,21 @@ noinline bool kpost_receive_rare(struct kpost_endpoint *endpoint, struct kpost_m
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_wakes wakes = {};
-	bool withdrawn;
+	bool beyond, withdrawn, repeats = false;
 
 	spin_lock(&mailbox->lock);
+	beyond = kpost_message_is_beyond(message);
+	/* Whoever shuts it has not come to this one yet. */
+	if (beyond && mailbox->shut && !message->withdrawn)
+		kpost_beyond_drop(mailbox, message, &wakes);
 	withdrawn = message->withdrawn;
 	if (withdrawn) {
 		message_ends(mailbox, message, &wakes);
+	} else if (beyond && kpost_message_repeats(message)) {
+		kpost_beyond_repeats(mailbox, message, &wakes);
+		repeats = true;
 	} else {
-		if (kpost_message_is_beyond(message))
+		if (beyond)
 			kpost_beyond_get_in(mailbox, message, &wakes);
 		if (sequence) {
 			*sequence = message->node.order;
@@ -216,8 +224,10 @@ noinline bool kpost_receive_rare(struct kpost_endpoint *endpoint, struct kpost_m
 	if (mailbox->keyed)
 		kpost_keyed_end(mailbox, &wakes);
 	kpost_mailbox_unlock(mailbox, &wakes);
-	kpost_message_discard(mailbox, message);
-	return !withdrawn;
+	/* Its sender has it back then. */
+	if (!repeats)
+		kpost_message_discard(mailbox, message);
+	return !withdrawn && !repeats;
 }
 
 /*

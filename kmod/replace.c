@@ -63,37 +63,43 @@ static bool owned_before(struct rb_node *a, const struct rb_node *b)
 	return order ? order < 0 : first->place < second->place;
 }
 
-/* @message was queued: can it be replaced?  Not if somebody waits for what becomes of it. */
-void kpost_key_own(struct kpost_mailbox *mailbox, struct kpost_message *message)
+static struct rb_root *owned_in(struct kpost_mailbox *mailbox, bool pending)
 {
-	struct kpost_key *key = kpost_key(message);
-	struct owner owner;
+	struct kpost_keyed *keyed = keyed_of(mailbox);
 
-	if (message->flags)
-		return;
-	owner = owner_of(mailbox, message->tag, message->origin);
-	key->owner = owner.id;
-	key->badged = owner.badged;
-	rb_add(&key->by_owner, &keyed_of(mailbox)->replaceable, owned_before);
+	return pending ? &keyed->in_line : &keyed->replaceable;
 }
 
-void kpost_key_disown(struct kpost_mailbox *mailbox, struct kpost_message *message)
+/* @message, which has its place, can be replaced, or if it is @pending begins to wait for room. */
+void kpost_key_own(struct kpost_mailbox *mailbox, struct kpost_message *message, bool pending)
+{
+	struct owner owner = owner_of(mailbox, message->tag, message->origin);
+	struct kpost_key *key = kpost_key(message);
+
+	key->owner = owner.id;
+	key->badged = owner.badged;
+	rb_add(&key->by_owner, owned_in(mailbox, pending), owned_before);
+}
+
+/* The same no more. */
+void kpost_key_disown(struct kpost_mailbox *mailbox, struct kpost_message *message, bool pending)
 {
 	struct kpost_key *key = kpost_key(message);
 
 	if (RB_EMPTY_NODE(&key->by_owner))
 		return;
-	rb_erase(&key->by_owner, &keyed_of(mailbox)->replaceable);
+	rb_erase(&key->by_owner, owned_in(mailbox, pending));
 	RB_CLEAR_NODE(&key->by_owner);
 }
 
-/* What @message, which is from @origin, would replace: the last of its owner's; or NULL. */
-struct kpost_message *kpost_replaceable(const struct kpost_mailbox *mailbox,
+/* The last in @tree of the tag and owner that @message has if it is from @origin; or NULL. */
+static struct kpost_message *last_owned(const struct kpost_mailbox *mailbox,
+					const struct rb_root *tree,
 					const struct kpost_message *message,
 					const struct kpost_origin *origin)
 {
-	struct rb_node *at = keyed_of(mailbox)->replaceable.rb_node;
 	struct owner owner = owner_of(mailbox, message->tag, origin);
+	struct rb_node *at = tree->rb_node;
 	struct kpost_key *found = NULL;
 	int order;
 
@@ -104,6 +110,21 @@ struct kpost_message *kpost_replaceable(const struct kpost_mailbox *mailbox,
 		at = order < 0 ? at->rb_left : at->rb_right;
 	}
 	return found ? found->extra.message : NULL;
+}
+
+/* What @message, which is from @origin, would replace: the last of its owner's; or NULL. */
+struct kpost_message *kpost_replaceable(const struct kpost_mailbox *mailbox,
+					const struct kpost_message *message,
+					const struct kpost_origin *origin)
+{
+	return last_owned(mailbox, &keyed_of(mailbox)->replaceable, message, origin);
+}
+
+/* Would @message, which is new, and from @origin, pass one of its tag and owner that waits? */
+bool kpost_replace_passes(const struct kpost_mailbox *mailbox, const struct kpost_message *message,
+			  const struct kpost_origin *origin)
+{
+	return last_owned(mailbox, &keyed_of(mailbox)->in_line, message, origin);
 }
 
 /*

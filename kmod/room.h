@@ -58,7 +58,7 @@ static __always_inline void kpost_mailbox_queue(struct kpost_mailbox *mailbox,
 static inline void kpost_mailbox_requeue(struct kpost_mailbox *mailbox, struct kpost_queue *queue,
 					 struct kpost_message *message)
 {
-	kpost_queue_return(queue, &message->node, kpost_message_before);
+	kpost_queue_return(queue, &message->node);
 	if (unlikely(message->extra))
 		kpost_extra_queued(mailbox, message, false);
 }

@@ -123,8 +123,8 @@ uint64_t kpost_deadline_by(unsigned int flags, int64_t milliseconds);
  * @held_max: how many messages one endpoint may hold, see kpost_hold(), by default half of
  *	@messages
  *
- * The mailbox counts for its maker, as 1 KiB + @bytes + 256 * @messages, from when it is
- * made until it closes; what is in it counts no more.  It is keyed if it is opened with
+ * The mailbox counts for its maker, as 1 KiB + @bytes + 256 * @messages (448 if it is keyed), from
+ * when it is made until it closes; what is in it counts no more.  It is keyed if it is opened with
  * KPOST_OPEN_KEYED: then kpost_recv_tag() goes, and KPOST_REPLACE if @overflow has that.
  */
 struct kpost_attr {

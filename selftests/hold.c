@@ -373,6 +373,21 @@ TEST_F(hold, hold_until_a_time_goes_back_by_itself)
 	EXPECT_EQ(0, kt_stat(self->fd).held);
 }
 
+TEST_F(hold, hold_until_a_time_that_passes_while_it_waits_begins_no_more)
+{
+	struct kpost_recv recv = kt_recv_args(self->buf, sizeof(self->buf), KPOST_HOLD, kt_soon());
+	struct kt_job job;
+
+	recv.hold_until = kt_later();
+	kt_start(&job, self->fd, KPOST_IOC_RECV, &recv);
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_receivers == 1));
+	ASSERT_TRUE(past(recv.hold_until));
+	ASSERT_EQ(0, kt_post(self->fd, "job", 3, 0));
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(-ETIMEDOUT, job.ret);
+	EXPECT_TRUE(next_is(self->fd, "job", 1, 0));
+}
+
 TEST_F(hold, hold_until_many_times_goes_back_in_their_order)
 {
 	struct kpost_recv late, soon, never;
@@ -524,6 +539,58 @@ TEST_F(hold, hold_whose_sender_leaves_is_dropped)
 		EXPECT_EQ(0, kt_stat(self->fd).queued_messages);
 		EXPECT_EQ(0, kt_stat(self->fd).received);
 	}
+}
+
+TEST_F(hold, hold_of_many_counts_those_whose_sender_has_left_as_done)
+{
+	struct kpost_send send = kt_send_args("two", 3, 0, KPOST_SYNC, kt_later());
+	uint64_t tokens[3];
+	struct kt_job job;
+
+	ASSERT_EQ(0, kt_post(self->fd, "one", 3, 0));
+	kt_start(&job, self->fd, KPOST_IOC_SEND, &send);
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).queued_messages == 2));
+	ASSERT_EQ(0, kt_post(self->fd, "three", 5, 0));
+	for (int i = 0; i < 3; i++) {
+		ASSERT_LT(0, hold(self->fd, &self->recv));
+		tokens[i] = self->recv.token;
+	}
+	ASSERT_TRUE(kt_join(&job));
+	ASSERT_EQ(-ETIMEDOUT, job.ret);
+	EXPECT_EQ(3, end_many(self->fd, KPOST_DONE, tokens, 3));
+	EXPECT_EQ(2, kt_stat(self->fd).received);
+	EXPECT_EQ(1, kt_stat(self->fd).dropped);
+}
+
+TEST_F(hold, what_another_user_returns_for_later_counts_for_that_user)
+{
+	uint64_t before, later = kt_now() + 3600 * 1000000000ull;
+	pid_t pid;
+	int fd;
+
+	ASSERT_EQ(0, kt_post(self->fd, "job", 3, 0));
+	/* an endpoint of no privilege, and who holds has none either */
+	ASSERT_EQ(0, drop_to(USER));
+	fd = kt_grant(self->fd, KPOST_RIGHT_RECV);
+	ASSERT_LE(0, fd);
+	before = sending();
+	ASSERT_EQ(3, hold(fd, &self->recv));
+	EXPECT_EQ(before + 512, sending());
+	ASSERT_EQ(0, seteuid(0));
+	pid = kt_fork();
+	if (!pid) {
+		if (drop_to(USER + 1))
+			_exit(1);
+		if (end(fd, KPOST_RETURN, self->recv.token, later))
+			_exit(2);
+		_exit(sending() == 512 ? 0 : 3);
+	}
+	EXPECT_EQ(0, kt_exit_status(pid));
+	ASSERT_EQ(0, drop_to(USER));
+	EXPECT_EQ(before, sending());
+	EXPECT_EQ(1, kt_stat(self->fd).held);
+	EXPECT_EQ(-ENOENT, done(fd, self->recv.token));
+	close(fd);
 }
 
 TEST_F(hold, hold_returned_for_later_is_withdrawn_at_once)

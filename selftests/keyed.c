@@ -3,6 +3,8 @@
  * Keyed mailboxes: what is in them is received by tag, and replaced; in the order that is
  * promised, by whoever has waited longest, and whatever comes in between.
  */
+#include <sys/epoll.h>
+
 #include "account_test.h"
 #include "submit_test.h"
 #include "uring_test.h"
@@ -235,6 +237,43 @@ TEST_F(keyed, keyed_keeps_the_order_of_a_tag)
 	EXPECT_TRUE(match_is(self->fd, A, "low 1"));
 	EXPECT_TRUE(match_is(self->fd, A, "low 2"));
 	EXPECT_TRUE(kt_next_is(self->fd, "else", 0));
+}
+
+TEST_F(keyed, keyed_message_given_out_of_turn_goes_back_to_its_place)
+{
+	void *page = mmap(NULL, kt_page_size(), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct kpost_recv recv;
+	struct kt_job job;
+
+	ASSERT_NE(MAP_FAILED, page);
+	recv = match_args(B, page, 64, 0, kt_soon());
+	kt_start(&job, self->fd, KPOST_IOC_RECV, &recv);
+	ASSERT_TRUE(waiting(self->fd, 1));
+	ASSERT_EQ(0, munmap(page, kt_page_size()));
+	ASSERT_EQ(0, post(self->fd, A, "first", 0, 0));
+	/* it is given to who waits, who has no memory for it any more */
+	ASSERT_EQ(0, post(self->fd, B, "second", 0, 0));
+	ASSERT_EQ(0, post(self->fd, A, "third", 0, 0));
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(-EFAULT, job.ret);
+	/* the oldest makes room */
+	ASSERT_EQ(0, post(self->fd, A, "fourth", 0, 0));
+	ASSERT_EQ(0, post(self->fd, A, "fifth", 0, KPOST_DROP_OLD));
+	EXPECT_TRUE(kt_next_is(self->fd, "second", 1));
+	EXPECT_TRUE(kt_next_is(self->fd, "third", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "fourth", 0));
+	EXPECT_TRUE(kt_next_is(self->fd, "fifth", 0));
+	EXPECT_EQ(1, kt_stat(self->fd).dropped_old);
+}
+
+TEST_F(keyed, keyed_messages_count_for_what_they_take)
+{
+	struct kpost_setattr attr = { .valid = KPOST_SET_MESSAGES, .messages = FULL + 2 };
+
+	EXPECT_EQ(1024 + FULL * SIZE + FULL * 448, kt_stat(self->fd).counted);
+	ASSERT_EQ(0, kt_ioctl(self->fd, KPOST_IOC_SETATTR, &attr));
+	EXPECT_EQ(1024 + FULL * SIZE + (FULL + 2) * 448, kt_stat(self->fd).counted);
 }
 
 TEST_F(keyed, keyed_tells_of_room_as_any_receive)
@@ -532,6 +571,44 @@ TEST_F(keyed, keyed_call_and_sync_that_wait_for_room_are_received)
 	EXPECT_EQ(FULL, kt_stat(self->fd).queued_messages);
 }
 
+TEST_F(keyed, keyed_number_of_what_is_received_out_of_turn_is_taken_once)
+{
+	struct kpost_send send[2];
+	struct kt_job jobs[2];
+	struct kpost_grant grant = {
+		.flags = KPOST_GRANT_BADGE | KPOST_GRANT_MARK,
+		.rights = KPOST_RIGHT_SEND,
+		.badge = 7,
+	};
+	int fd = (int)kt_ioctl(self->fd, KPOST_IOC_GRANT, &grant);
+
+	ASSERT_LE(0, fd);
+	ASSERT_TRUE(fill(self->fd));
+	for (int i = 0; i < 2; i++) {
+		send[i] = tagged(A, "once", 0, KPOST_NUMBERED | KPOST_WANT_SEQUENCE, kt_soon());
+		send[i].number = 5;
+		kt_start(&jobs[i], fd, KPOST_IOC_SEND, &send[i]);
+		ASSERT_TRUE(kt_until(kt_stat(fd).waiting_senders == i + 1));
+	}
+	EXPECT_TRUE(match_is(self->fd, A, "once"));
+	EXPECT_EQ(5, kt_stat(fd).mark);
+	/* the second repeats it, and nobody gets it */
+	EXPECT_TRUE(none_of(self->fd, A));
+	for (int i = 0; i < 2; i++) {
+		ASSERT_TRUE(kt_join(&jobs[i]));
+		EXPECT_EQ(0, jobs[i].ret);
+		EXPECT_EQ(i ? KPOST_SEND_REPEATED : 0, send[i].out_flags);
+		EXPECT_EQ(i ? 0 : FULL + 1, send[i].sequence);
+	}
+	send[0] = tagged(A, "again", 0, KPOST_NUMBERED, kt_soon());
+	send[0].number = 5;
+	EXPECT_EQ(0, kt_ioctl(fd, KPOST_IOC_SEND, &send[0]));
+	EXPECT_EQ(KPOST_SEND_REPEATED, send[0].out_flags);
+	EXPECT_EQ(FULL + 1, kt_stat(self->fd).sent);
+	EXPECT_EQ(FULL, kt_stat(self->fd).queued_messages);
+	close(fd);
+}
+
 TEST_F(keyed, keyed_sender_that_leaves_takes_its_message_along)
 {
 	struct kpost_send send = tagged(A, "waits", 0, 0, kt_in(20));
@@ -719,9 +796,9 @@ TEST_F(keyed, keyed_replacement_needs_room_for_what_it_grows_by)
 	/* one that waits replaces when there is room, and so does one of the same length at once */
 	kt_start(&job, self->fd, KPOST_IOC_SEND, &send);
 	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_senders == 1));
-	EXPECT_EQ(0, post(self->fd, A, "abcdefghi", 0, KPOST_REPLACE));
+	EXPECT_EQ(0, post(self->fd, B, "abcdefghijabcdefghijabc", 0, KPOST_REPLACE));
 	EXPECT_FALSE(kt_done(&job));
-	EXPECT_TRUE(match_is(self->fd, B, "12345678901234567890123"));
+	EXPECT_TRUE(match_is(self->fd, B, "abcdefghijabcdefghijabc"));
 	ASSERT_TRUE(kt_join(&job));
 	EXPECT_EQ(0, job.ret);
 	EXPECT_EQ(1, kt_stat(self->fd).queued_messages);
@@ -732,6 +809,112 @@ TEST_F(keyed, keyed_replacement_needs_room_for_what_it_grows_by)
 }
 
 /* a full mailbox is none for what takes no more room; what is smaller lets others in */
+TEST_F(keyed, keyed_replacement_passes_nothing_of_its_own_that_waits)
+{
+	struct kpost_send first = tagged(A, "state 2", 0, KPOST_REPLACE, kt_soon());
+	struct kpost_send second = tagged(A, "3", 0, KPOST_REPLACE, kt_soon());
+	struct kt_job one, two;
+
+	/* full of bytes, but for a few */
+	ASSERT_EQ(0, post(self->fd, A, "1", 0, 0));
+	ASSERT_EQ(0, post(self->fd, B, "12345678901234567890123456", 0, 0));
+	kt_start(&one, self->fd, KPOST_IOC_SEND, &first);
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_senders == 1));
+	/* it would fit, but what was sent first would be the last then */
+	EXPECT_EQ(-EAGAIN, post(self->fd, A, "3", 0, KPOST_REPLACE));
+	kt_start(&two, self->fd, KPOST_IOC_SEND, &second);
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_senders == 2));
+	EXPECT_TRUE(match_is(self->fd, B, "12345678901234567890123456"));
+	ASSERT_TRUE(kt_join(&one));
+	ASSERT_TRUE(kt_join(&two));
+	EXPECT_EQ(0, one.ret);
+	EXPECT_EQ(0, two.ret);
+	EXPECT_TRUE(match_is(self->fd, A, "3"));
+	EXPECT_TRUE(none_of(self->fd, A));
+	EXPECT_EQ(2, kt_stat(self->fd).replaced);
+}
+
+TEST_F(keyed, keyed_replacement_that_waits_is_not_received_before_what_it_replaces)
+{
+	struct kpost_send send = tagged(A, "state 2", 9, KPOST_REPLACE, kt_soon());
+	struct kt_job job;
+
+	ASSERT_EQ(0, post(self->fd, A, "1", 0, 0));
+	ASSERT_EQ(0, post(self->fd, B, "12345678901234567890123456", 0, 0));
+	kt_start(&job, self->fd, KPOST_IOC_SEND, &send);
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_senders == 1));
+	EXPECT_TRUE(match_is(self->fd, A, "1"));
+	EXPECT_TRUE(match_is(self->fd, A, "state 2"));
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(0, job.ret);
+	EXPECT_TRUE(none_of(self->fd, A));
+}
+
+TEST_F(keyed, keyed_sender_is_told_its_own_number_whoever_gets_in_with_it)
+{
+	struct kpost_send waits = tagged(C, "12345678", 0, KPOST_WANT_SEQUENCE, kt_soon());
+	struct kpost_send send = tagged(A, "2", 0, KPOST_REPLACE | KPOST_WANT_SEQUENCE, 0);
+	struct kt_job job;
+
+	ASSERT_EQ(0, post(self->fd, A, "1234567890", 0, 0));
+	ASSERT_EQ(0, post(self->fd, B, "12345678901234567890", 0, 0));
+	kt_start(&job, self->fd, KPOST_IOC_SEND, &waits);
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_senders == 1));
+	ASSERT_EQ(0, kt_ioctl(self->fd, KPOST_IOC_SEND, &send));
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(3, send.sequence);
+	EXPECT_EQ(4, waits.sequence);
+}
+
+TEST_F(keyed, keyed_sender_that_was_refused_is_told_of_room)
+{
+	static const unsigned int flags[] = { KPOST_REPLACE, KPOST_DROP_OLD };
+	struct epoll_event event = { .events = EPOLLOUT | EPOLLET };
+
+	for (int i = 0; i < 2; i++) {
+		int fd = kt_open(self->name, KPOST_RIGHT_SEND, 0);
+		int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event));
+		ASSERT_EQ(1, epoll_wait(epoll, &event, 1, 0));
+		for (unsigned int n = 0; n < FULL; n++) {
+			ASSERT_EQ(0, post(fd, n, "x", 9, 0));
+		}
+		ASSERT_EQ(-EAGAIN, post(fd, FULL, "x", 0, flags[i]));
+		ASSERT_EQ(0, epoll_wait(epoll, &event, 1, 0));
+		for (unsigned int n = 0; n < FULL; n++) {
+			ASSERT_TRUE(kt_next_is(self->fd, "x", 0));
+		}
+		EXPECT_EQ(1, epoll_wait(epoll, &event, 1, 10000));
+		event.events = EPOLLOUT | EPOLLET;
+		close(epoll);
+		close(fd);
+	}
+}
+
+TEST_F(keyed, keyed_message_sent_before_replacing_was_allowed_stays)
+{
+	struct kpost_reply back = { .flags = KPOST_RETURN };
+	struct kpost_recv recv;
+
+	ASSERT_EQ(0, close(self->fd));
+	self->fd = make(kt_name(self->name), 0, FULL, FULL * SIZE);
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(0, post(self->fd, A, "old", 0, 0));
+	ASSERT_EQ(0, allow(self->fd, KPOST_OVERFLOW_REPLACE));
+	/* also when it was taken, and comes back */
+	recv = kt_recv_args(self->buf, sizeof(self->buf), KPOST_HOLD | KPOST_DONTWAIT, 0);
+	ASSERT_EQ(3, kt_ioctl(self->fd, KPOST_IOC_RECV, &recv));
+	back.token = recv.token;
+	ASSERT_EQ(0, kt_ioctl(self->fd, KPOST_IOC_REPLY, &back));
+	ASSERT_EQ(0, post(self->fd, A, "new", 0, KPOST_REPLACE));
+	ASSERT_EQ(0, post(self->fd, A, "newer", 0, KPOST_REPLACE));
+	EXPECT_TRUE(match_is(self->fd, A, "old"));
+	EXPECT_TRUE(match_is(self->fd, A, "newer"));
+	EXPECT_EQ(1, kt_stat(self->fd).replaced);
+}
+
 TEST_F(keyed, keyed_replacement_goes_in_a_full_mailbox_and_lets_others_in)
 {
 	struct kpost_send send = tagged(B, "123456", 0, 0, kt_soon());
@@ -754,8 +937,7 @@ TEST_F(keyed, keyed_replacement_after_the_capacity_was_made_smaller)
 	EXPECT_REFUSED(EAGAIN, self->fd, post(self->fd, C, "fuller", 0, KPOST_REPLACE));
 	EXPECT_EQ(0, post(self->fd, C, "ok", 0, KPOST_REPLACE));
 	EXPECT_TRUE(kt_next_is(self->fd, "full", 1));
-	EXPECT_EQ(cost(3, 10) > cost(1, FULL * SIZE) ? cost(3, 10) : cost(1, FULL * SIZE),
-		  kt_stat(self->fd).counted);
+	EXPECT_EQ(1024 + 3 * 448 + 10, kt_stat(self->fd).counted);
 }
 
 /* what counts for its sender while it is copied does so no more once it is in */

@@ -53,6 +53,7 @@ TEST_F(stat, stat_counts_everything_and_leaves_no_byte_undefined)
 		.receivers = 1,
 		.senders = 1,
 		.counted = 1024 + 1000 + 5 * 256,
+		.held_max = 2,
 		/* root's counts for no user */
 		.maker = geteuid() ? geteuid() : KPOST_MAKER_OFFICE,
 	};
@@ -197,6 +198,7 @@ TEST_F(stat, stat_setattr_sets_what_is_asked_and_nothing_else)
 
 	ASSERT_EQ(0, kt_ioctl(self->fd, KPOST_IOC_SETATTR, &attr));
 	want.messages = 9;
+	want.held_max = 4;
 	want.counted += 4 * 256;
 	EXPECT_TRUE(kt_stat_same(want, kt_stat(self->fd)));
 

@@ -110,7 +110,8 @@
  *	@bytes / 512, but at least 16
  * @default_bytes: capacity in payload bytes if none is asked for
  * @user_bytes: how much the mailboxes may count for that one user has made, where each
- *	counts for 1 KiB, its capacity in bytes, and 256 bytes for each message of it
+ *	counts for 1 KiB, its capacity in bytes, and 256 bytes for each message of it, or 448
+ *	if it is keyed
  * @user_sending_bytes: how much one user may have under way: messages that wait for room,
  *	messages longer than 64 KiB while they are copied, open calls and the room for their
  *	replies, endpoints that were granted
@@ -198,9 +199,9 @@ struct kpost_info {
  *
  * With KPOST_OPEN_KEYED, which goes where a mailbox can be made, that one is *keyed*, for good:
  * what is in it can be received by tag (KPOST_MATCH), at a cost that does not grow with what else
- * is queued, nor with who else waits, and replaced (KPOST_REPLACE).  Each message in it takes 128
- * bytes more of the kernel's memory.  Where the mailbox exists already, it is what it is; a
- * successor is keyed only if that is asked for.
+ * is queued, nor with who else waits, and replaced (KPOST_REPLACE).  Each message of its capacity
+ * counts for 192 bytes more.  Where the mailbox exists already, it is what it is; a successor is
+ * keyed only if that is asked for.
  *
  * On a non-blocking device, KPOST_OPEN_WAIT is EAGAIN where it would wait.
  *
@@ -335,9 +336,10 @@ struct kpost_iovec {
  * of the same badge, or if that is 0, of the same opener, but in a mailbox that was made with
  * KPOST_OVERFLOW_ANY any; of several the last; and no call, nor one sent with KPOST_SYNC, nor one
  * that is just being received, that waits for room, or that was sent before the mailbox let its
- * senders replace.  For what the message is larger than the one it replaces it needs room, for
- * which it waits as any other, or is dropped with KPOST_DROP_NEW; KPOST_DROP_OLD is of no effect
- * then.
+ * senders replace for the first time.  For what the message is larger than the one it replaces it
+ * needs room, for which it waits as any other, or is dropped with KPOST_DROP_NEW; KPOST_DROP_OLD
+ * is of no effect then.  The same goes where one of that @tag and badge, or opener, waits for room
+ * already: none is passed by what was sent later, and becomes the last state by that.
  * Where there is nothing to replace, it is sent as if this was not asked for.
  *
  * What is dropped or replaced so is counted, and the next receiver is told, see kpost_recv.missed.
@@ -787,10 +789,11 @@ struct kpost_call_cancel {
  * KPOST_DONE says of a message that is held that it is done with: now it is received.  A call is
  * so by its reply, or KPOST_DROP: it is EINVAL here.  KPOST_RETURN puts a message back to its
  * place, also a call, for the next receiver.  One that is not to be given before a time keeps
- * nobody waiting for it from those behind it; it keeps its room meanwhile, goes on counting for who
- * held it, and does not expire before.
+ * nobody waiting for it from those behind it; it keeps its room meanwhile, counts for who returned
+ * it, and does not expire before.
  *
- * With KPOST_TOKENS this is done for each token of the array, as if one after the other.
+ * With KPOST_TOKENS this is done for each token of the array, as if one after the other; but one
+ * whose sender has left is not told apart, and counts as done.
  *
  * Returns 0; with KPOST_TOKENS how many were done, and if that is less than @len the next one
  * was not.
@@ -799,7 +802,9 @@ struct kpost_call_cancel {
  * token), ECANCELED (the caller or sender has left; nothing goes back, or counts as received),
  * EFAULT, EINVAL (also a reply to a held message that is no call), EMSGSIZE (longer than the
  * caller's room), ENOENT (no such token here: unknown, used or foreign, or what was held has gone
- * back), ENOMEM (only for the list of pieces).  With KPOST_TOKENS those of the first.
+ * back), ENOMEM (for the list of pieces).  EDQUOT, ENOBUFS and ENOMEM, as in struct kpost_send,
+ * where @not_before is to come, and another user held the message.  With KPOST_TOKENS those of the
+ * first.
  */
 struct kpost_reply {
 	__u32 flags;
@@ -896,7 +901,9 @@ struct kpost_cancel {
  * @counted: bytes that it counts for, see kpost_info.user_bytes; for more than its capacity
  *	while it holds more, after it was made smaller
  * @oldest: when the oldest message that waits to be received got in, as kpost_recv.time would
- *	tell; 0 if there is none.  Others may receive while it is looked for
+ *	tell; 0 if there is none.  Others may receive while it is looked for.  One that has
+ *	replaced another is as young as it is, and where it is the next of its priority no other
+ *	of that is looked at
  * @last_sent: when the last message got in, likewise; 0 if there never was one
  * @last_received: when the last was received, likewise
  * @dropped_new: messages that found no room and were dropped, with KPOST_DROP_NEW; they are not in
@@ -1061,7 +1068,7 @@ struct kpost_setattr {
  * badge of the new endpoint from then on, for KPOST_NUMBERED: the highest number that was sent
  * with that badge, 0 to begin with.  If it has one already, that stays, so a later grant of the
  * badge goes on where the last one was.  It lives as long as the mailbox is open, and counts for
- * who granted until then, as some 80 bytes.  All who have the badge share it, and each of them can
+ * who granted until then, as 56 bytes.  All who have the badge share it, and each of them can
  * set it as high as there are numbers: badge 0 is everybody's.  What succeeds a mailbox has none.
  *
  * Returns the endpoint, a file descriptor with close-on-exec set.
