@@ -262,7 +262,7 @@ TEST_F(uring_errno, setattr_is_refused_as_by_ioctl)
 	REFUSE(self->both, "setattr: " #field " = " #value, KPOST_IOC_SETATTR, bad, err); \
 } while (0)
 	BAD(valid, 0, EINVAL);	/* messages is not 0 */
-	BAD(valid, 1u << 7 | KPOST_SET_MESSAGES, EINVAL);
+	BAD(valid, 1u << 8 | KPOST_SET_MESSAGES, EINVAL);
 	BAD(valid, 1u << 31 | KPOST_SET_MESSAGES, EINVAL);
 	BAD(messages, 0, EINVAL);
 	BAD(overflow, 1, EINVAL);

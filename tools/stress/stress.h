@@ -75,6 +75,7 @@ struct part {
 void run_traffic(struct part *part);
 void run_volume(struct part *part);
 void run_closes(struct part *part);
+void run_losses(struct part *part);
 void run_states(struct part *part);
 void run_waits(struct part *part);
 void run_unload(struct part *part);
