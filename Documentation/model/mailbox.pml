@@ -38,6 +38,14 @@ inline drain()
 			messages--;
 			bytes = bytes - message[gone].size;
 			message[gone].discarded = true
+#if defined(HOLDS) && !defined(WEAK_HOLD_DRAIN)
+		:: len(pending) == 0 && len(queue) == 0 && (is_delayed(0) || is_delayed(1)) ->
+			gone = (is_delayed(0) -> 0 : 1);
+			message[gone].state = PENDING;
+			messages--;
+			bytes = bytes - message[gone].size;
+			message[gone].discarded = true
+#endif
 		:: else ->
 			unlock();
 			break

@@ -196,8 +196,8 @@ inline put_back_message()
 inline receive_message()
 {
 	lock();
-	assert(!message[got].freed && message[got].state == TAKEN);
-	assert(part == got);
+	assert(!message[got].freed && (message[got].state == TAKEN || is_held(got)));
+	assert(part == got || is_held(got));
 	if
 	:: is_withdrawn(got) ->
 		err = LEFT
@@ -219,6 +219,12 @@ inline receive_message()
 	got = NONE
 }
 
+#ifdef HOLDS
+#include "hold.pml"
+#else
+#define receive_or_hold(t) receive_message()
+#endif
+
 /* receive(); @killed: the task was, in the middle of it */
 inline receive(t)
 {
@@ -238,7 +244,7 @@ inline receive(t)
 			reception_fill();
 			if
 			:: true ->
-				receive_message();
+				receive_or_hold(t);
 				if
 				:: err == OK ->
 					break

@@ -37,6 +37,14 @@ chan waiting = [RECEIVERS] of { byte };	/* task */
 #define not_before(i, m) (!queue??[eval(message[i].order), eval(i)] || message[i].order >= message[m].order)
 #define is_first(m) (not_before(0, m) && not_before(SENDERS / 2, m) && not_before(SENDERS - 1, m))
 
+#ifdef HOLDS
+#define is_held(m) (message[m].state == HELD)
+#define is_delayed(m) (message[m].state == DELAYED)
+#else
+#define is_held(m) false
+#endif
+#define in_hands(m) (message[m].state == TAKEN || is_held(m))
+
 #define has_room(m) (messages < MAX_MESSAGES && bytes + message[m].size <= max_bytes)
 #define admits(m) (has_room(m) && len(pending) == 0)
 #define finished (messages == 0 && (shut || (!named && senders == 0)))

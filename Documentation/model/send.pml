@@ -70,7 +70,12 @@ inline withdraw(m)
 		assert(queue??[_, eval(m)]);
 		queue??_, eval(m);
 		give_back(m)
-	:: message[m].state == TAKEN ->
+#ifdef HOLDS
+	:: is_delayed(m) ->
+		message[m].state = PENDING;
+		give_back(m)
+#endif
+	:: in_hands(m) ->
 		message[m].withdrawn = true;
 		message[m].sender = NONE
 	fi
@@ -97,7 +102,7 @@ inline wait_for_receipt(m, t)
 #ifdef WEAK_WITHDRAW
 			mine = true;
 #else
-			mine = message[m].state != TAKEN;
+			mine = !in_hands(m);
 #endif
 			withdraw(m)
 		fi;
