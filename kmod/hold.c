@@ -464,7 +464,8 @@ static int hold_end(struct kpost_endpoint *endpoint, u64 token, const struct kpo
 		err = -EBUSY;
 	else if (done && hold->message->call)
 		err = -EINVAL;
-	else if (later && !charge->bytes && !kpost_account_is_tasks(hold->charge.account))
+	else if (later && !charge->bytes && !hold->message->withdrawn &&
+		 !kpost_account_is_tasks(hold->charge.account))
 		err = -EAGAIN;
 	if (err) {
 		spin_unlock(&mailbox->lock);

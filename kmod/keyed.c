@@ -97,10 +97,12 @@ void kpost_key_queued(struct kpost_mailbox *mailbox, struct kpost_message *messa
 	struct kpost_key *key = kpost_key(message);
 
 	key->tag = message->tag;
+	if (!key->arrived)
+		key->arrived = ++keyed->arrivals;
 	if (pending) {
 		/* One that was taken beyond the capacity comes back to where it was. */
 		if (!key->place) {
-			key->place = ++keyed->arrivals;
+			key->place = key->arrived;
 			kpost_key_own(mailbox, message, true);
 		}
 		rb_add(&key->by_key, &keyed->pending, key_before);
@@ -154,10 +156,7 @@ struct kpost_message *kpost_keyed_next(const struct kpost_mailbox *mailbox, u64 
 	if (!pending || pending->node.priority <= queued->node.priority)
 		return queued;
 	/* What is to replace another waits for that one's place. */
-	return kpost_key(pending)->replaces &&
-			       kpost_replaceable(mailbox, pending, pending->origin) ?
-		       queued :
-		       pending;
+	return kpost_waits_to_replace(mailbox, pending) ? queued : pending;
 }
 
 /* @message is next: it is TAKEN. */

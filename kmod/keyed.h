@@ -47,7 +47,7 @@ struct kpost_keyed {
 	struct list_head unserved; /* of those, where there may be messages for them */
 	struct list_head gone; /* of messages that were replaced, to be discarded */
 	u64 tickets; /* the last that a waiter has */
-	u64 arrivals; /* of those that waited for room */
+	u64 arrivals; /* the last that a message has */
 	u64 replaced_from; /* the first number that can be replaced, or 0 for none */
 	u32 count; /* in @queued */
 };
@@ -61,6 +61,7 @@ struct kpost_key {
 	u64 tag;
 	u64 place; /* within its priority: its number, or that of the one it replaced */
 	u64 owner; /* its badge, or if that is 0 its opener; while @by_owner is in a tree */
+	u64 arrived; /* which one it was of all that came, and wait for room or do not */
 	struct kpost_account *account; /* while TAKEN beyond: that it is charged to */
 	bool badged; /* @owner is a badge */
 	bool replaces; /* while PENDING: it may replace one */
@@ -118,6 +119,8 @@ bool kpost_replace_passes(const struct kpost_mailbox *mailbox, const struct kpos
 			  const struct kpost_origin *origin);
 bool kpost_replace_fits(const struct kpost_mailbox *mailbox, const struct kpost_message *message,
 			const struct kpost_message *old, bool waits);
+struct kpost_message *kpost_waits_to_replace(const struct kpost_mailbox *mailbox,
+					     const struct kpost_message *message);
 void kpost_replace(struct kpost_mailbox *mailbox, struct kpost_message *message,
 		   struct kpost_message *old, struct kpost_wakes *wakes);
 void kpost_key_own(struct kpost_mailbox *mailbox, struct kpost_message *message, bool pending);

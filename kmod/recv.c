@@ -382,8 +382,8 @@ void kpost_reception_return_missed(struct kpost_mailbox *mailbox, struct kpost_r
 
 /*
  * The task has copied @message, and is done with that: hold it if it was to, and can be, else
- * receive it, as receive_message() does.  Returns 0; or -EBUSY or -ECANCELED if it cannot be held,
- * and it was put back.
+ * receive it, as receive_message() does.  Returns 0; or -EBUSY, -ETIMEDOUT or -ECANCELED if it
+ * cannot be held, and it was put back.
  */
 noinline int kpost_reception_hold(struct kpost_endpoint *endpoint, struct kpost_reception *recv,
 				  struct kpost_message *message, struct kpost_process *process)

@@ -169,6 +169,8 @@ void kpost_replace(struct kpost_mailbox *mailbox, struct kpost_message *message,
 	kpost_extra_timed(mailbox, message);
 	kpost_queue_replace(&mailbox->queue, &old->node, &message->node);
 	key->tag = message->tag;
+	if (!key->arrived)
+		key->arrived = ++keyed->arrivals;
 	key->place = from->place;
 	key->owner = from->owner;
 	key->badged = from->badged;
@@ -192,17 +194,28 @@ void kpost_replace(struct kpost_mailbox *mailbox, struct kpost_message *message,
 }
 
 /*
- * What @message, which is the first that waits for room, is to replace, if it is to, and there is
- * room for that; or NULL.
+ * What @message, which waits for room, is to replace, if it is to; or NULL.  Not what was sent
+ * after it, at a higher priority.
  */
+struct kpost_message *kpost_waits_to_replace(const struct kpost_mailbox *mailbox,
+					     const struct kpost_message *message)
+{
+	const struct kpost_key *key = kpost_key(message);
+	struct kpost_message *old;
+
+	if (!key->replaces)
+		return NULL;
+	old = kpost_replaceable(mailbox, message, message->origin);
+	return old && kpost_key(old)->arrived < key->arrived ? old : NULL;
+}
+
+/* The same, if there is room for that, and it is the first that waits. */
 static struct kpost_message *replace_old(const struct kpost_mailbox *mailbox,
 					 const struct kpost_message *message)
 {
-	struct kpost_message *old;
+	struct kpost_message *old = mailbox->keyed ? kpost_waits_to_replace(mailbox, message) :
+						     NULL;
 
-	if (!mailbox->keyed || !kpost_key(message)->replaces)
-		return NULL;
-	old = kpost_replaceable(mailbox, message, message->origin);
 	return old && kpost_replace_fits(mailbox, message, old, true) ? old : NULL;
 }
 

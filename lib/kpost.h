@@ -562,10 +562,12 @@ int kpost_done(int fd, uint64_t token);
  * @token: of the message, which may be a call; it works once
  * @not_before: when it can be received again, a time as of kpost_deadline(); 0 for at once
  *
- * Until @not_before it keeps its room, does not expire, and keeps nobody from what is behind it.
+ * Until @not_before it keeps its room, does not expire, keeps nobody from what is behind it, and
+ * counts for who returned it.
  *
  * Returns 0; or -EBADF, -EBUSY (another thread is replying to it), -ECANCELED, -EINVAL
- * (@not_before), -ENOENT, as kpost_done().
+ * (@not_before), -ENOENT, as kpost_done(); or, if another user held it, -EDQUOT, -ENOBUFS, -ENOMEM,
+ * as kpost_hold().
  */
 int kpost_return(int fd, uint64_t token, uint64_t not_before);
 
@@ -575,6 +577,8 @@ int kpost_return(int fd, uint64_t token, uint64_t not_before);
  * @tokens: theirs
  * @count: how many there are, 1 to KPOST_BATCH_MAX
  * @not_before: for all of them
+ *
+ * One whose sender has withdrawn it counts as done.
  *
  * Returns how many were done, and if that is less than @count the next one was not; or if that
  * is none the -errno of the first, as the functions above; also -EFAULT, -EINVAL (@count).

@@ -834,6 +834,24 @@ TEST_F(keyed, keyed_replacement_passes_nothing_of_its_own_that_waits)
 	EXPECT_EQ(2, kt_stat(self->fd).replaced);
 }
 
+TEST_F(keyed, keyed_replacement_that_waited_replaces_nothing_that_was_sent_later)
+{
+	struct kpost_send first = tagged(A, "state 1", 0, KPOST_REPLACE, kt_soon());
+	struct kt_job job;
+
+	ASSERT_EQ(0, post(self->fd, B, "12345678901234567890123456", 0, 0));
+	kt_start(&job, self->fd, KPOST_IOC_SEND, &first);
+	ASSERT_TRUE(kt_until(kt_stat(self->fd).waiting_senders == 1));
+	/* it goes past at its priority, and is the newer one */
+	ASSERT_EQ(0, post(self->fd, A, "2", 5, KPOST_REPLACE));
+	EXPECT_TRUE(match_is(self->fd, B, "12345678901234567890123456"));
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(0, job.ret);
+	EXPECT_EQ(0, kt_stat(self->fd).replaced);
+	EXPECT_TRUE(match_is(self->fd, A, "2"));
+	EXPECT_TRUE(match_is(self->fd, A, "state 1"));
+}
+
 TEST_F(keyed, keyed_replacement_that_waits_is_not_received_before_what_it_replaces)
 {
 	struct kpost_send send = tagged(A, "state 2", 9, KPOST_REPLACE, kt_soon());

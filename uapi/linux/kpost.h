@@ -339,7 +339,8 @@ struct kpost_iovec {
  * senders replace for the first time.  For what the message is larger than the one it replaces it
  * needs room, for which it waits as any other, or is dropped with KPOST_DROP_NEW; KPOST_DROP_OLD
  * is of no effect then.  The same goes where one of that @tag and badge, or opener, waits for room
- * already: none is passed by what was sent later, and becomes the last state by that.
+ * already: none is passed by what was sent later at no higher priority, nor replaces it when there
+ * is room.  One that is held and comes back is received at its own place, which can be behind.
  * Where there is nothing to replace, it is sent as if this was not asked for.
  *
  * What is dropped or replaced so is counted, and the next receiver is told, see kpost_recv.missed.
@@ -468,7 +469,8 @@ struct kpost_send {
  * or, if there is none, the next that comes.  A message goes to whoever has waited longest of those
  * who want it, by its tag or any.  What waits for room is found at its priority, too, so that a
  * mailbox full of other tags holds nobody up: it gets in when it is received, and counts for its
- * sender until then.  (Not with KPOST_PEEK, which looks at what is in the mailbox.)  EPIPE means
+ * sender until then.  (But not one that is to replace what is in the mailbox, nor what waits behind
+ * that of this @tag; and not with KPOST_PEEK, which looks at what is in the mailbox.)  EPIPE means
  * that there is none of that tag, and can never be.  As an io_uring command such a receive is not
  * parked: where it has to wait it is left to a worker.
  *
