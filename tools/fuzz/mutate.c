@@ -53,6 +53,10 @@ static void change_field(struct operation *op)
 	unsigned int which = below(FIELDS);
 	uint8_t *field = (uint8_t *)op + fields[which].offset;
 
+	if (fields[which].offset == offsetof(struct operation, to) && to_is_bits(op->kind)) {
+		*field ^= 1u << below(7);
+		return;
+	}
 	/* Flags are changed one by one, and numbers are small more often than not. */
 	if (fields[which].values < 256)
 		*field = one_in(3) ? 0 : below(fields[which].values);
@@ -71,7 +75,7 @@ static void random_operation(struct operation *op)
 	/* Half of them send and receive. */
 	op->kind = one_in(2) ? OP_SEND + below(OP_REPLY_RECV - OP_SEND + 1) : 1 + below(OP_PLANT);
 	op->fd = op->kind >= OP_INFO && op->kind <= OP_LIST ? 0 : 1 + below(2);
-	op->to = 3 + below(4);
+	op->to = to_is_bits(op->kind) ? 0 : 3 + below(4);
 	op->value = below(8);
 	if (op->kind == OP_SEND || op->kind == OP_RECV)
 		op->flags = one_in(2) ? KPOST_DONTWAIT : 0;

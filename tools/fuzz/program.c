@@ -9,14 +9,21 @@ static void named(uint8_t *value, unsigned int count)
 		*value = 0;
 }
 
+bool to_is_bits(enum kind kind)
+{
+	return (kind >= OP_SEND && kind <= OP_REPLY_RECV) ||
+	       (kind >= OP_SENDV && kind <= OP_CALL_CANCEL);
+}
+
 static void operation_decode(struct operation *op)
 {
 	op->lane %= LANES;
 	op->fd %= SLOTS;
-	op->to %= SLOTS;
+	named(&op->kind, KIND_COUNT);
+	if (!to_is_bits(op->kind))
+		op->to %= SLOTS;
 	named(&op->pause, 8);
 	named(&op->fail, 32);
-	named(&op->kind, KIND_COUNT);
 	named(&op->via, VIA_COUNT);
 	named(&op->size, SIZE_COUNT);
 	named(&op->at, MEM_COUNT);

@@ -11,6 +11,7 @@
 #ifndef FUZZ_PROGRAM_H
 #define FUZZ_PROGRAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -184,7 +185,7 @@ struct operation {
 	uint8_t kind;
 	uint8_t via;
 	uint8_t fd; /* slot */
-	uint8_t to; /* slot */
+	uint8_t to; /* slot; of those that to_is_bits() says bits, see operation.c */
 	uint8_t flags; /* as the operation's struct has them */
 	uint8_t rights; /* of OP_OPEN; else further flags, that no operation has */
 	uint8_t size; /* of the struct */
@@ -208,6 +209,8 @@ struct program {
 
 #define PROGRAM_HEADER offsetof(struct program, operations)
 
+/* Does such an operation say more of what it does by its .to? */
+bool to_is_bits(enum kind kind);
 /* Make @program of any bytes. */
 void program_decode(struct program *program, const uint8_t *bytes, size_t size);
 /* How many of @program's bytes are to be kept. */
