@@ -183,8 +183,8 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	mailbox->max_messages = messages;
 	mailbox->max_bytes = bytes;
 	mailbox->message_max = message_max;
-	kpost_queue_init(&mailbox->queue, kpost_message_before);
-	kpost_queue_init(&mailbox->pending, kpost_message_before);
+	kpost_queue_init(&mailbox->queue);
+	kpost_queue_init(&mailbox->pending);
 	INIT_LIST_HEAD(&mailbox->waiting);
 	INIT_LIST_HEAD(&mailbox->refused);
 	mailbox->telling = telling;

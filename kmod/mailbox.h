@@ -155,7 +155,6 @@ void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st);
 u64 kpost_mailbox_oldest(struct kpost_mailbox *mailbox);
 
 /* With mailbox->lock held. */
-bool kpost_message_before(const struct kpost_node *a, const struct kpost_node *b);
 bool kpost_mailbox_writable(const struct kpost_mailbox *mailbox);
 void kpost_mailbox_recount(struct kpost_mailbox *mailbox);
 u64 kpost_mailbox_spare(const struct kpost_mailbox *mailbox);

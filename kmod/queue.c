@@ -19,14 +19,14 @@ static struct kpost_node *tree_below(const struct rb_root_cached *tree, u32 prio
 	return found;
 }
 
-/* The one of the first of @queue's two trees that is to be served first; @level may be NULL. */
-struct kpost_node *kpost_queue_either(const struct kpost_queue *queue, struct kpost_node *level,
-				      struct kpost_node *returned)
+/* Of the first of both trees of a queue the one to be served first; @level may be NULL. */
+struct kpost_node *kpost_queue_either(struct kpost_node *level, struct kpost_node *returned)
 {
 	if (!level || level->priority < returned->priority)
 		return returned;
-	return level->priority > returned->priority || queue->before(level, returned) ? level :
-											returned;
+	if (level->priority > returned->priority)
+		return level;
+	return kpost_message_before(level, returned) ? level : returned;
 }
 
 /* Of the highest priority below @priority the node to be served first, or NULL. */
@@ -35,7 +35,7 @@ struct kpost_node *kpost_queue_below(const struct kpost_queue *queue, u32 priori
 	struct kpost_node *level = tree_below(&queue->levels, priority);
 	struct kpost_node *returned = tree_below(&queue->returned, priority);
 
-	return returned ? kpost_queue_either(queue, level, returned) : level;
+	return returned ? kpost_queue_either(level, returned) : level;
 }
 
 /* Of the lowest priority that there is the node to be served first, or NULL. */
@@ -51,7 +51,7 @@ struct kpost_node *kpost_queue_lowest(const struct kpost_queue *queue)
 	returned = tree_below(&queue->returned, returned->priority + 1);
 	if (!level || level->priority > returned->priority)
 		return returned;
-	return kpost_queue_either(queue, level, returned);
+	return kpost_queue_either(level, returned);
 }
 
 static void queue_add_peer(struct kpost_node *level, struct kpost_node *node)
@@ -113,7 +113,7 @@ void kpost_queue_return(struct kpost_queue *queue, struct kpost_node *node)
 		parent = *link;
 		at = rb_entry(parent, struct kpost_node, level);
 		if (node->priority != at->priority ? node->priority > at->priority :
-						     queue->before(node, at)) {
+						     kpost_message_before(node, at)) {
 			link = &parent->rb_left;
 		} else {
 			link = &parent->rb_right;

@@ -20,13 +20,9 @@
 #include <linux/rbtree.h>
 #include <linux/types.h>
 
-struct kpost_node;
-
 struct kpost_queue {
 	struct rb_root_cached levels;
 	struct rb_root_cached returned;
-	/* Which of two nodes of one priority is first? */
-	bool (*before)(const struct kpost_node *a, const struct kpost_node *b);
 };
 
 struct kpost_node {
@@ -37,13 +33,13 @@ struct kpost_node {
 	bool returned;
 };
 
-static inline void kpost_queue_init(struct kpost_queue *queue,
-				    bool (*before)(const struct kpost_node *a,
-						   const struct kpost_node *b))
+/* The owner says which of two nodes of one priority is first. */
+bool kpost_message_before(const struct kpost_node *a, const struct kpost_node *b);
+
+static inline void kpost_queue_init(struct kpost_queue *queue)
 {
 	queue->levels = RB_ROOT_CACHED;
 	queue->returned = RB_ROOT_CACHED;
-	queue->before = before;
 }
 
 static inline bool kpost_queue_empty(const struct kpost_queue *queue)
@@ -51,8 +47,7 @@ static inline bool kpost_queue_empty(const struct kpost_queue *queue)
 	return RB_EMPTY_ROOT(&queue->levels.rb_root) && RB_EMPTY_ROOT(&queue->returned.rb_root);
 }
 
-struct kpost_node *kpost_queue_either(const struct kpost_queue *queue, struct kpost_node *level,
-				      struct kpost_node *returned);
+struct kpost_node *kpost_queue_either(struct kpost_node *level, struct kpost_node *returned);
 
 /* The node to be served next, or NULL. */
 static inline struct kpost_node *kpost_queue_first(const struct kpost_queue *queue)
@@ -62,7 +57,7 @@ static inline struct kpost_node *kpost_queue_first(const struct kpost_queue *que
 	struct kpost_node *returned =
 		rb_entry_safe(rb_first_cached(&queue->returned), struct kpost_node, level);
 
-	return likely(!returned) ? level : kpost_queue_either(queue, level, returned);
+	return likely(!returned) ? level : kpost_queue_either(level, returned);
 }
 
 struct kpost_node *kpost_queue_below(const struct kpost_queue *queue, u32 priority);

@@ -598,7 +598,7 @@ static bool leaves_struct(const struct operation *op, long ret)
 	if (op->kind == OP_SENDV || op->kind == OP_RECVV)
 		return ret < 0;
 	if (op->kind == OP_SEND)
-		return ret < 0 || !(op->flags & KPOST_WANT_SEQUENCE);
+		return ret < 0 || (!(op->flags & KPOST_WANT_SEQUENCE) && !(op->to & 32));
 	return ret == -EBADF || ret == -EINVAL || ret == -E2BIG;
 }
 
