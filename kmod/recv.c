@@ -42,7 +42,6 @@ static void reception_init(struct kpost_reception *recv, struct kpost_operand *o
 	recv->nowait = nowait;
 	recv->to = to;
 	recv->missed = 0;
-	recv->hold = NULL;
 	recv->sequence = 0;
 }
 
@@ -460,6 +459,8 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint,
 		}
 		special = rare;
 		if (unlikely(message->extra)) {
+			if (!rare)
+				recv->hold = NULL;
 			ret = kpost_receive_extra(endpoint, recv, message, &process);
 			if (ret == KPOST_NEXT)
 				continue;
@@ -545,6 +546,7 @@ static noinline ssize_t receive_as_asked(struct kpost_endpoint *endpoint,
 {
 	const struct kpost_recv __user *from = recv->op->arg;
 
+	recv->hold = NULL;
 	if (!kpost_clock_flags_ok(flags))
 		return -EINVAL;
 	if (flags & KPOST_MATCH) {

@@ -81,8 +81,17 @@ static inline int kpost_struct_get(void *known, size_t known_size, const void *g
 	return 0;
 }
 
-/* Copy one out; given may be NULL. */
-void kpost_struct_put(void *given, size_t size, const void *known, size_t known_size);
+/* Copy one out, likewise; given may be NULL. */
+void kpost_struct_put_other(void *given, size_t size, const void *known, size_t known_size);
+static inline void kpost_struct_put(void *given, size_t size, const void *known, size_t known_size)
+{
+	if (!given)
+		return;
+	if (size == known_size)
+		memcpy(given, known, known_size);
+	else
+		kpost_struct_put_other(given, size, known, known_size);
+}
 
 int kpost_name_copy(char to[KPOST_NAME_MAX + 1], const char *name);
 void kpost_fd_close(int fd);

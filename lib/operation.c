@@ -88,12 +88,10 @@ int kpost_struct_convert(void *known, size_t known_size, const void *given, size
 	return 0;
 }
 
-void kpost_struct_put(void *given, size_t size, const void *known, size_t known_size)
+void kpost_struct_put_other(void *given, size_t size, const void *known, size_t known_size)
 {
 	size_t common = size < known_size ? size : known_size;
 
-	if (!given)
-		return;
 	memcpy(given, known, common);
 	memset((char *)given + common, 0, size - common);
 }
