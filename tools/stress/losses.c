@@ -313,6 +313,7 @@ static void start(struct round *round, unsigned int index)
 /* It takes the name from the one before, which is shut. */
 static void make(struct round *round, struct chance *chance)
 {
+	unsigned int flags = KPOST_OPEN_CREATE | KPOST_OPEN_SUCCEED;
 	bool keyed = chance_below(chance, 2);
 	struct kpost_attr attr = {
 		.messages = ROOM,
@@ -325,9 +326,9 @@ static void make(struct round *round, struct chance *chance)
 
 	*round = (struct round){ .keyed = keyed };
 	snprintf(round->name, sizeof(round->name), "stress.loss.%d", getpid());
-	round->fd = kpost_open(
-		round->name, SEND_RECV | KPOST_RIGHT_ADMIN,
-		KPOST_OPEN_CREATE | KPOST_OPEN_SUCCEED | (keyed ? KPOST_OPEN_KEYED : 0), &attr, 0);
+	if (keyed)
+		flags |= KPOST_OPEN_KEYED;
+	round->fd = kpost_open(round->name, SEND_RECV | KPOST_RIGHT_ADMIN, flags, &attr, 0);
 	round->aside = open_mailbox(NULL, SEND_RECV, KPOST_OPEN_ANONYMOUS, 1 << 16, 1 << 20, 64);
 	if (round->fd < 0)
 		die("cannot succeed: %s", strerror(-round->fd));
@@ -412,7 +413,7 @@ static bool account(struct part *part, struct round *round)
 	return false;
 }
 
-/* Its senders find it shut, and its workers empty it; or nobody took its name, and they are told. */
+/* Another has its name: its senders find it shut, and its workers empty it, until all go. */
 static bool finish(struct part *part, struct round *round, struct chance *chance)
 {
 	bool ok;
