@@ -224,6 +224,7 @@ int kpost_message_commit(struct kpost_endpoint *endpoint, struct kpost_message *
 			 struct kpost_waiter *sender, bool nowait, u64 *sequence);
 int kpost_message_commit_rare(struct kpost_endpoint *endpoint, struct kpost_message *message,
 			      struct kpost_waiter *sender, bool parked, bool nowait, u64 *sequence);
+int kpost_message_charge(struct kpost_endpoint *endpoint, struct kpost_message *message);
 void kpost_message_pend(struct kpost_mailbox *mailbox, struct kpost_message *message,
 			struct kpost_waiter *sender, bool parked, struct kpost_wakes *wakes);
 void kpost_message_withdraw(struct kpost_mailbox *mailbox, struct kpost_message *message,

@@ -207,7 +207,6 @@ int kpost_overflow(struct kpost_endpoint *endpoint, struct kpost_message *messag
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_origin *origin, *fresh = NULL;
 	struct kpost_message *old, *next;
-	struct kpost_charge charge;
 	struct kpost_wakes wakes = {};
 	LIST_HEAD(lost);
 	bool drop = false, own = message->own;
@@ -239,11 +238,9 @@ again:
 		spin_unlock(&mailbox->lock);
 		kpost_origin_free(fresh);
 		fresh = NULL;
-		err = kpost_endpoint_charge(endpoint, &charge, kpost_message_cost(message->room),
-					    false);
+		err = kpost_message_charge(endpoint, message);
 		if (err)
 			return err;
-		kpost_message_count(message, charge.account);
 		goto again;
 	}
 	if (err == -EAGAIN && nowait) {

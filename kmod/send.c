@@ -185,6 +185,21 @@ static void message_await(struct kpost_message *message, struct kpost_waiter *se
 }
 
 /*
+ * Have @message, which is about to wait for room, count for who sends it.  Returns 0 or -EDQUOT,
+ * -ENOBUFS, -ENOMEM.
+ */
+noinline int kpost_message_charge(struct kpost_endpoint *endpoint, struct kpost_message *message)
+{
+	struct kpost_charge charge;
+	int err =
+		kpost_endpoint_charge(endpoint, &charge, kpost_message_cost(message->room), false);
+
+	if (!err)
+		kpost_message_count(message, charge.account);
+	return err;
+}
+
+/*
  * With the mailbox's lock held: @message, which counts, and has its origin, waits for room, and
  * @sender, if given, with it.
  */
@@ -216,7 +231,6 @@ static __always_inline int message_commit(struct kpost_endpoint *endpoint,
 {
 	struct kpost_mailbox *mailbox = endpoint->mailbox;
 	struct kpost_origin *origin, *fresh = NULL;
-	struct kpost_charge charge;
 	struct kpost_wakes wakes __uninitialized;
 	bool own = message->own;
 	int err = awaits;
@@ -252,11 +266,9 @@ again:
 		spin_unlock(&mailbox->lock);
 		kpost_origin_free(fresh);
 		fresh = NULL;
-		err = kpost_endpoint_charge(endpoint, &charge, kpost_message_cost(message->room),
-					    false);
+		err = kpost_message_charge(endpoint, message);
 		if (err)
 			return err;
-		kpost_message_count(message, charge.account);
 		err = awaits;
 		goto again;
 	} else if (parked && kpost_parked_ends(sender)) {
