@@ -9,7 +9,7 @@
 
 #define BATCHES 20
 #define LONG_BATCHES 5
-#define RUNS 5
+#define RUNS 11
 #define RUN_NS 100000000ull
 #define SAMPLES 200000 /* of one run, at most */
 
