@@ -48,7 +48,8 @@ static long device_info(struct kpost_office *office, struct kpost_operand *op)
 			    (KPOST_PARKS ? KPOST_FEATURE_URING_PARK : 0) | KPOST_FEATURE_SHUT |
 			    KPOST_FEATURE_PRESENT | KPOST_FEATURE_STAT_TIMES | KPOST_FEATURE_PEEK |
 			    KPOST_FEATURE_OVERFLOW | KPOST_FEATURE_EXPIRES | KPOST_FEATURE_CLOCKS |
-			    KPOST_FEATURE_NUMBERED | KPOST_FEATURE_KEYED | KPOST_FEATURE_HOLD,
+			    KPOST_FEATURE_NUMBERED | KPOST_FEATURE_KEYED | KPOST_FEATURE_HOLD |
+			    KPOST_FEATURE_OWNER,
 		.payload_max = KPOST_PAYLOAD_MAX,
 		.priority_max = KPOST_PRIORITY_MAX,
 		.iovec_max = KPOST_IOVEC_MAX,
@@ -70,6 +71,7 @@ static long device_info(struct kpost_office *office, struct kpost_operand *op)
 /* An open under way: all that can be had before the mailbox is looked for. */
 struct opening {
 	struct kpost_open arg;
+	kuid_t owner; /* with KPOST_OPEN_OWNER: whose the mailbox has to be */
 	struct file *file; /* the endpoint, and the fd kept for it */
 	struct file *send_file; /* the second one of a pair */
 	int fd;
@@ -83,7 +85,7 @@ static int open_check(const struct kpost_open *arg)
 
 	if (flags & ~(KPOST_OPEN_CREATE | KPOST_OPEN_EXCL | KPOST_OPEN_WAIT | KPOST_OPEN_ANONYMOUS |
 		      KPOST_OPEN_PAIR | KPOST_OPEN_PERSIST | KPOST_OPEN_NONBLOCK |
-		      KPOST_OPEN_SUCCEED | KPOST_OPEN_KEYED | KPOST_CLOCK_FLAGS))
+		      KPOST_OPEN_SUCCEED | KPOST_OPEN_KEYED | KPOST_OPEN_OWNER | KPOST_CLOCK_FLAGS))
 		return -EINVAL;
 	if (flags & KPOST_CLOCK_FLAGS &&
 	    (!(flags & KPOST_OPEN_WAIT) || !kpost_clock_flags_ok(flags)))
@@ -115,7 +117,10 @@ static int open_check(const struct kpost_open *arg)
 		return -EINVAL;
 	if (arg->overflow & KPOST_OVERFLOW_REPLACE && !(flags & KPOST_OPEN_KEYED))
 		return -EINVAL;
-	if (arg->overflow & ~KPOST_OVERFLOWS)
+	if (arg->overflow & ~KPOST_OVERFLOWS || arg->reserved)
+		return -EINVAL;
+	/* One without a name is the caller's, and nobody else can have made it. */
+	if (flags & KPOST_OPEN_OWNER ? flags & KPOST_OPEN_ANONYMOUS : arg->owner)
 		return -EINVAL;
 	if (flags & KPOST_OPEN_ANONYMOUS)
 		return memchr_inv(arg->name, 0, sizeof(arg->name)) ? -EINVAL : 0;
@@ -142,6 +147,29 @@ static int open_anonymous(struct kpost_office *office, struct opening *opening)
 	return err;
 }
 
+/* Is what belongs to @uid the user's that it has to be?  Returns 0 or -EPERM. */
+static int open_owned(const struct opening *opening, kuid_t uid)
+{
+	return opening->arg.flags & KPOST_OPEN_OWNER && !uid_eq(uid, opening->owner) ? -EPERM : 0;
+}
+
+/*
+ * May @mailbox be opened with @rights?  Whose it is comes last: that is told to nobody who may
+ * not open it.
+ */
+static int open_allowed(const struct opening *opening, struct kpost_mailbox *mailbox, u32 rights)
+{
+	return kpost_mailbox_permission(mailbox, rights) ?: open_owned(opening, mailbox->uid);
+}
+
+/* May the task make a mailbox of that name, in place of @old if there is one? */
+static int open_may_make(const struct opening *opening, struct kpost_mailbox *old)
+{
+	int err = old ? open_allowed(opening, old, KPOST_RIGHT_ADMIN) : 0;
+
+	return err ?: open_owned(opening, current_euid());
+}
+
 /* Attach to the mailbox of that name, made or waited for as the flags say. */
 static int open_named(struct kpost_office *office, struct opening *opening,
 		      struct kpost_operand *op)
@@ -156,10 +184,11 @@ static int open_named(struct kpost_office *office, struct opening *opening,
 		if (mailbox && !(arg->flags & KPOST_OPEN_SUCCEED)) {
 			err = arg->flags & KPOST_OPEN_EXCL ?
 				      -EEXIST :
-				      kpost_mailbox_permission(mailbox, arg->rights);
+				      open_allowed(opening, mailbox, arg->rights);
 			break;
 		}
-		err = refused;
+		err = arg->flags & KPOST_OPEN_CREATE ? open_may_make(opening, mailbox) : 0;
+		err = err ?: refused;
 		if (err)
 			break;
 		if (fresh) {
@@ -216,6 +245,9 @@ static long device_open_mailbox(struct kpost_office *office, struct kpost_operan
 	err = open_check(&opening.arg);
 	if (err)
 		return err;
+	opening.owner = make_kuid(current_user_ns(), opening.arg.owner);
+	if (opening.arg.flags & KPOST_OPEN_OWNER && !uid_valid(opening.owner))
+		return -EINVAL;
 	kpost_operand_waits(op, opening.arg.deadline, opening.arg.flags, opening.arg.cookie);
 	nonblock = opening.arg.flags & KPOST_OPEN_NONBLOCK;
 
@@ -344,7 +376,7 @@ static const struct {
 	long (*operate)(struct kpost_office *office, struct kpost_operand *op);
 } operations[] = {
 	{ KPOST_IOC_INFO, 104, device_info },
-	{ KPOST_IOC_OPEN, 312, device_open_mailbox },
+	{ KPOST_IOC_OPEN, 320, device_open_mailbox },
 	{ KPOST_IOC_UNLINK, 264, device_unlink },
 	{ KPOST_IOC_LIST, 272, device_list },
 	{ KPOST_IOC_CANCEL, KPOST_CANCEL_SIZE_1, device_cancel },
@@ -352,7 +384,7 @@ static const struct {
 
 /* Grown structs keep their places and their first sizes; these change with them. */
 static_assert(sizeof(struct kpost_info) == 104);
-static_assert(sizeof(struct kpost_open) == 312);
+static_assert(sizeof(struct kpost_open) == 320);
 static_assert(sizeof(struct kpost_unlink) == 264);
 static_assert(sizeof(struct kpost_list) == 272);
 

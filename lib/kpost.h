@@ -112,7 +112,8 @@ uint64_t kpost_deadline_by(unsigned int flags, int64_t milliseconds);
 /* ---- mailbox.c: opening, naming, looking ------------------------------ */
 
 /**
- * struct kpost_attr - a mailbox that is made; zero in any field for its default
+ * struct kpost_attr - a mailbox that is made, and whose it has to be; zero in any field for its
+ *	default
  * @mode: permission bits (0777) less the umask, default 0600; KPOST_MODE_NONE for
  *	none of them
  * @messages: capacity in messages, by default one for each 512 of @bytes, at least 16
@@ -122,6 +123,9 @@ uint64_t kpost_deadline_by(unsigned int flags, int64_t milliseconds);
  *	room, by default nothing but to wait; KPOST_OVERFLOW_REPLACE only for one that is keyed
  * @held_max: how many messages one endpoint may hold, see kpost_hold(), by default half of
  *	@messages
+ * @owner: with KPOST_OPEN_OWNER: the user whose the mailbox has to be, made or not, by default
+ *	root; else 0
+ * @reserved: 0
  *
  * The mailbox counts for its maker, as 1 KiB + @bytes + 256 * @messages (448 if it is keyed), from
  * when it is made until it closes; what is in it counts no more.  It is keyed if it is opened with
@@ -134,6 +138,8 @@ struct kpost_attr {
 	size_t message_max;
 	unsigned int overflow;
 	unsigned int held_max;
+	unsigned int owner;
+	unsigned int reserved;
 };
 
 /* kpost_attr.mode of 0, which only the owner and the privileged can change or pass by */
@@ -153,15 +159,20 @@ int kpost_pair_sized(int fds[2], unsigned int flags, const struct kpost_attr *at
  * @flags: mask of KPOST_OPEN_*, but not KPOST_OPEN_PAIR (see kpost_pair()); with KPOST_OPEN_WAIT
  *	also KPOST_BOOTTIME or KPOST_REALTIME
  * @attr: what a new mailbox shall be like, or NULL for defaults; with neither
- *	KPOST_OPEN_CREATE nor KPOST_OPEN_ANONYMOUS it must be NULL or all zero
+ *	KPOST_OPEN_CREATE nor KPOST_OPEN_ANONYMOUS it must be NULL or all zero but @owner
  * @deadline: with KPOST_OPEN_WAIT: how long to wait for the mailbox, else 0
+ *
+ * Any user can take a name that is free.  So who sends what others are not to see, or does what
+ * it is told, says whose the mailbox has to be: with KPOST_OPEN_OWNER that is @attr->owner, or
+ * root if @attr is NULL, and any other's mailbox is -EPERM.
  *
  * A thread that is cancelled at the very moment in which the mailbox is opened can leave
  * an endpoint open, as with open(2).
  *
  * Returns an endpoint; or -EACCES, -EAGAIN (@device is non-blocking, and would wait),
- * -EEXIST, -EINVAL, -ENAMETOOLONG, -ENOENT (no such mailbox; also no /dev/kpost),
- * -ETIMEDOUT, -EINTR, -EDQUOT (the mailbox counts for more than the user has left, see
+ * -EEXIST, -EINVAL, -ENAMETOOLONG, -ENOENT (no such mailbox; also no /dev/kpost), -EPERM (the
+ * mailbox is not the user's that it has to be, or would not be if it were made), -ETIMEDOUT,
+ * -EINTR, -EDQUOT (the mailbox counts for more than the user has left, see
  * kpost_info.user_bytes), -ENOSPC (than the office has), -EMFILE, -ENFILE, -ENOMEM.
  */
 static inline int kpost_open(const char *name, unsigned int rights, unsigned int flags,

@@ -31,7 +31,7 @@ static int describe(struct kpost_open *arg, const struct kpost_attr *given, size
 	ret = kpost_struct_get(&attr, sizeof(attr), given, size);
 	if (ret)
 		return ret;
-	if (attr.message_max > UINT32_MAX)
+	if (attr.message_max > UINT32_MAX || attr.reserved)
 		return -EINVAL;
 	arg->mode = attr.mode;
 	arg->messages = attr.messages;
@@ -39,6 +39,7 @@ static int describe(struct kpost_open *arg, const struct kpost_attr *given, size
 	arg->message_max = (uint32_t)attr.message_max;
 	arg->overflow = attr.overflow;
 	arg->held_max = attr.held_max;
+	arg->owner = attr.owner;
 	/* Where nothing can be made, the kernel says what it thinks of a mode. */
 	if (!(arg->flags & (KPOST_OPEN_CREATE | KPOST_OPEN_ANONYMOUS)))
 		return 0;

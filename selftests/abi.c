@@ -62,7 +62,7 @@ static int op_fd(const struct op *o, int fd)
 TEST(abi_numbers_are_fixed)
 {
 	EXPECT_EQ(0x8068be00, KPOST_IOC_INFO);
-	EXPECT_EQ(0xc138be01, KPOST_IOC_OPEN);
+	EXPECT_EQ(0xc140be01, KPOST_IOC_OPEN);
 	EXPECT_EQ(0x4108be02, KPOST_IOC_UNLINK);
 	EXPECT_EQ(0x4110be03, KPOST_IOC_LIST);
 	EXPECT_EQ(0xc050be10, KPOST_IOC_SEND);
@@ -529,6 +529,9 @@ TEST_F(abi, abi_reserved_fields_must_be_zero)
 		open.cookie = cookie;
 		EXPECT_EQ(-EINVAL, kt_do_open(&open));
 	}
+	open.cookie = 0;
+	open.reserved = 1;
+	EXPECT_EQ(-EINVAL, kt_do_open(&open));
 	EXPECT_TRUE(kt_stat_same(self->st, kt_stat(self->fd)));
 }
 

@@ -63,7 +63,7 @@ static const struct operation {
 	struct range out[18]; /* of the struct; empty if nothing is */
 } operations[] = {
 	{ INFO, "INFO", KPOST_IOC_INFO, 104, true, { WHOLE } },
-	{ OPEN, "OPEN", KPOST_IOC_OPEN, 312, true, { FIELD(kpost_open, send_fd) } },
+	{ OPEN, "OPEN", KPOST_IOC_OPEN, 320, true, { FIELD(kpost_open, send_fd) } },
 	{ UNLINK, "UNLINK", KPOST_IOC_UNLINK, 264, true, { { 0, 0 } } },
 	{ LIST, "LIST", KPOST_IOC_LIST, 272, true, { { 0, 0 } } },
 	{ SEND, "SEND", KPOST_IOC_SEND, 80, false, { { 0, 0 } } },

@@ -71,6 +71,36 @@ static void open_defaults(void **state)
 	assert_int_equal(asked_open()->messages, 3);
 }
 
+static void open_asks_whose_it_has_to_be(void **state)
+{
+	const struct kpost_attr attr = { .owner = 1000 };
+	const struct kpost_attr more = { .owner = 1000, .messages = 3 };
+	const unsigned int waits = KPOST_OPEN_OWNER | KPOST_OPEN_WAIT;
+
+	(void)state;
+	kpost_open("a", KPOST_RIGHT_SEND, KPOST_OPEN_OWNER, &attr, 0);
+	standin_expect(DEVICE_FD, KPOST_IOC_OPEN);
+	assert_int_equal(asked_open()->flags, KPOST_OPEN_OWNER);
+	assert_int_equal(asked_open()->owner, 1000);
+	/* what is not made is described by nothing else */
+	assert_int_equal(asked_open()->mode, 0);
+	kpost_open_at(9, "a", KPOST_RIGHT_SEND, waits, &attr, 5);
+	assert_int_equal(asked_open()->flags, waits);
+	assert_int_equal(asked_open()->owner, 1000);
+	kpost_open_at(9, "a", KPOST_RIGHT_RECV, KPOST_OPEN_OWNER | KPOST_OPEN_CREATE, &more, 0);
+	assert_int_equal(asked_open()->owner, 1000);
+	assert_int_equal(asked_open()->messages, 3);
+	assert_int_equal(asked_open()->mode, 0600);
+	/* root's, if nobody else is named */
+	kpost_open_at(9, "a", KPOST_RIGHT_SEND, KPOST_OPEN_OWNER, NULL, 0);
+	assert_int_equal(asked_open()->flags, KPOST_OPEN_OWNER);
+	assert_int_equal(asked_open()->owner, 0);
+	/* and one who names somebody without the flag learns from the kernel that it is missing */
+	kpost_open_at(9, "a", KPOST_RIGHT_SEND, 0, &attr, 0);
+	assert_int_equal(asked_open()->owner, 1000);
+	assert_int_equal(asked_open()->flags, 0);
+}
+
 static void open_anonymous(void **state)
 {
 	(void)state;
@@ -84,6 +114,7 @@ static void open_anonymous(void **state)
 static void open_refuses(void **state)
 {
 	const struct kpost_attr wide = { .message_max = (size_t)UINT32_MAX + 1 };
+	const struct kpost_attr more = { .reserved = 1 };
 	int fd;
 
 	(void)state;
@@ -96,6 +127,8 @@ static void open_refuses(void **state)
 		fd = kpost_open_at(9, "a", KPOST_RIGHT_RECV, KPOST_OPEN_CREATE, &wide, 0);
 		assert_int_equal(fd, -EINVAL);
 	}
+	fd = kpost_open_at(9, "a", KPOST_RIGHT_RECV, KPOST_OPEN_CREATE, &more, 0);
+	assert_int_equal(fd, -EINVAL);
 	assert_int_equal(standin.ioctls, 0);
 }
 
@@ -286,6 +319,7 @@ int main(void)
 		cmocka_unit_test_setup(open_passes_all, standin_setup),
 		cmocka_unit_test_setup(open_leaves_no_bytes_behind_the_name, standin_setup),
 		cmocka_unit_test_setup(open_defaults, standin_setup),
+		cmocka_unit_test_setup(open_asks_whose_it_has_to_be, standin_setup),
 		cmocka_unit_test_setup(open_anonymous, standin_setup),
 		cmocka_unit_test_setup(open_refuses, standin_setup),
 		cmocka_unit_test_setup(names_at_their_limit, standin_setup),

@@ -73,6 +73,20 @@ static void prepare_existing(struct stage *stage)
 	stage->args.open = kt_open_args(stage->name, KPOST_RIGHT_SEND, 0);
 }
 
+static void prepare_owned(struct stage *stage)
+{
+	prepare_existing(stage);
+	stage->args.open.flags = KPOST_OPEN_OWNER;
+	stage->args.open.owner = geteuid();
+}
+
+static void prepare_create_owned(struct stage *stage)
+{
+	prepare_create(stage);
+	stage->args.open.flags |= KPOST_OPEN_OWNER;
+	stage->args.open.owner = geteuid();
+}
+
 static void prepare_anonymous(struct stage *stage)
 {
 	stage->args.open = kt_open_args(NULL, KT_ALL, KPOST_OPEN_ANONYMOUS | KPOST_OPEN_NONBLOCK);
@@ -292,6 +306,24 @@ const struct trial device_trials[] = {
 		.routes = IOCTL,
 		.errnos = { ENOMEM, EFAULT },
 		.prepare = prepare_existing,
+		.call = call_open,
+		.check = check_open,
+	},
+	{
+		.name = "OPEN of a user's",
+		.family = "OPEN",
+		.routes = IOCTL,
+		.errnos = { ENOMEM, EFAULT },
+		.prepare = prepare_owned,
+		.call = call_open,
+		.check = check_open,
+	},
+	{
+		.name = "OPEN create, of a user's",
+		.family = "OPEN",
+		.routes = IOCTL,
+		.errnos = { ENOMEM, EFAULT },
+		.prepare = prepare_create_owned,
 		.call = call_open,
 		.check = check_open,
 	},

@@ -87,6 +87,7 @@ static void compose_open(struct kpost_open *arg, const struct operation *op)
 {
 	uint32_t makes = op->flags & (KPOST_OPEN_CREATE | KPOST_OPEN_ANONYMOUS);
 	static const uint32_t modes[] = { 0600, 0666, 0, 0444, 0222, 0066, 01777, 0 };
+	static const uint32_t owners[] = { 0, 1000, 1001, ~0u };
 
 	/* What can only be wrong stands for flags that there are not. */
 	arg->flags = (op->flags & (KPOST_OPEN_SUCCEED | KPOST_OPEN_CREATE)) == KPOST_OPEN_SUCCEED ?
@@ -94,6 +95,11 @@ static void compose_open(struct kpost_open *arg, const struct operation *op)
 			     op->flags;
 	if (op->rights & 16)
 		arg->flags |= KPOST_OPEN_KEYED;
+	if (op->rights & 32) {
+		arg->flags |= KPOST_OPEN_OWNER;
+		arg->owner = owners[op->value / 8 % 4];
+	}
+	arg->reserved = op->rights & 64;
 	arg->rights = op->rights & 7 ? op->rights & 7 : 7;
 	if (op->flags & KPOST_OPEN_PAIR)
 		arg->rights &= ~KPOST_RIGHT_SEND;

@@ -34,7 +34,7 @@
 	X(OP_NOTHING) \
 	/* operations of kpost's */ \
 	X(OP_INFO) \
-	X(OP_OPEN) /* name, rights, flags; to: slot (and the one after it) */ \
+	X(OP_OPEN) /* name, rights (32: owner), flags; to: slot (and the one after it) */ \
 	X(OP_UNLINK) \
 	X(OP_LIST) \
 	X(OP_SEND) /* to: 1 and 2: KPOST_DROP_*; 64: KPOST_REPLACE; rights: 16: urgent */ \

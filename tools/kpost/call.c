@@ -47,6 +47,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_JSON:
 		options->json = true;
 		break;
+	case KEY_OWNER:
+		mailbox_demand_owner(state, arg);
+		break;
 	case ARGP_KEY_ARG:
 		if (state->arg_num == 0)
 			options->name = arg;
@@ -73,6 +76,7 @@ static const struct argp_option choices[] = {
 	TIMEOUT_OPTION("Give up when there is no reply after this long, with status 4"),
 	{ "reply-max", KEY_REPLY_MAX, "SIZE", 0, "Longest reply; default 64K", 0 },
 	{ "present", KEY_PRESENT, NULL, 0, "Fail if nobody can receive from the mailbox", 0 },
+	OWNER_OPTION,
 	{ "retry", KEY_RETRY, NULL, 0,
 	  "The request can be done twice: if a server dies with it, another gets it", 0 },
 	{ "raw", KEY_RAW, NULL, 0, "Print no newline after the reply", 0 },

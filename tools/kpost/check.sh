@@ -677,6 +677,42 @@ work()
 		'kpost send $MAILBOX <<<x; kpost recv --json $MAILBOX | grep -o "\"attempts\":[0-9]*"'
 }
 
+# Whose a mailbox has to be; here root's and nobody's.
+owners()
+{
+	is '--owner by name and by number' 0 'x\nx\n' sh_in \
+		'kpost create --mode 666 $MAILBOX-o; kpost send --owner root $MAILBOX-o <<<x
+		 kpost send --owner 0 $MAILBOX-o <<<x; kpost recv --owner 0 -n 2 -t 0 $MAILBOX-o'
+	is '... by all that open one' 0 'x\ny\nX\n' sh_in \
+		'kpost grant --owner root $MAILBOX-o -- echo x; kpost recv -t 0 $MAILBOX-o
+		 kpost send $MAILBOX-o <<<y; kpost work --owner root $MAILBOX-o -- cat >$WORK/out & pid=$!
+		 soon test -s $WORK/out; kill $pid; wait $pid; cat $WORK/out
+		 kpost serve --owner root $MAILBOX-s -- tr a-z A-Z & pid=$!
+		 kpost wait -t 10 $MAILBOX-s; kpost call -t 60 --owner root $MAILBOX-s x; kill $pid; wait $pid'
+	kpost rm "$mailbox-o"
+	sh_in 'setpriv --reuid 65534 --regid 65534 --clear-groups kpost create --mode 666 $MAILBOX-o'
+	for verb in send recv call 'serve --succeed' serve work grant; do
+		command=
+		case $verb in serve* | work | grant) command='-- true' ;; esac
+		says "$verb --owner of a squatter's mailbox" 5 "user 65534's, and --owner demands root's.*kpost rm $mailbox-o" \
+			sh_in "kpost $verb --owner root \$MAILBOX-o $command </dev/null"
+	done
+	is '... sends nothing, and shuts nothing' 0 '"sent":0\n"shut":false\n' sh_in \
+		'kpost stat --json $MAILBOX-o | grep -oE "\"(sent|shut)\":[^,]*" | sort'
+	says 'work --aside to one' 5 "mailbox '$mailbox-o': it is user 65534's" sh_in \
+		'kpost work --owner root --aside $MAILBOX-o $MAILBOX -- true'
+	says 'serve --owner of one that would be made' 5 "it would be user 0's, and --owner demands nobody's" \
+		kpost serve --owner nobody "$mailbox-none" -- true
+	says 'send --create --owner likewise' 5 "it would be user 0's, and --owner demands 12345's" sh_in \
+		'kpost send --create --owner 12345 $MAILBOX-none </dev/null'
+	says '... makes nothing' 3 'no such mailbox' kpost stat "$mailbox-none"
+	says '--owner of nobody' 2 "no user 'no-such-user'" kpost send --owner no-such-user "$mailbox"
+	says '--owner of no number' 2 "no user '4294967295'" kpost recv --owner 4294967295 "$mailbox"
+	kpost rm "$mailbox-o"
+	is 'info --json tells that there are owners' 0 '"owner":true\n' sh_in \
+		'kpost info --json | grep -o "\"owner\":true"'
+}
+
 complaints()
 {
 	says 'no such mailbox' 3 "make it with 'kpost create $mailbox-none'" \
@@ -719,7 +755,7 @@ complaints()
 }
 
 echo 'TAP version 13'
-parts=${*:-basics output_lost looking calls grants limits ends work complaints}
+parts=${*:-basics output_lost looking calls grants limits ends work owners complaints}
 kpost create "$mailbox"
 for part in $parts; do
 	"$part"

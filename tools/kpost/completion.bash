@@ -47,12 +47,12 @@ _kpost()
 	if [[ $cur == -* ]]; then
 		case $verb in
 		create) options='--mode --messages --bytes --message-max --keyed --overflow --held-max --exclusive' ;;
-		send) options='--priority --tag --timeout --sync --expires --clock --number --drop --replace --present --whole --create' ;;
-		recv) options='--count --follow --timeout --tag --peek --raw --json' ;;
-		call) options='--priority --tag --timeout --present --retry --reply-max --raw --json' ;;
-		serve) options='--jobs --attempts --succeed --' ;;
-		work) options='--jobs --attempts --aside --pause --' ;;
-		grant) options='--badge --mark --tag --priority --input --' ;;
+		send) options='--priority --tag --timeout --sync --expires --clock --number --drop --replace --present --whole --create --owner' ;;
+		recv) options='--count --follow --timeout --tag --peek --owner --raw --json' ;;
+		call) options='--priority --tag --timeout --present --retry --owner --reply-max --raw --json' ;;
+		serve) options='--jobs --attempts --succeed --owner --' ;;
+		work) options='--jobs --attempts --aside --pause --owner --' ;;
+		grant) options='--badge --mark --tag --priority --owner --input --' ;;
 		ls) options='--names --json' ;;
 		stat) options='--json' ;;
 		set) options='--mode --owner --messages --bytes --overflow --held-max' ;;
@@ -63,12 +63,16 @@ _kpost()
 		_kpost_words $options --help --usage
 		return
 	fi
+	if [[ ${COMP_WORDS[COMP_CWORD - 1]} == --owner || ($verb == set && ${COMP_WORDS[COMP_CWORD - 1]} == -o) ]]; then
+		mapfile -t COMPREPLY < <(compgen -u -- "$cur")
+		return
+	fi
 	case $verb in
 	send)
 		# First the mailbox, then a file.
 		for ((i = 2; i < COMP_CWORD; i++)); do
 			case ${COMP_WORDS[i - 1]} in
-			--priority | --tag | --timeout | -p | -t) continue ;;
+			--priority | --tag | --timeout | --owner | -p | -t) continue ;;
 			esac
 			if [[ ${COMP_WORDS[i]} != -* ]]; then
 				mapfile -t COMPREPLY < <(compgen -f -- "$cur")
@@ -77,14 +81,7 @@ _kpost()
 		done
 		_kpost_names
 		;;
-	set)
-		if [[ ${COMP_WORDS[COMP_CWORD - 1]} == @(-o|--owner) ]]; then
-			mapfile -t COMPREPLY < <(compgen -u -- "$cur")
-		else
-			_kpost_names
-		fi
-		;;
-	recv | call | serve | work | grant | stat | shut | rm) _kpost_names ;;
+	recv | call | serve | work | grant | stat | set | shut | rm) _kpost_names ;;
 	esac
 }
 

@@ -36,6 +36,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_INPUT:
 		options->input = true;
 		break;
+	case KEY_OWNER:
+		mailbox_demand_owner(state, arg);
+		break;
 	case ARGP_KEY_ARG:
 		take_name_or_command(state, arg, &options->name, &options->command);
 		break;
@@ -62,6 +65,7 @@ static const struct argp_option choices[] = {
 	  0 },
 	{ "tag", KEY_TAG, "N", 0, "A number for the receiver, of 64 bits; default 0", 0 },
 	{ "priority", 'p', "N", 0, "Priority, 0 (default) to 32767; higher is received first", 0 },
+	OWNER_OPTION,
 	{ "input", KEY_INPUT, NULL, 0, "The mailbox is the standard input instead", 0 },
 	{ 0 },
 };

@@ -45,15 +45,63 @@ static void check_name(const char *name)
 		fail_plain(STATUS_USAGE, "'%s' cannot be a mailbox: %s", shown(name), fault);
 }
 
+/* Whose all mailboxes have to be. */
+static struct {
+	unsigned int flag; /* KPOST_OPEN_OWNER if that was said */
+	uint32_t uid;
+	const char *user;
+} owner;
+
+void mailbox_demand_owner(struct argp_state *state, const char *user)
+{
+	owner.uid = parse_user(state, user);
+	owner.user = user;
+	owner.flag = KPOST_OPEN_OWNER;
+}
+
+/* EPERM: it is somebody else's, or would be if it were made. */
+static _Noreturn void fail_not_owned(const char *name)
+{
+	struct kpost_stat st;
+
+	/* To succeed one takes as much: what is made is one's own. */
+	if (mailbox_find(name, &st) || st.uid == owner.uid)
+		fail_plain(STATUS_PERMISSION,
+			   "cannot make mailbox '%s': it would be user %u's, and --owner demands "
+			   "%s's; have that user make it",
+			   shown(name), geteuid(), shown(owner.user));
+	fail_plain(STATUS_PERMISSION,
+		   "cannot open mailbox '%s': it is user %u's, and --owner demands %s's; root can "
+		   "free the name with 'kpost rm %s'",
+		   shown(name), st.uid, shown(owner.user), shown(name));
+}
+
+int mailbox_try(const char *name, unsigned int rights)
+{
+	const struct kpost_attr attr = { .owner = owner.uid };
+
+	return kpost_open(name, rights, owner.flag, &attr, 0);
+}
+
 int mailbox_open(const char *name, unsigned int rights, unsigned int flags,
 		 const struct kpost_attr *attr, uint64_t deadline)
 {
+	struct kpost_attr how = { .mode = 0 };
 	int device, fd;
 
 	check_name(name);
+	if (attr)
+		how = *attr;
+	how.owner = owner.uid;
 	device = device_open();
-	fd = kpost_open_at(device, name, rights, flags, attr, deadline);
+	fd = kpost_open_at(device, name, rights, flags | owner.flag, &how, deadline);
 	close(device);
+	if (fd == -EPERM && owner.flag)
+		fail_not_owned(name);
+	if (fd == -EINVAL && owner.flag && !attr)
+		fail_plain(STATUS_USAGE,
+			   "cannot open mailbox '%s': this user namespace has no user %u",
+			   shown(name), owner.uid);
 	if (fd == -EINVAL && attr)
 		fail_plain(STATUS_USAGE,
 			   "cannot make mailbox '%s': these sizes do not go together; a message "

@@ -62,6 +62,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_JSON:
 		options->json = true;
 		break;
+	case KEY_OWNER:
+		mailbox_demand_owner(state, arg);
+		break;
 	case ARGP_KEY_ARG:
 		if (options->name)
 			argp_usage(state);
@@ -87,6 +90,7 @@ static const struct argp_option choices[] = {
 	TIMEOUT_OPTION("Give up when no message comes for this long, with status 4"),
 	{ "tag", KEY_TAG, "N", 0, "Take messages of this tag only; the mailbox has to be keyed",
 	  0 },
+	OWNER_OPTION,
 	{ "peek", KEY_PEEK, NULL, 0, "Show the next message, and leave it in the mailbox", 0 },
 	{ "raw", KEY_RAW, NULL, 0, "Print no newline after each payload", 0 },
 	{ "json", KEY_JSON, NULL, 0,

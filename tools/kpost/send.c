@@ -83,6 +83,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_WHOLE:
 		options->whole = true;
 		break;
+	case KEY_OWNER:
+		mailbox_demand_owner(state, arg);
+		break;
 	case ARGP_KEY_ARG:
 		if (state->arg_num == 0)
 			options->name = arg;
@@ -126,6 +129,7 @@ static const struct argp_option choices[] = {
 	  "Replace the message of this user with the same tag, if one is queued", 0 },
 	{ "present", KEY_PRESENT, NULL, 0, "Fail if nobody can receive from the mailbox", 0 },
 	{ "whole", KEY_WHOLE, NULL, 0, "Send the whole input as one message", 0 },
+	OWNER_OPTION,
 	{ "create", KEY_CREATE, NULL, 0, "Make the mailbox if it does not exist", 0 },
 	{ 0 },
 };

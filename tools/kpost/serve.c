@@ -33,6 +33,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_SUCCEED:
 		options->flags |= KPOST_OPEN_SUCCEED;
 		break;
+	case KEY_OWNER:
+		mailbox_demand_owner(state, arg);
+		break;
 	case ARGP_KEY_ARG:
 		take_name_or_command(state, arg, &options->name, &options->command);
 		break;
@@ -49,6 +52,7 @@ static const struct argp_option choices[] = {
 	{ "jobs", 'j', "N", 0, "Run up to N commands at once; default 1", 0 },
 	{ "attempts", KEY_ATTEMPTS, "N", 0,
 	  "Give a call up whose servers have died N times; default 5", 0 },
+	OWNER_OPTION,
 	{ "succeed", KEY_SUCCEED, NULL, 0,
 	  "Make the mailbox anew, and shut the one that has the name: who serves that answers what is "
 	  "left in it, and ends",

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* kpost set: change what may change on a live mailbox. */
 #include <grp.h>
-#include <pwd.h>
 
 #include "tool.h"
 
@@ -10,34 +9,16 @@ struct options {
 	struct kpost_setattr attr;
 };
 
-static bool parse_id(const char *text, uint32_t *id)
-{
-	unsigned long value;
-	char *end;
-
-	if (*text < '0' || *text > '9')
-		return false;
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	*id = (uint32_t)value;
-	return !*end && !errno && value < UINT32_MAX;
-}
-
 /* USER, USER:GROUP or :GROUP, each by name or number. */
 static void parse_owner(struct argp_state *state, struct kpost_setattr *attr, char *arg)
 {
 	char *colon = strchr(arg, ':');
-	const struct passwd *user;
 	const struct group *group;
 
 	if (colon)
 		*colon++ = 0;
 	if (*arg) {
-		user = getpwnam(arg);
-		if (user)
-			attr->uid = user->pw_uid;
-		else if (!parse_id(arg, &attr->uid))
-			argp_error(state, "there is no user '%s'", shown(arg));
+		attr->uid = parse_user(state, arg);
 		attr->valid |= KPOST_SET_UID;
 	}
 	if (colon && *colon) {

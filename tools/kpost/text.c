@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What people type and read. */
 #include <math.h>
+#include <pwd.h>
 
 #include "tool.h"
 
@@ -216,6 +217,31 @@ unsigned int parse_mode(struct argp_state *state, const char *arg)
 		argp_error(state, "--mode wants octal permission bits such as 660, not '%s'",
 			   shown(arg));
 	return (unsigned int)value;
+}
+
+bool parse_id(const char *text, uint32_t *id)
+{
+	unsigned long value;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	*id = (uint32_t)value;
+	return !*end && !errno && value < UINT32_MAX;
+}
+
+uint32_t parse_user(struct argp_state *state, const char *arg)
+{
+	const struct passwd *user = getpwnam(arg);
+	uint32_t uid = 0;
+
+	if (user)
+		return user->pw_uid;
+	if (!parse_id(arg, &uid))
+		argp_error(state, "there is no user '%s'", shown(arg));
+	return uid;
 }
 
 unsigned int parse_clock(struct argp_state *state, const char *arg)

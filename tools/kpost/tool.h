@@ -75,9 +75,13 @@ void warn_plain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* ---- open.c ------------------------------------------------------------- */
 
 int device_open(void);
+/* From now on no mailbox is opened that is not this user's: what --owner says. */
+void mailbox_demand_owner(struct argp_state *state, const char *user);
 /* An endpoint, or the end. */
 int mailbox_open(const char *name, unsigned int rights, unsigned int flags,
 		 const struct kpost_attr *attr, uint64_t deadline);
+/* The same for one that is there, but -errno where that fails. */
+int mailbox_try(const char *name, unsigned int rights);
 /* Why no mailbox can be called so, or NULL. */
 const char *name_fault(const char *name);
 /* Look at a mailbox without opening it; 0 or -errno. */
@@ -106,6 +110,8 @@ uint64_t parse_number(struct argp_state *state, const char *option, const char *
 void take_name_or_command(struct argp_state *state, char *arg, const char **name, char ***command);
 void want_name_and_command(struct argp_state *state, const char *name, char *const *command);
 unsigned int parse_mode(struct argp_state *state, const char *arg);
+bool parse_id(const char *text, uint32_t *id); /* is it a number that is one? */
+uint32_t parse_user(struct argp_state *state, const char *arg); /* by name or number */
 /* What senders may drop, as in "old,new,any", or "none". */
 unsigned int parse_overflow(struct argp_state *state, char *arg);
 const char *overflow_text(unsigned int overflow);
@@ -127,6 +133,7 @@ enum {
 	KEY_NUMBER,
 	KEY_MARK,
 	KEY_OVERFLOW,
+	KEY_OWNER,
 	KEY_KEYED,
 	KEY_REPLACE,
 	KEY_PRESENT,
@@ -150,6 +157,11 @@ enum {
 #define JSON_OPTION \
 	{ \
 		"json", KEY_JSON, NULL, 0, "Print JSON, for programs", 0 \
+	}
+#define OWNER_OPTION \
+	{ \
+		"owner", KEY_OWNER, "USER", 0, \
+			"Only if the mailbox is this user's, by name or number", 0 \
 	}
 #define TIMEOUT_OPTION(what) \
 	{ \

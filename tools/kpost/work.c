@@ -39,6 +39,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_PAUSE:
 		options->pause = parse_seconds(state, "pause", arg);
 		break;
+	case KEY_OWNER:
+		mailbox_demand_owner(state, arg);
+		break;
 	case ARGP_KEY_ARG:
 		take_name_or_command(state, arg, &options->name, &options->command);
 		break;
@@ -59,6 +62,7 @@ static const struct argp_option choices[] = {
 	  0 },
 	{ "aside", KEY_ASIDE, "NAME2", 0,
 	  "Send what is put aside to this mailbox; without, it is dropped", 0 },
+	OWNER_OPTION,
 	{ "pause", KEY_PAUSE, "SECONDS", 0,
 	  "Try again after this time, and twice as long for each further time, an hour at most; "
 	  "default 1",
@@ -123,7 +127,7 @@ static int send_aside(const struct worker *worker, const struct kpost_message *m
 		.tag = message->tag,
 	};
 	/* Each time, since it may have been removed and made again. */
-	int fd = kpost_open(worker->options->aside, KPOST_RIGHT_SEND, 0, NULL, 0);
+	int fd = mailbox_try(worker->options->aside, KPOST_RIGHT_SEND);
 	int ret;
 
 	if (fd < 0)

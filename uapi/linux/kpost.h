@@ -97,6 +97,7 @@
 #define KPOST_FEATURE_NUMBERED	(1ull << 18)	/* KPOST_NUMBERED, KPOST_GRANT_MARK */
 #define KPOST_FEATURE_KEYED	(1ull << 19)	/* KPOST_OPEN_KEYED, KPOST_MATCH, KPOST_REPLACE */
 #define KPOST_FEATURE_HOLD	(1ull << 20)	/* KPOST_HOLD, KPOST_RETRY */
+#define KPOST_FEATURE_OWNER	(1ull << 21)	/* KPOST_OPEN_OWNER */
 
 /**
  * struct kpost_info - answer to KPOST_IOC_INFO
@@ -155,6 +156,7 @@ struct kpost_info {
 #define KPOST_OPEN_NONBLOCK	(1u << 6)	/* set O_NONBLOCK on the endpoint */
 #define KPOST_OPEN_SUCCEED	(1u << 7)	/* with CREATE: in place of the one that exists */
 #define KPOST_OPEN_KEYED	(1u << 8)	/* the mailbox that is made is indexed by tag */
+#define KPOST_OPEN_OWNER	(1u << 9)	/* EPERM if the mailbox is not that user's */
 
 /**
  * struct kpost_open - argument of KPOST_IOC_OPEN
@@ -175,6 +177,9 @@ struct kpost_info {
  *	with KPOST_OPEN_KEYED
  * @held_max: of a mailbox that is made: how many messages one endpoint may hold, see
  *	KPOST_HOLD; 0 for half of @messages, and more than those is as many
+ * @owner: with KPOST_OPEN_OWNER: whose the mailbox has to be, as seen in the caller's user
+ *	namespace; else 0
+ * @reserved: 0
  * @name: the name, NUL-terminated, at most KPOST_NAME_MAX bytes; any bytes but
  *	'/' and control characters, and not "." or "..".  All zero with
  *	KPOST_OPEN_ANONYMOUS.
@@ -203,14 +208,21 @@ struct kpost_info {
  * counts for 192 bytes more.  Where the mailbox exists already, it is what it is; a successor is
  * keyed only if that is asked for.
  *
+ * Any user can take a name that is free, and give its mailbox a mode that lets others in.  With
+ * KPOST_OPEN_OWNER only @owner's mailbox is opened: one that is there, or comes while it is waited
+ * for, or is to be succeeded, has to be that user's, and so has one that would be made, which is
+ * the caller's; else it is EPERM, and nothing was made.  That is looked at when it is opened, and
+ * last: who may not open it is told EACCES, whoever's it is.  It does not go with
+ * KPOST_OPEN_ANONYMOUS.
+ *
  * On a non-blocking device, KPOST_OPEN_WAIT is EAGAIN where it would wait.
  *
  * Returns the endpoint, a file descriptor with close-on-exec set.
  *
  * Errors: EACCES (mode, or not the owner), EAGAIN, ECANCELED, EEXIST, EINVAL (flags, rights, mode,
- * capacities, name, deadline, cookie), ENAMETOOLONG (no NUL in @name), ENOENT,
- * ETIMEDOUT, EINTR, EDQUOT (more than kpost_info.user_bytes), ENOSPC (more than
- * kpost_info.office_bytes), EMFILE, ENFILE, ENOMEM, EFAULT.
+ * capacities, name, deadline, cookie, an owner that is not mapped), ENAMETOOLONG (no NUL in @name),
+ * ENOENT, EPERM (not @owner's), ETIMEDOUT, EINTR, EDQUOT (more than kpost_info.user_bytes), ENOSPC
+ * (more than kpost_info.office_bytes), EMFILE, ENFILE, ENOMEM, EFAULT.
  */
 struct kpost_open {
 	__u32 flags;
@@ -224,6 +236,8 @@ struct kpost_open {
 	__u64 cookie;
 	__u32 overflow;
 	__u32 held_max;
+	__u32 owner;
+	__u32 reserved;
 	char name[KPOST_NAME_MAX + 1];
 };
 
