@@ -26,9 +26,7 @@ static int name_check(const char name[KPOST_NAME_MAX + 1])
 	if (len > KPOST_NAME_MAX)
 		return -ENAMETOOLONG;
 	for (i = 0; i < len; i++) {
-		unsigned char c = name[i];
-
-		if (c < ' ' || c == 0x7f || c == '/')
+		if (!kpost_name_byte_ok(name[i]))
 			return -EINVAL;
 	}
 	if (!strcmp(name, ".") || !strcmp(name, ".."))
@@ -162,10 +160,15 @@ static int open_allowed(const struct opening *opening, struct kpost_mailbox *mai
 	return kpost_mailbox_permission(mailbox, rights) ?: open_owned(opening, mailbox->uid);
 }
 
-/* May the task make a mailbox of that name, in place of @old if there is one? */
-static int open_may_make(const struct opening *opening, struct kpost_mailbox *old)
+/*
+ * May the task make a mailbox of that name, in place of @old if there is one, whose name is then
+ * only handed on?
+ */
+static int open_may_make(struct kpost_office *office, const struct opening *opening,
+			 struct kpost_mailbox *old)
 {
-	int err = old ? open_allowed(opening, old, KPOST_RIGHT_ADMIN) : 0;
+	int err = old ? open_allowed(opening, old, KPOST_RIGHT_ADMIN) :
+			kpost_office_may_name(office, opening->arg.name);
 
 	return err ?: open_owned(opening, current_euid());
 }
@@ -187,7 +190,7 @@ static int open_named(struct kpost_office *office, struct opening *opening,
 				      open_allowed(opening, mailbox, arg->rights);
 			break;
 		}
-		err = arg->flags & KPOST_OPEN_CREATE ? open_may_make(opening, mailbox) : 0;
+		err = arg->flags & KPOST_OPEN_CREATE ? open_may_make(office, opening, mailbox) : 0;
 		err = err ?: refused;
 		if (err)
 			break;

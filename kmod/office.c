@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/capability.h>
+#include <linux/cred.h>
 #include <linux/string.h>
 #include <net/netns/generic.h>
 
@@ -64,6 +65,23 @@ struct kpost_mailbox *kpost_office_after(struct kpost_office *office, const char
 		}
 	}
 	return after;
+}
+
+/*
+ * May the task give @name, which is free?  What is reserved is for those who may set what is: root
+ * of the network namespace, as for its other sysctls.  Returns 0 or -EPERM.
+ */
+int kpost_office_may_name(struct kpost_office *office, const char *name)
+{
+	struct user_namespace *ns = office->net->user_ns;
+	size_t len = strlen(office->reserved);
+
+	lockdep_assert_held(&office->lock);
+	if (!len || strncmp(name, office->reserved, len))
+		return 0;
+	if (uid_eq(current_euid(), make_kuid(ns, 0)) || ns_capable_noaudit(ns, CAP_NET_ADMIN))
+		return 0;
+	return -EPERM;
 }
 
 /*

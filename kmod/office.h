@@ -13,6 +13,7 @@
 #include <linux/spinlock.h>
 #include <net/net_namespace.h>
 
+#include "../uapi/linux/kpost.h"
 #include "account.h"
 
 struct kpost_mailbox;
@@ -40,6 +41,7 @@ struct kpost_office {
 	spinlock_t lock; /* protects what follows, and who is attached to mailboxes */
 	struct rb_root names; /* of struct kpost_mailbox, sorted */
 	struct rb_root awaited; /* of struct office_opener, sorted: who waits for a name */
+	char reserved[KPOST_NAME_MAX + 1]; /* names that begin so are for its root to give; or "" */
 
 	struct kpost_accounts accounts;
 	struct kpost_account own; /* what counts for no user */
@@ -56,12 +58,19 @@ static inline unsigned long kpost_lesser(unsigned long a, unsigned long b)
 	return min(a, b);
 }
 
+/* Can a name have this byte? */
+static inline bool kpost_name_byte_ok(unsigned char byte)
+{
+	return byte >= ' ' && byte != 0x7f && byte != '/';
+}
+
 struct kpost_office *kpost_office(struct net *net);
 /* May the task act as if it had @capability over what belongs to @uid and @gid? */
 bool kpost_office_capable(struct kpost_office *office, int capability, kuid_t uid, kgid_t gid);
 
 struct kpost_mailbox *kpost_office_find(struct kpost_office *office, const char *name);
 struct kpost_mailbox *kpost_office_after(struct kpost_office *office, const char *name);
+int kpost_office_may_name(struct kpost_office *office, const char *name);
 void kpost_office_add(struct kpost_office *office, struct kpost_mailbox *mailbox);
 void kpost_office_del(struct kpost_office *office, struct kpost_mailbox *mailbox);
 void kpost_office_announce(struct kpost_office *office, const char *name);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * net.kpost.*: the limits of an office.
+ * net.kpost.*: the limits of an office, and which names are reserved there.
  *
- * The root of a namespace may set those of its own office, but no higher than
+ * The root of a namespace may set those of its own office, the limits no higher than
  * those of the initial one, which only the machine's root can set.
  */
+#include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/sysctl.h>
@@ -30,21 +31,75 @@ static void limits_init(struct kpost_limits *limits)
 static const unsigned long ulong_max = LONG_MAX;
 static const unsigned long ulong_zero;
 
-/* clang-format off */
-#define LIMIT(field) \
-	{ \
-		.procname = #field, \
-		.data = (void *)offsetof(struct kpost_limits, field), \
-		.maxlen = sizeof_field(struct kpost_limits, field), \
-		.mode = 0644, \
-		.proc_handler = proc_doulongvec_minmax, \
+/* To begin with, in every office. */
+static const char reserved_default[] = "sys.";
+
+static int reserved_set(struct kpost_office *office, const char *text, size_t len)
+{
+	char value[sizeof(office->reserved)];
+	size_t i;
+
+	if (len && text[len - 1] == '\n')
+		len--;
+	if (len >= sizeof(value))
+		return -EINVAL;
+	for (i = 0; i < len; i++) {
+		if (!kpost_name_byte_ok(text[i]))
+			return -EINVAL;
+		value[i] = text[i];
 	}
+	value[len] = '\0';
+	spin_lock(&office->lock);
+	memcpy(office->reserved, value, len + 1);
+	spin_unlock(&office->lock);
+	return 0;
+}
+
+/* Not proc_dostring(), which writes where others read, and cuts off what is too long. */
+static int reserved_handler(KPOST_COMPAT_CTL_CONST struct ctl_table *table, int write, void *buffer,
+			    size_t *lenp, loff_t *ppos)
+{
+	struct kpost_office *office = container_of(table->data, struct kpost_office, reserved);
+	char text[sizeof(office->reserved) + 1];
+	ssize_t len;
+	int err;
+
+	if (write) {
+		/* All of it comes at once, or nobody could tell when it is whole. */
+		err = *ppos ? -EINVAL : *lenp ? reserved_set(office, buffer, *lenp) : 0;
+		*ppos += err ? 0 : *lenp;
+		return err;
+	}
+	spin_lock(&office->lock);
+	len = snprintf(text, sizeof(text), "%s\n", office->reserved);
+	spin_unlock(&office->lock);
+	len = memory_read_from_buffer(buffer, *lenp, ppos, text, len);
+	*lenp = max_t(ssize_t, len, 0);
+	return min_t(ssize_t, len, 0);
+}
+
+/* clang-format off */
+#define ENTRY(name, field, handler) \
+	{ \
+		.procname = name, \
+		.data = (void *)offsetof(struct kpost_office, field), \
+		.maxlen = sizeof_field(struct kpost_office, field), \
+		.mode = 0644, \
+		.proc_handler = handler, \
+	}
+#define LIMIT(field) \
+	ENTRY(#field, limits.field, proc_doulongvec_minmax)
 /* clang-format on */
 
 /* Data is an offset here, and an address in each office's copy. */
 static const struct ctl_table table_template[] = {
-	LIMIT(default_bytes), LIMIT(user_bytes),	   LIMIT(user_sending_bytes),
-	LIMIT(office_bytes),  LIMIT(office_sending_bytes), {},
+	LIMIT(default_bytes),
+	LIMIT(user_bytes),
+	LIMIT(user_sending_bytes),
+	LIMIT(office_bytes),
+	LIMIT(office_sending_bytes),
+	ENTRY("reserved", reserved, reserved_handler),
+	{},
 };
 
 #define ENTRIES (ARRAY_SIZE(table_template) - 1)
@@ -52,7 +107,7 @@ static const struct ctl_table table_template[] = {
 int kpost_sysctl_init(struct kpost_office *office)
 {
 	bool initial = net_eq(office->net, &init_net);
-	struct kpost_limits *ceiling = &kpost_office(&init_net)->limits;
+	struct kpost_office *above = kpost_office(&init_net);
 	struct ctl_table *table;
 	unsigned int i;
 
@@ -63,16 +118,19 @@ int kpost_sysctl_init(struct kpost_office *office)
 		limits_init(&office->limits);
 	} else {
 		/* It may change at any time, and each limit is looked at with it. */
-		office->limits = data_race(*ceiling);
+		office->limits = data_race(above->limits);
 	}
-	office->ceiling = ceiling;
+	office->ceiling = &above->limits;
+	strscpy(office->reserved, reserved_default, sizeof(office->reserved));
 
 	for (i = 0; i < ENTRIES; i++) {
 		size_t offset = (size_t)table[i].data;
 
-		table[i].data = (u8 *)&office->limits + offset;
+		table[i].data = (u8 *)office + offset;
+		if (table[i].proc_handler != proc_doulongvec_minmax)
+			continue;
 		table[i].extra1 = (void *)&ulong_zero;
-		table[i].extra2 = initial ? (void *)&ulong_max : (u8 *)ceiling + offset;
+		table[i].extra2 = initial ? (void *)&ulong_max : (u8 *)above + offset;
 	}
 	office->sysctl = register_net_sysctl_sz(office->net, "net/kpost", table, ENTRIES);
 	if (!office->sysctl) {

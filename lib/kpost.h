@@ -171,9 +171,10 @@ int kpost_pair_sized(int fds[2], unsigned int flags, const struct kpost_attr *at
  *
  * Returns an endpoint; or -EACCES, -EAGAIN (@device is non-blocking, and would wait),
  * -EEXIST, -EINVAL, -ENAMETOOLONG, -ENOENT (no such mailbox; also no /dev/kpost), -EPERM (the
- * mailbox is not the user's that it has to be, or would not be if it were made), -ETIMEDOUT,
- * -EINTR, -EDQUOT (the mailbox counts for more than the user has left, see
- * kpost_info.user_bytes), -ENOSPC (than the office has), -EMFILE, -ENFILE, -ENOMEM.
+ * mailbox is not the user's that it has to be, or would not be if it were made; the name is for
+ * root to give, see net.kpost.reserved in kpost(4)), -ETIMEDOUT, -EINTR, -EDQUOT (the mailbox
+ * counts for more than the user has left, see kpost_info.user_bytes), -ENOSPC (than the office
+ * has), -EMFILE, -ENFILE, -ENOMEM.
  */
 static inline int kpost_open(const char *name, unsigned int rights, unsigned int flags,
 			     const struct kpost_attr *attr, uint64_t deadline)

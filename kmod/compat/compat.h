@@ -226,6 +226,13 @@ static inline unsigned int kpost_compat_uring_user_flags(const struct io_uring_c
 #endif
 }
 
+/* May a handler of a sysctl change its table? */
+#ifdef KPOST_HAVE_CTL_TABLE_CONST
+#define KPOST_COMPAT_CTL_CONST const
+#else
+#define KPOST_COMPAT_CTL_CONST
+#endif
+
 /* Tables end with an empty entry, which newer kernels want left out of the count. */
 #ifndef KPOST_HAVE_REGISTER_NET_SYSCTL_SZ
 static inline struct ctl_table_header *register_net_sysctl_sz(struct net *net, const char *path,

@@ -7,6 +7,7 @@ probe = $(call try-run,$(CC) $(NOSTDINC_FLAGS) $(LINUXINCLUDE) $(KBUILD_CPPFLAGS
 	-DKBUILD_MODNAME='"probe"' -DKBUILD_MODFILE='"probe"' -DKBUILD_BASENAME='"probe"' \
 	-c -o "$$TMP" $(src)/compat/$(1).c,-D$(2),)
 
+ccflags-y += $(call probe,ctl_table_const,KPOST_HAVE_CTL_TABLE_CONST)
 ccflags-y += $(call probe,hrtimer_setup,KPOST_HAVE_HRTIMER_SETUP)
 ccflags-y += $(call probe,import_fixed_issue_flags,KPOST_HAVE_IMPORT_FIXED_ISSUE_FLAGS)
 ccflags-y += $(call probe,io_uring_cmd_done32,KPOST_HAVE_IO_URING_CMD_DONE32)

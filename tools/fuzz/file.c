@@ -208,6 +208,23 @@ static void show(const struct operation *op, int fd)
 	close(from);
 }
 
+/* Which names are reserved; a write can be cut off, or follow another, by what .flags says. */
+static void sysctl_reserve(const struct operation *op, int fd)
+{
+	static const char *const texts[] = {
+		"a", "b\n", "", "\n", "x \\\xff", "a/b", "a\nb", "\x7f"
+	};
+	char text[KPOST_NAME_MAX + 2];
+	size_t len;
+
+	memset(text, 'l', sizeof(text));
+	len = op->len ? KPOST_NAME_MAX - 1 + op->len % 4 : strlen(texts[op->value % 8]);
+	if (!op->len)
+		memcpy(text, texts[op->value % 8], len);
+	pwrite(fd, text, len, op->flags & 1);
+	pread(fd, text, op->flags & 2 ? 3 : sizeof(text), op->flags & 4 ? 2 : 0);
+}
+
 static void sysctl_write(const struct operation *op)
 {
 	static const char *const names[] = { "default_bytes", "user_bytes", "user_sending_bytes",
@@ -215,13 +232,19 @@ static void sysctl_write(const struct operation *op)
 	char path[64], text[32];
 	int fd, len;
 
-	snprintf(path, sizeof(path), "/proc/sys/net/kpost/%s", names[op->value % 5]);
+	snprintf(path, sizeof(path), "/proc/sys/net/kpost/%s",
+		 op->value & 128 ? "reserved" : names[op->value % 5]);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return;
+	world->sysctls_changed[me->office] = true;
+	if (op->value & 128) {
+		sysctl_reserve(op, fd);
+		close(fd);
+		return;
+	}
 	len = snprintf(text, sizeof(text), op->flags & 1 ? "%lld x" : "%lld",
 		       (long long)memory_length(op->len));
-	world->sysctls_changed[me->office] = true;
 	write(fd, text, len);
 	pread(fd, text, sizeof(text), 0);
 	close(fd);

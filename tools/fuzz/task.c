@@ -228,7 +228,7 @@ void task_restore(void)
 		task_set_office(0);
 }
 
-static void set_limit(const char *name, const char *value)
+static void set(const char *name, const char *value)
 {
 	char path[64];
 	int fd;
@@ -242,15 +242,16 @@ static void set_limit(const char *name, const char *value)
 	close(fd);
 }
 
-/* An office as it was at first: no names, the limits that it came with on a machine of 4 GiB. */
+/* An office as it was at first: no names, the settings that it came with on a machine of 4 GiB. */
 void task_clean_office(unsigned int which)
 {
-	static const char *const limits[][2] = {
+	static const char *const settings[][2] = {
 		{ "default_bytes", "131072" },
 		{ "user_bytes", "67108864" },
 		{ "user_sending_bytes", "67108864" },
 		{ "office_bytes", "1073741824" },
 		{ "office_sending_bytes", "1073741824" },
+		{ "reserved", "sys." },
 	};
 	bool names = atomic_exchange(&world->names_given[which], false);
 	bool sysctls = atomic_exchange(&world->sysctls_changed[which], false);
@@ -264,8 +265,8 @@ void task_clean_office(unsigned int which)
 		return;
 	task_set_office(which);
 	if (sysctls)
-		for (i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
-			set_limit(limits[i][0], limits[i][1]);
+		for (i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
+			set(settings[i][0], settings[i][1]);
 	device = open("/dev/kpost", O_RDWR | O_CLOEXEC);
 	while (ioctl(device, KPOST_IOC_LIST, &list) == 1) {
 		memcpy(name.name, found.name, sizeof(name.name));

@@ -709,6 +709,11 @@ owners()
 	says '--owner of nobody' 2 "no user 'no-such-user'" kpost send --owner no-such-user "$mailbox"
 	says '--owner of no number' 2 "no user '4294967295'" kpost recv --owner 4294967295 "$mailbox"
 	kpost rm "$mailbox-o"
+	says 'a name that is for root to give' 5 'net.kpost.reserved.*have root make it' sh_in \
+		'setpriv --reuid 65534 --regid 65534 --clear-groups kpost create sys.$MAILBOX'
+	says '... and so for serve --owner' 5 'net.kpost.reserved' sh_in \
+		'setpriv --reuid 65534 --regid 65534 --clear-groups kpost serve --owner nobody sys.$MAILBOX -- true'
+	is '... which root gives' 0 '' sh_in 'kpost create sys.$MAILBOX; kpost rm sys.$MAILBOX'
 	is 'info --json tells that there are owners' 0 '"owner":true\n' sh_in \
 		'kpost info --json | grep -o "\"owner\":true"'
 }

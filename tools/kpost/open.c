@@ -59,21 +59,25 @@ void mailbox_demand_owner(struct argp_state *state, const char *user)
 	owner.flag = KPOST_OPEN_OWNER;
 }
 
-/* EPERM: it is somebody else's, or would be if it were made. */
-static _Noreturn void fail_not_owned(const char *name)
+/* EPERM: it is somebody else's, or would be if it were made, or the name is not for all to give. */
+static _Noreturn void fail_not_permitted(const char *name)
 {
 	struct kpost_stat st;
 
-	/* To succeed one takes as much: what is made is one's own. */
-	if (mailbox_find(name, &st) || st.uid == owner.uid)
+	if (owner.flag && !mailbox_find(name, &st) && st.uid != owner.uid)
+		fail_plain(STATUS_PERMISSION,
+			   "cannot open mailbox '%s': it is user %u's, and --owner demands %s's; "
+			   "root can free the name with 'kpost rm %s'",
+			   shown(name), st.uid, shown(owner.user), shown(name));
+	if (owner.flag && owner.uid != geteuid())
 		fail_plain(STATUS_PERMISSION,
 			   "cannot make mailbox '%s': it would be user %u's, and --owner demands "
 			   "%s's; have that user make it",
 			   shown(name), geteuid(), shown(owner.user));
 	fail_plain(STATUS_PERMISSION,
-		   "cannot open mailbox '%s': it is user %u's, and --owner demands %s's; root can "
-		   "free the name with 'kpost rm %s'",
-		   shown(name), st.uid, shown(owner.user), shown(name));
+		   "cannot make mailbox '%s': names that begin so are for root to give "
+		   "(net.kpost.reserved); choose another, or have root make it",
+		   shown(name));
 }
 
 int mailbox_try(const char *name, unsigned int rights)
@@ -96,8 +100,8 @@ int mailbox_open(const char *name, unsigned int rights, unsigned int flags,
 	device = device_open();
 	fd = kpost_open_at(device, name, rights, flags | owner.flag, &how, deadline);
 	close(device);
-	if (fd == -EPERM && owner.flag)
-		fail_not_owned(name);
+	if (fd == -EPERM)
+		fail_not_permitted(name);
 	if (fd == -EINVAL && owner.flag && !attr)
 		fail_plain(STATUS_USAGE,
 			   "cannot open mailbox '%s': this user namespace has no user %u",

@@ -215,14 +215,19 @@ struct kpost_info {
  * last: who may not open it is told EACCES, whoever's it is.  It does not go with
  * KPOST_OPEN_ANONYMOUS.
  *
+ * Names that begin as net.kpost.reserved says ("sys." unless root has set it), see kpost(4), are
+ * for the office's root to give: for others it is EPERM to make a mailbox of such a name, but to
+ * succeed one.
+ *
  * On a non-blocking device, KPOST_OPEN_WAIT is EAGAIN where it would wait.
  *
  * Returns the endpoint, a file descriptor with close-on-exec set.
  *
  * Errors: EACCES (mode, or not the owner), EAGAIN, ECANCELED, EEXIST, EINVAL (flags, rights, mode,
  * capacities, name, deadline, cookie, an owner that is not mapped), ENAMETOOLONG (no NUL in @name),
- * ENOENT, EPERM (not @owner's), ETIMEDOUT, EINTR, EDQUOT (more than kpost_info.user_bytes), ENOSPC
- * (more than kpost_info.office_bytes), EMFILE, ENFILE, ENOMEM, EFAULT.
+ * ENOENT, EPERM (not @owner's; a name that is reserved), ETIMEDOUT, EINTR, EDQUOT (more than
+ * kpost_info.user_bytes), ENOSPC (more than kpost_info.office_bytes), EMFILE, ENFILE, ENOMEM,
+ * EFAULT.
  */
 struct kpost_open {
 	__u32 flags;
