@@ -7,7 +7,6 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/nsproxy.h>
-#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -34,8 +33,14 @@ static int name_check(const char name[KPOST_NAME_MAX + 1])
 	return len ? 0 : -EINVAL;
 }
 
-static long device_info(struct kpost_office *office, struct kpost_operand *op)
+static struct kpost_office *device_office(const struct file *device)
 {
+	return kpost_office(device->private_data);
+}
+
+static long device_info(struct file *device, struct kpost_operand *op)
+{
+	struct kpost_office *office = device_office(device);
 	struct kpost_info info = {
 		.abi_version = KPOST_ABI_VERSION,
 		.name_max = KPOST_NAME_MAX,
@@ -235,8 +240,9 @@ static int open_named(struct kpost_office *office, struct opening *opening,
 	return err;
 }
 
-static long device_open_mailbox(struct kpost_office *office, struct kpost_operand *op)
+static long device_open_mailbox(struct file *device, struct kpost_operand *op)
 {
+	struct kpost_office *office = device_office(device);
 	struct kpost_open __user *to = op->arg;
 	struct opening opening = { .send_fd = -1 };
 	bool nonblock;
@@ -296,8 +302,9 @@ err_file:
 	return err;
 }
 
-static long device_unlink(struct kpost_office *office, struct kpost_operand *op)
+static long device_unlink(struct file *device, struct kpost_operand *op)
 {
+	struct kpost_office *office = device_office(device);
 	struct kpost_mailbox *mailbox;
 	struct kpost_unlink arg;
 	int err;
@@ -322,9 +329,13 @@ static long device_unlink(struct kpost_office *office, struct kpost_operand *op)
 	return err;
 }
 
-/* One entry at a time, since nothing is locked while user memory is written. */
-static long device_list(struct kpost_office *office, struct kpost_operand *op)
+/*
+ * One entry at a time, since nothing is locked while user memory is written.  What is told is the
+ * opener's to know, whoever has the device now.
+ */
+static long device_list(struct file *device, struct kpost_operand *op)
 {
+	struct kpost_office *office = device_office(device);
 	struct kpost_mailbox *mailbox;
 	struct kpost_list arg;
 	struct kpost_stat st;
@@ -348,15 +359,9 @@ static long device_list(struct kpost_office *office, struct kpost_operand *op)
 
 		if (at < arg.buf || at > ULONG_MAX)
 			return -EFAULT;
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		spin_lock(&office->lock);
-		mailbox = kpost_office_after(office, arg.after);
-		if (mailbox) {
-			kpost_mailbox_get(mailbox);
-			kpost_mailbox_stat(mailbox, &st);
-		}
-		spin_unlock(&office->lock);
+		mailbox = kpost_office_next(office, device->f_cred, arg.after, &st);
+		if (IS_ERR(mailbox))
+			return PTR_ERR(mailbox);
 		if (!mailbox)
 			break;
 		st.oldest = kpost_mailbox_oldest(mailbox);
@@ -368,7 +373,7 @@ static long device_list(struct kpost_office *office, struct kpost_operand *op)
 	return done;
 }
 
-static long device_cancel(struct kpost_office *office, struct kpost_operand *op)
+static long device_cancel(struct file *device, struct kpost_operand *op)
 {
 	return kpost_cancel(op);
 }
@@ -376,7 +381,7 @@ static long device_cancel(struct kpost_office *office, struct kpost_operand *op)
 static const struct {
 	unsigned int cmd;
 	size_t size_1; /* of its struct in the first version */
-	long (*operate)(struct kpost_office *office, struct kpost_operand *op);
+	long (*operate)(struct file *device, struct kpost_operand *op);
 } operations[] = {
 	{ KPOST_IOC_INFO, 104, device_info },
 	{ KPOST_IOC_OPEN, 320, device_open_mailbox },
@@ -393,7 +398,6 @@ static_assert(sizeof(struct kpost_list) == 272);
 
 static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	struct kpost_office *office = kpost_office(file->private_data);
 	struct kpost_operand op = {
 		.arg = (void __user *)arg,
 		.size = _IOC_SIZE(cmd),
@@ -406,7 +410,7 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 			continue;
 		if (op.size < operations[i].size_1)
 			return -EINVAL;
-		return operations[i].operate(office, &op);
+		return operations[i].operate(file, &op);
 	}
 	return -ENOTTY;
 }

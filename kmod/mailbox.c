@@ -230,15 +230,15 @@ void kpost_mailbox_release(struct kref *refs)
 	kfree(mailbox);
 }
 
-/* May the task have @rights on @mailbox?  As for files. Returns 0 or -EACCES. */
-int kpost_mailbox_permission(struct kpost_mailbox *mailbox, u32 rights)
+/* May the task have @rights on @mailbox?  As for files. */
+static int mailbox_permission(struct kpost_mailbox *mailbox, u32 rights, bool audit)
 {
 	struct kpost_office *office = mailbox->office;
 	umode_t want = 0, have;
 
 	lockdep_assert_held(&office->lock);
 	if (rights & KPOST_RIGHT_ADMIN && !uid_eq(mailbox->uid, current_euid()) &&
-	    !kpost_office_capable(office, CAP_FOWNER, mailbox->uid, mailbox->gid))
+	    !kpost_office_capable(office, CAP_FOWNER, mailbox->uid, mailbox->gid, audit))
 		return -EACCES;
 
 	if (rights & KPOST_RIGHT_RECV)
@@ -252,9 +252,27 @@ int kpost_mailbox_permission(struct kpost_mailbox *mailbox, u32 rights)
 	else
 		have = mailbox->mode;
 	if (want & ~have &&
-	    !kpost_office_capable(office, CAP_DAC_OVERRIDE, mailbox->uid, mailbox->gid))
+	    !kpost_office_capable(office, CAP_DAC_OVERRIDE, mailbox->uid, mailbox->gid, audit))
 		return -EACCES;
 	return 0;
+}
+
+/* Returns 0 or -EACCES. */
+int kpost_mailbox_permission(struct kpost_mailbox *mailbox, u32 rights)
+{
+	return mailbox_permission(mailbox, rights, true);
+}
+
+/* Could who has @cred open @mailbox, with any right?  Nobody who looks is told on. */
+bool kpost_mailbox_opens(struct kpost_mailbox *mailbox, const struct cred *cred)
+{
+	const struct cred *own = override_creds(cred);
+	bool opens = !mailbox_permission(mailbox, KPOST_RIGHT_SEND, false) ||
+		     !mailbox_permission(mailbox, KPOST_RIGHT_RECV, false) ||
+		     !mailbox_permission(mailbox, KPOST_RIGHT_ADMIN, false);
+
+	revert_creds(own);
+	return opens;
 }
 
 /* Count a new endpoint with @rights, which then holds the mailbox. */
@@ -508,8 +526,9 @@ static int setattr_owner(struct kpost_mailbox *mailbox, const struct kpost_setat
 	    (gid_eq(*gid, mailbox->gid) ||
 	     (uid_eq(mailbox->uid, current_euid()) && in_egroup_p(*gid))))
 		return 0;
-	may_chown = kpost_office_capable(mailbox->office, CAP_CHOWN, mailbox->uid, mailbox->gid) &&
-		    kpost_office_capable(mailbox->office, CAP_CHOWN, *uid, *gid);
+	may_chown = kpost_office_capable(mailbox->office, CAP_CHOWN, mailbox->uid, mailbox->gid,
+					 true) &&
+		    kpost_office_capable(mailbox->office, CAP_CHOWN, *uid, *gid, true);
 	return may_chown ? 0 : -EPERM;
 }
 

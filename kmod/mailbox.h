@@ -141,6 +141,7 @@ static inline void kpost_mailbox_put(struct kpost_mailbox *mailbox)
 
 /* With office->lock held: who may be attached, and the name. */
 int kpost_mailbox_permission(struct kpost_mailbox *mailbox, u32 rights);
+bool kpost_mailbox_opens(struct kpost_mailbox *mailbox, const struct cred *cred);
 void kpost_mailbox_attach(struct kpost_mailbox *mailbox, u32 rights);
 void kpost_mailbox_unname(struct kpost_mailbox *mailbox);
 int kpost_mailbox_succeed(struct kpost_mailbox *old, struct kpost_mailbox *mailbox);

@@ -5,8 +5,8 @@
  * The map:
  *
  *	device.c	/dev/kpost: open, unlink, list mailboxes
- *	office.c	one per network namespace: names; sysctl.c its limits, and which names
- *			are reserved; procfs.c its list for people
+ *	office.c	one per network namespace: names, and who gives and sees them; sysctl.c
+ *			its settings, procfs.c its list for people
  *	mailbox.c	a mailbox: attributes, who is attached, when it closes
  *	room.c		its room: who gets in, and which receiver gets what
  *	endpoint.c	a file on a mailbox: rights, poll, release

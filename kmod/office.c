@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/capability.h>
 #include <linux/cred.h>
+#include <linux/sched/signal.h>
 #include <linux/string.h>
 #include <net/netns/generic.h>
 
@@ -23,11 +24,14 @@ struct kpost_office *kpost_office(struct net *net)
 }
 
 /* As for files: a capability reaches only what its namespace knows the ids of. */
-bool kpost_office_capable(struct kpost_office *office, int capability, kuid_t uid, kgid_t gid)
+bool kpost_office_capable(struct kpost_office *office, int capability, kuid_t uid, kgid_t gid,
+			  bool audit)
 {
 	struct user_namespace *ns = office->net->user_ns;
 
-	return kuid_has_mapping(ns, uid) && kgid_has_mapping(ns, gid) && ns_capable(ns, capability);
+	if (!kuid_has_mapping(ns, uid) || !kgid_has_mapping(ns, gid))
+		return false;
+	return audit ? ns_capable(ns, capability) : ns_capable_noaudit(ns, capability);
 }
 
 /* The mailbox called @name, or NULL; not held. */
@@ -65,6 +69,46 @@ struct kpost_mailbox *kpost_office_after(struct kpost_office *office, const char
 		}
 	}
 	return after;
+}
+
+/*
+ * Is who has @cred told of @mailbox where mailboxes are listed?  In an office that is private only
+ * if it could open it.
+ */
+bool kpost_office_tells(struct kpost_office *office, struct kpost_mailbox *mailbox,
+			const struct cred *cred)
+{
+	lockdep_assert_held(&office->lock);
+	return !READ_ONCE(office->private) || kpost_mailbox_opens(mailbox, cred);
+}
+
+/*
+ * The first mailbox whose name sorts after @after that who has @cred is told of, held, and @st its
+ * state; or NULL if there is none; or -EINTR if the task was killed.  Those that are passed over
+ * are not after @after any more, and each takes the lock anew: there may be many.
+ */
+struct kpost_mailbox *kpost_office_next(struct kpost_office *office, const struct cred *cred,
+					char after[KPOST_NAME_MAX + 1], struct kpost_stat *st)
+{
+	struct kpost_mailbox *mailbox;
+	bool passed;
+
+	do {
+		if (fatal_signal_pending(current))
+			return ERR_PTR(-EINTR);
+		cond_resched();
+		spin_lock(&office->lock);
+		mailbox = kpost_office_after(office, after);
+		passed = mailbox && !kpost_office_tells(office, mailbox, cred);
+		if (passed) {
+			strscpy(after, mailbox->name, KPOST_NAME_MAX + 1);
+		} else if (mailbox) {
+			kpost_mailbox_get(mailbox);
+			kpost_mailbox_stat(mailbox, st);
+		}
+		spin_unlock(&office->lock);
+	} while (passed);
+	return mailbox;
 }
 
 /*

@@ -18,7 +18,9 @@
 
 struct kpost_mailbox;
 struct kpost_operand;
+struct kpost_stat;
 struct kpost_waiter;
+struct cred;
 struct ctl_table;
 struct ctl_table_header;
 
@@ -37,6 +39,7 @@ struct kpost_office {
 	const struct kpost_limits *ceiling; /* the initial office's */
 	struct ctl_table *sysctl_table;
 	struct ctl_table_header *sysctl;
+	u8 private; /* lists tell only of what can be opened; read without a lock */
 
 	spinlock_t lock; /* protects what follows, and who is attached to mailboxes */
 	struct rb_root names; /* of struct kpost_mailbox, sorted */
@@ -65,11 +68,19 @@ static inline bool kpost_name_byte_ok(unsigned char byte)
 }
 
 struct kpost_office *kpost_office(struct net *net);
-/* May the task act as if it had @capability over what belongs to @uid and @gid? */
-bool kpost_office_capable(struct kpost_office *office, int capability, kuid_t uid, kgid_t gid);
+/*
+ * May the task act as if it had @capability over what belongs to @uid and @gid?  Without @audit it
+ * is only asked, and nobody is told if not.
+ */
+bool kpost_office_capable(struct kpost_office *office, int capability, kuid_t uid, kgid_t gid,
+			  bool audit);
 
 struct kpost_mailbox *kpost_office_find(struct kpost_office *office, const char *name);
 struct kpost_mailbox *kpost_office_after(struct kpost_office *office, const char *name);
+bool kpost_office_tells(struct kpost_office *office, struct kpost_mailbox *mailbox,
+			const struct cred *cred);
+struct kpost_mailbox *kpost_office_next(struct kpost_office *office, const struct cred *cred,
+					char after[KPOST_NAME_MAX + 1], struct kpost_stat *st);
 int kpost_office_may_name(struct kpost_office *office, const char *name);
 void kpost_office_add(struct kpost_office *office, struct kpost_mailbox *mailbox);
 void kpost_office_del(struct kpost_office *office, struct kpost_mailbox *mailbox);

@@ -14,21 +14,21 @@
 /* Where a reader is: the lock is held for one line at a time, as by LIST. */
 struct procfs_cursor {
 	struct kpost_office *office;
-	char after[KPOST_NAME_MAX + 1]; /* the name of the last line read */
+	char after[KPOST_NAME_MAX + 1]; /* the name of the last line read, or passed over */
 	struct kpost_stat st; /* the next */
 };
 
-static void *procfs_find(struct procfs_cursor *cursor)
+/* It tells what its opener may know, whoever reads. */
+static void *procfs_find(struct seq_file *seq)
 {
-	struct kpost_office *office = cursor->office;
+	struct procfs_cursor *cursor = seq->private;
 	struct kpost_mailbox *mailbox;
 
-	spin_lock(&office->lock);
-	mailbox = kpost_office_after(office, cursor->after);
-	if (mailbox)
-		kpost_mailbox_stat(mailbox, &cursor->st);
-	spin_unlock(&office->lock);
-	return mailbox ? &cursor->st : NULL;
+	mailbox = kpost_office_next(cursor->office, seq->file->f_cred, cursor->after, &cursor->st);
+	if (IS_ERR_OR_NULL(mailbox))
+		return mailbox;
+	kpost_mailbox_put(mailbox);
+	return &cursor->st;
 }
 
 /* Begins anew or goes on where procfs_next() was last; seq_file knows no other way. */
@@ -37,7 +37,7 @@ static void *procfs_start(struct seq_file *seq, loff_t *pos)
 	struct procfs_cursor *cursor = seq->private;
 
 	if (*pos)
-		return procfs_find(cursor);
+		return procfs_find(seq);
 	cursor->after[0] = '\0';
 	return SEQ_START_TOKEN;
 }
@@ -49,7 +49,7 @@ static void *procfs_next(struct seq_file *seq, void *at, loff_t *pos)
 	++*pos;
 	if (at != SEQ_START_TOKEN)
 		strscpy(cursor->after, cursor->st.name, sizeof(cursor->after));
-	return procfs_find(cursor);
+	return procfs_find(seq);
 }
 
 static void procfs_stop(struct seq_file *seq, void *at)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * net.kpost.*: the limits of an office, and which names are reserved there.
+ * net.kpost.*: the limits of an office, which names are reserved there, and whether it is private.
  *
  * The root of a namespace may set those of its own office, the limits no higher than
  * those of the initial one, which only the machine's root can set.
@@ -99,6 +99,7 @@ static const struct ctl_table table_template[] = {
 	LIMIT(office_bytes),
 	LIMIT(office_sending_bytes),
 	ENTRY("reserved", reserved, reserved_handler),
+	ENTRY("private", private, proc_dou8vec_minmax),
 	{},
 };
 
@@ -127,6 +128,10 @@ int kpost_sysctl_init(struct kpost_office *office)
 		size_t offset = (size_t)table[i].data;
 
 		table[i].data = (u8 *)office + offset;
+		if (table[i].data == &office->private) {
+			table[i].extra1 = SYSCTL_ZERO;
+			table[i].extra2 = SYSCTL_ONE;
+		}
 		if (table[i].proc_handler != proc_doulongvec_minmax)
 			continue;
 		table[i].extra1 = (void *)&ulong_zero;

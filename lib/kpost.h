@@ -277,7 +277,9 @@ static inline int kpost_grant(int fd, const struct kpost_grant *grant)
  * @each: called for each one; @st is valid until it returns; non-zero ends the list
  * @arg: passed to @each
  *
- * Mailboxes that come or go meanwhile may be seen or not; none is seen twice.
+ * Mailboxes that come or go meanwhile may be seen or not; none is seen twice.  Where
+ * net.kpost.private is set, see kpost(4), only those are seen that who opened the device, or else
+ * the caller, could open.
  *
  * The thread may be cancelled inside @each, but @each does not leave by longjmp() or an
  * exception.

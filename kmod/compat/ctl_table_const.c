@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/sysctl.h>
 
-int probe(const struct ctl_table *table, int write, void *buffer, size_t *lenp, loff_t *ppos);
-
-extern const struct ctl_table probed;
-const struct ctl_table probed = { .proc_handler = probe };
+int handler(const struct ctl_table *table, int write, void *buffer, size_t *lenp, loff_t *ppos);
+void probe(struct ctl_table *table);
+void probe(struct ctl_table *table)
+{
+	table->proc_handler = handler;
+}

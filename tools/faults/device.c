@@ -260,6 +260,41 @@ static void check_list(struct stage *stage)
 	must(stage, close(stage->fd) == 0);
 }
 
+static void set_private(struct stage *stage, const char *to)
+{
+	int fd = open("/proc/sys/net/kpost/private", O_WRONLY | O_CLOEXEC);
+
+	must(stage, fd >= 0 && write(fd, to, 1) == 1 && close(fd) == 0);
+}
+
+/* By a device whose opener is told of neither mailbox. */
+static void prepare_list_private(struct stage *stage)
+{
+	prepare_unlink(stage);
+	set_private(stage, "1");
+	must(stage, seteuid(65534) == 0);
+	stage->fd = kt_open_device();
+	must(stage, stage->fd >= 0 && seteuid(0) == 0);
+	stage->args.list = (struct kpost_list){
+		.buf = (uintptr_t)stage->buffer,
+		.count = 8,
+		.entry_size = sizeof(struct kpost_stat),
+	};
+}
+
+static long call_list_private(struct stage *stage)
+{
+	return faulty(stage, ioctl(stage->fd, KPOST_IOC_LIST, &stage->args.list));
+}
+
+static void check_list_private(struct stage *stage)
+{
+	must(stage, stage->ret == 0);
+	must(stage, close(stage->fd) == 0);
+	must(stage, kt_unlink(stage->other) == 0);
+	set_private(stage, "0");
+}
+
 const struct trial device_trials[] = {
 	{
 		.name = "open /dev/kpost",
@@ -390,6 +425,15 @@ const struct trial device_trials[] = {
 		.prepare = prepare_list,
 		.call = call_list,
 		.check = check_list,
+	},
+	{
+		.name = "LIST, private",
+		.routes = IOCTL,
+		.root = true,
+		.errnos = { EFAULT },
+		.prepare = prepare_list_private,
+		.call = call_list_private,
+		.check = check_list_private,
 	},
 	{},
 };

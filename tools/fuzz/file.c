@@ -233,12 +233,14 @@ static void sysctl_write(const struct operation *op)
 	int fd, len;
 
 	snprintf(path, sizeof(path), "/proc/sys/net/kpost/%s",
-		 op->value & 128 ? "reserved" : names[op->value % 5]);
+		 op->value & 64	 ? "private" :
+		 op->value & 128 ? "reserved" :
+				   names[op->value % 5]);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return;
 	world->sysctls_changed[me->office] = true;
-	if (op->value & 128) {
+	if ((op->value & 192) == 128) {
 		sysctl_reserve(op, fd);
 		close(fd);
 		return;

@@ -65,7 +65,7 @@
 	X(OP_FILE) /* value: another system call that files have */ \
 	X(OP_EPOLL) /* value: what; to: slot of the epoll file */ \
 	X(OP_SHOW) /* value: a file below /proc */ \
-	X(OP_SYSCTL) /* value: which; len: to what; value: 128: the names that are reserved */ \
+	X(OP_SYSCTL) /* value: which; len: to what; value: 128: names reserved; 64: private */ \
 	/* the ring of the lane */ \
 	X(OP_RING) /* value: make one of this sort, leaving the one before to itself */ \
 	X(OP_RING_ENTER) /* submit; value: and wait */ \

@@ -252,6 +252,7 @@ void task_clean_office(unsigned int which)
 		{ "office_bytes", "1073741824" },
 		{ "office_sending_bytes", "1073741824" },
 		{ "reserved", "sys." },
+		{ "private", "0" },
 	};
 	bool names = atomic_exchange(&world->names_given[which], false);
 	bool sysctls = atomic_exchange(&world->sysctls_changed[which], false);

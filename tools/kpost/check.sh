@@ -714,6 +714,13 @@ owners()
 	says '... and so for serve --owner' 5 'net.kpost.reserved' sh_in \
 		'setpriv --reuid 65534 --regid 65534 --clear-groups kpost serve --owner nobody sys.$MAILBOX -- true'
 	is '... which root gives' 0 '' sh_in 'kpost create sys.$MAILBOX; kpost rm sys.$MAILBOX'
+	is 'a private office tells only of what one could open' 0 'open\n3\n0\n' sh_in \
+		'user="setpriv --reuid 65534 --regid 65534 --clear-groups kpost"
+		 kpost create --mode 602 $MAILBOX-p; echo 1 >/proc/sys/net/kpost/private
+		 $user ls --names | grep -x $MAILBOX-p >/dev/null && echo open
+		 $user ls --names | grep -x $MAILBOX; $user stat $MAILBOX 2>/dev/null; echo $?
+		 $user wait -t 10 $MAILBOX; echo $?
+		 echo 0 >/proc/sys/net/kpost/private; kpost rm $MAILBOX-p'
 	is 'info --json tells that there are owners' 0 '"owner":true\n' sh_in \
 		'kpost info --json | grep -o "\"owner\":true"'
 }

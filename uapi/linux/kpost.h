@@ -996,7 +996,8 @@ struct kpost_stat {
  *
  * Returns how many entries were stored, in order of their names; fewer than
  * @count when there are no more.  What changes between two operations may be
- * seen or not, but no name is seen twice.
+ * seen or not, but no name is seen twice.  In an office with net.kpost.private set, see
+ * kpost(4), only mailboxes are told of that who opened the device could open, with any right.
  *
  * Errors: EFAULT, EINTR (the task was killed), EINVAL (@entry_size below the first
  * version's), ENAMETOOLONG.
