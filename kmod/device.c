@@ -12,12 +12,13 @@
 
 #include "compat/compat.h"
 #include "endpoint.h"
+#include "fs.h"
 #include "overflow.h"
 #include "park.h"
 #include "trace.h"
 
 /* Returns 0, -ENAMETOOLONG (no end) or -EINVAL (empty, or no name of a file). */
-static int name_check(const char name[KPOST_NAME_MAX + 1])
+int kpost_name_check(const char name[KPOST_NAME_MAX + 1])
 {
 	size_t len = strnlen(name, KPOST_NAME_MAX + 1);
 	size_t i;
@@ -33,14 +34,16 @@ static int name_check(const char name[KPOST_NAME_MAX + 1])
 	return len ? 0 : -EINVAL;
 }
 
-static struct kpost_office *device_office(const struct file *device)
-{
-	return kpost_office(device->private_data);
-}
+/* Where an operation is asked for: at the device, or at the directory of a file system. */
+struct kpost_counter {
+	struct kpost_office *office;
+	struct file *file; /* which of these was opened */
+	bool at_dir; /* it is a directory: names that are there go by path */
+};
 
-static long device_info(struct file *device, struct kpost_operand *op)
+static long device_info(struct kpost_counter *counter, struct kpost_operand *op)
 {
-	struct kpost_office *office = device_office(device);
+	struct kpost_office *office = counter->office;
 	struct kpost_info info = {
 		.abi_version = KPOST_ABI_VERSION,
 		.name_max = KPOST_NAME_MAX,
@@ -52,7 +55,7 @@ static long device_info(struct file *device, struct kpost_operand *op)
 			    KPOST_FEATURE_PRESENT | KPOST_FEATURE_STAT_TIMES | KPOST_FEATURE_PEEK |
 			    KPOST_FEATURE_OVERFLOW | KPOST_FEATURE_EXPIRES | KPOST_FEATURE_CLOCKS |
 			    KPOST_FEATURE_NUMBERED | KPOST_FEATURE_KEYED | KPOST_FEATURE_HOLD |
-			    KPOST_FEATURE_OWNER,
+			    KPOST_FEATURE_OWNER | KPOST_FEATURE_FILES,
 		.payload_max = KPOST_PAYLOAD_MAX,
 		.priority_max = KPOST_PRIORITY_MAX,
 		.iovec_max = KPOST_IOVEC_MAX,
@@ -75,6 +78,7 @@ static long device_info(struct file *device, struct kpost_operand *op)
 struct opening {
 	struct kpost_open arg;
 	kuid_t owner; /* with KPOST_OPEN_OWNER: whose the mailbox has to be */
+	bool only_makes; /* what is there is for open(2) by path */
 	struct file *file; /* the endpoint, and the fd kept for it */
 	struct file *send_file; /* the second one of a pair */
 	int fd;
@@ -127,7 +131,7 @@ static int open_check(const struct kpost_open *arg)
 		return -EINVAL;
 	if (flags & KPOST_OPEN_ANONYMOUS)
 		return memchr_inv(arg->name, 0, sizeof(arg->name)) ? -EINVAL : 0;
-	return name_check(arg->name);
+	return kpost_name_check(arg->name);
 }
 
 /* A mailbox without a name: once it counts, nothing can fail. */
@@ -173,7 +177,7 @@ static int open_may_make(struct kpost_office *office, const struct opening *open
 			 struct kpost_mailbox *old)
 {
 	int err = old ? open_allowed(opening, old, KPOST_RIGHT_ADMIN) :
-			kpost_office_may_name(office, opening->arg.name);
+			kpost_office_may_name(office, opening->arg.name, current_euid());
 
 	return err ?: open_owned(opening, current_euid());
 }
@@ -190,9 +194,12 @@ static int open_named(struct kpost_office *office, struct opening *opening,
 		spin_lock(&office->lock);
 		mailbox = kpost_office_find(office, arg->name);
 		if (mailbox && !(arg->flags & KPOST_OPEN_SUCCEED)) {
-			err = arg->flags & KPOST_OPEN_EXCL ?
-				      -EEXIST :
-				      open_allowed(opening, mailbox, arg->rights);
+			if (arg->flags & KPOST_OPEN_EXCL)
+				err = -EEXIST;
+			else if (opening->only_makes)
+				err = -EOPNOTSUPP;
+			else
+				err = open_allowed(opening, mailbox, arg->rights);
 			break;
 		}
 		err = arg->flags & KPOST_OPEN_CREATE ? open_may_make(office, opening, mailbox) : 0;
@@ -230,81 +237,100 @@ static int open_named(struct kpost_office *office, struct opening *opening,
 	if (!err)
 		kpost_endpoint_attach(opening->file, mailbox);
 	spin_unlock(&office->lock);
-	if (old && !err)
+	if (old && !err) {
+		kpost_fs_unnamed(old);
 		kpost_mailbox_unnamed(old);
+	}
 	if (fresh) {
-		if (mailbox == fresh && !err)
+		if (mailbox == fresh && !err) {
 			kpost_office_announce(office, arg->name);
+			kpost_fs_named(fresh);
+		}
 		kpost_mailbox_put(fresh);
 	}
 	return err;
 }
 
-static long device_open_mailbox(struct file *device, struct kpost_operand *op)
+static long open_mailbox(struct kpost_office *office, struct opening *opening,
+			 struct kpost_operand *op)
 {
-	struct kpost_office *office = device_office(device);
 	struct kpost_open __user *to = op->arg;
-	struct opening opening = { .send_fd = -1 };
-	bool nonblock;
+	const struct kpost_open *arg = &opening->arg;
+	bool nonblock = arg->flags & KPOST_OPEN_NONBLOCK;
 	int err;
 
-	err = kpost_struct_get(op, &opening.arg, name);
-	if (err)
-		return err;
-	err = open_check(&opening.arg);
-	if (err)
-		return err;
-	opening.owner = make_kuid(current_user_ns(), opening.arg.owner);
-	if (opening.arg.flags & KPOST_OPEN_OWNER && !uid_valid(opening.owner))
-		return -EINVAL;
-	kpost_operand_waits(op, opening.arg.deadline, opening.arg.flags, opening.arg.cookie);
-	nonblock = opening.arg.flags & KPOST_OPEN_NONBLOCK;
-
-	opening.fd =
-		kpost_endpoint_prepare(office->net, opening.arg.rights, nonblock, &opening.file);
-	if (opening.fd < 0)
-		return opening.fd;
-	if (opening.arg.flags & KPOST_OPEN_PAIR) {
-		opening.send_fd = kpost_endpoint_prepare(office->net, KPOST_RIGHT_SEND, nonblock,
-							 &opening.send_file);
-		if (opening.send_fd < 0) {
-			err = opening.send_fd;
+	opening->fd = kpost_endpoint_prepare(office->net, arg->rights, nonblock, &opening->file);
+	if (opening->fd < 0)
+		return opening->fd;
+	if (arg->flags & KPOST_OPEN_PAIR) {
+		opening->send_fd = kpost_endpoint_prepare(office->net, KPOST_RIGHT_SEND, nonblock,
+							  &opening->send_file);
+		if (opening->send_fd < 0) {
+			err = opening->send_fd;
 			goto err_file;
 		}
-		err = put_user(opening.send_fd, &to->send_fd);
+		err = put_user(opening->send_fd, &to->send_fd);
 		if (err)
 			goto err_send_file;
 	}
 
-	if (opening.arg.flags & KPOST_OPEN_ANONYMOUS)
-		err = open_anonymous(office, &opening);
+	if (arg->flags & KPOST_OPEN_ANONYMOUS)
+		err = open_anonymous(office, opening);
 	else
-		err = open_named(office, &opening, op);
+		err = open_named(office, opening, op);
 	if (err) {
-		if (opening.send_file && put_user(0, &to->send_fd))
+		if (opening->send_file && put_user(0, &to->send_fd))
 			err = -EFAULT;
 		goto err_send_file;
 	}
 
-	if (opening.send_file)
-		fd_install(opening.send_fd, opening.send_file);
-	fd_install(opening.fd, opening.file);
-	return opening.fd;
+	if (opening->send_file)
+		fd_install(opening->send_fd, opening->send_file);
+	fd_install(opening->fd, opening->file);
+	return opening->fd;
 
 err_send_file:
-	if (opening.send_file) {
-		fput(opening.send_file);
-		put_unused_fd(opening.send_fd);
+	if (opening->send_file) {
+		fput(opening->send_file);
+		put_unused_fd(opening->send_fd);
 	}
 err_file:
-	fput(opening.file);
-	put_unused_fd(opening.fd);
+	fput(opening->file);
+	put_unused_fd(opening->fd);
 	return err;
 }
 
-static long device_unlink(struct file *device, struct kpost_operand *op)
+static long device_open_mailbox(struct kpost_counter *counter, struct kpost_operand *op)
 {
-	struct kpost_office *office = device_office(device);
+	struct opening opening = { .send_fd = -1, .only_makes = counter->at_dir };
+	const struct kpost_open *arg = &opening.arg;
+	long ret;
+
+	ret = kpost_struct_get(op, &opening.arg, name);
+	if (ret)
+		return ret;
+	ret = open_check(arg);
+	if (ret)
+		return ret;
+	opening.owner = make_kuid(current_user_ns(), arg->owner);
+	if (arg->flags & KPOST_OPEN_OWNER && !uid_valid(opening.owner))
+		return -EINVAL;
+	kpost_operand_waits(op, arg->deadline, arg->flags, arg->cookie);
+	if (!counter->at_dir)
+		return open_mailbox(counter->office, &opening, op);
+	if (!(arg->flags & KPOST_OPEN_CREATE) || arg->flags & KPOST_OPEN_SUCCEED)
+		return -EOPNOTSUPP;
+	ret = kpost_fs_make_begin(counter->file, arg->name, arg->mode, arg->rights);
+	if (ret)
+		return ret;
+	ret = open_mailbox(counter->office, &opening, op);
+	kpost_fs_change_end(counter->file);
+	return ret;
+}
+
+static long device_unlink(struct kpost_counter *counter, struct kpost_operand *op)
+{
+	struct kpost_office *office = counter->office;
 	struct kpost_mailbox *mailbox;
 	struct kpost_unlink arg;
 	int err;
@@ -314,7 +340,9 @@ static long device_unlink(struct file *device, struct kpost_operand *op)
 		return err;
 	if (arg.flags || arg.reserved)
 		return -EINVAL;
-	err = name_check(arg.name);
+	err = kpost_name_check(arg.name);
+	if (!err && counter->at_dir)
+		err = kpost_fs_unlink_begin(counter->file, arg.name);
 	if (err)
 		return err;
 
@@ -324,18 +352,22 @@ static long device_unlink(struct file *device, struct kpost_operand *op)
 	if (!err)
 		kpost_mailbox_unname(mailbox);
 	spin_unlock(&office->lock);
-	if (!err)
+	if (!err) {
+		kpost_fs_unnamed(mailbox);
 		kpost_mailbox_unnamed(mailbox);
+	}
+	if (counter->at_dir)
+		kpost_fs_change_end(counter->file);
 	return err;
 }
 
 /*
  * One entry at a time, since nothing is locked while user memory is written.  What is told is the
- * opener's to know, whoever has the device now.
+ * opener's to know, whoever has the file now.
  */
-static long device_list(struct file *device, struct kpost_operand *op)
+static long device_list(struct kpost_counter *counter, struct kpost_operand *op)
 {
-	struct kpost_office *office = device_office(device);
+	struct kpost_office *office = counter->office;
 	struct kpost_mailbox *mailbox;
 	struct kpost_list arg;
 	struct kpost_stat st;
@@ -359,7 +391,7 @@ static long device_list(struct file *device, struct kpost_operand *op)
 
 		if (at < arg.buf || at > ULONG_MAX)
 			return -EFAULT;
-		mailbox = kpost_office_next(office, device->f_cred, arg.after, &st);
+		mailbox = kpost_office_next(office, counter->file->f_cred, arg.after, &st);
 		if (IS_ERR(mailbox))
 			return PTR_ERR(mailbox);
 		if (!mailbox)
@@ -373,7 +405,7 @@ static long device_list(struct file *device, struct kpost_operand *op)
 	return done;
 }
 
-static long device_cancel(struct file *device, struct kpost_operand *op)
+static long device_cancel(struct kpost_counter *counter, struct kpost_operand *op)
 {
 	return kpost_cancel(op);
 }
@@ -381,13 +413,14 @@ static long device_cancel(struct file *device, struct kpost_operand *op)
 static const struct {
 	unsigned int cmd;
 	size_t size_1; /* of its struct in the first version */
-	long (*operate)(struct file *device, struct kpost_operand *op);
+	long (*operate)(struct kpost_counter *counter, struct kpost_operand *op);
+	bool at_dir; /* by the directory too */
 } operations[] = {
-	{ KPOST_IOC_INFO, 104, device_info },
-	{ KPOST_IOC_OPEN, 320, device_open_mailbox },
-	{ KPOST_IOC_UNLINK, 264, device_unlink },
-	{ KPOST_IOC_LIST, 272, device_list },
-	{ KPOST_IOC_CANCEL, KPOST_CANCEL_SIZE_1, device_cancel },
+	{ KPOST_IOC_INFO, 104, device_info, true },
+	{ KPOST_IOC_OPEN, 320, device_open_mailbox, true },
+	{ KPOST_IOC_UNLINK, 264, device_unlink, true },
+	{ KPOST_IOC_LIST, 272, device_list, true },
+	{ KPOST_IOC_CANCEL, KPOST_CANCEL_SIZE_1, device_cancel, false },
 };
 
 /* Grown structs keep their places and their first sizes; these change with them. */
@@ -396,8 +429,11 @@ static_assert(sizeof(struct kpost_open) == 320);
 static_assert(sizeof(struct kpost_unlink) == 264);
 static_assert(sizeof(struct kpost_list) == 272);
 
-static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+/* Do what @cmd says, asked for at @file, the device, or if @at_dir a directory, of @office. */
+long kpost_device_operate(struct kpost_office *office, struct file *file, bool at_dir,
+			  unsigned int cmd, unsigned long arg)
 {
+	struct kpost_counter counter = { .office = office, .file = file, .at_dir = at_dir };
 	struct kpost_operand op = {
 		.arg = (void __user *)arg,
 		.size = _IOC_SIZE(cmd),
@@ -406,13 +442,18 @@ static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(operations); i++) {
-		if ((cmd ^ operations[i].cmd) & ~IOCSIZE_MASK)
+		if ((cmd ^ operations[i].cmd) & ~IOCSIZE_MASK || (at_dir && !operations[i].at_dir))
 			continue;
 		if (op.size < operations[i].size_1)
 			return -EINVAL;
-		return operations[i].operate(file, &op);
+		return operations[i].operate(&counter, &op);
 	}
 	return -ENOTTY;
+}
+
+static long device_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return kpost_device_operate(kpost_office(file->private_data), file, false, cmd, arg);
 }
 
 /* The office is the opener's, whoever uses the file later. */

@@ -12,6 +12,7 @@
 #include "call.h"
 #include "caller.h"
 #include "endpoint.h"
+#include "fs.h"
 #include "hold.h"
 #include "mark.h"
 #include "overflow.h"
@@ -21,8 +22,6 @@
 
 /* What a granted one counts for: itself, its file, and what these are kept in. */
 #define ENDPOINT_BYTES SZ_1K
-
-static const struct file_operations endpoint_fops;
 
 void kpost_endpoint_put(struct kpost_endpoint *endpoint)
 {
@@ -38,23 +37,17 @@ static void endpoint_one_told(struct kpost_pollers *room)
 	kpost_mailbox_one_told(container_of(room, struct kpost_endpoint, room));
 }
 
-/*
- * A file for an endpoint that has no mailbox yet; the caller attaches one, and
- * only then lets user space know of the file.  Returns it or -ENOMEM, -ENFILE.
- */
-struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock)
+/* An endpoint that has no mailbox yet, of the task that opens it; NULL if there is no memory. */
+static struct kpost_endpoint *endpoint_alloc(struct net *net, u32 rights)
 {
-	struct kpost_endpoint *endpoint;
-	struct file *file;
-	int flags;
+	struct kpost_endpoint *endpoint = kzalloc(sizeof(*endpoint), GFP_KERNEL_ACCOUNT);
 
-	endpoint = kzalloc(sizeof(*endpoint), GFP_KERNEL_ACCOUNT);
 	if (!endpoint)
-		return ERR_PTR(-ENOMEM);
+		return NULL;
 	endpoint->account = kpost_account_get(kpost_office(net));
 	if (!endpoint->account) {
 		kfree(endpoint);
-		return ERR_PTR(-ENOMEM);
+		return NULL;
 	}
 	endpoint->net = get_net(net);
 	endpoint->rights = rights;
@@ -67,15 +60,36 @@ struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock)
 	INIT_LIST_HEAD(&endpoint->refused);
 	kpost_pollers_init(&endpoint->room, &endpoint->account->teller, endpoint_one_told);
 	refcount_set(&endpoint->refs, 1);
+	return endpoint;
+}
 
+/* One that never had a mailbox. */
+static void endpoint_free(struct kpost_endpoint *endpoint)
+{
+	struct net *net = endpoint->net;
+
+	kpost_endpoint_put(endpoint);
+	put_net(net);
+}
+
+/*
+ * A file for an endpoint that has no mailbox yet; the caller attaches one, and
+ * only then lets user space know of the file.  Returns it or -ENOMEM, -ENFILE.
+ */
+struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock)
+{
+	struct kpost_endpoint *endpoint = endpoint_alloc(net, rights);
+	struct file *file;
+	int flags;
+
+	if (!endpoint)
+		return ERR_PTR(-ENOMEM);
 	flags = nonblock ? O_NONBLOCK : 0;
 	if (rights & KPOST_RIGHT_SEND)
 		flags |= rights & KPOST_RIGHT_RECV ? O_RDWR : O_WRONLY;
-	file = anon_inode_getfile("[kpost]", &endpoint_fops, endpoint, flags);
+	file = anon_inode_getfile("[kpost]", &kpost_endpoint_fops, endpoint, flags);
 	if (IS_ERR(file)) {
-		put_net(net);
-		kpost_account_put(endpoint->account);
-		kfree(endpoint);
+		endpoint_free(endpoint);
 		return file;
 	}
 	stream_open(file_inode(file), file);
@@ -98,14 +112,49 @@ int kpost_endpoint_prepare(struct net *net, u32 rights, bool nonblock, struct fi
 	return fd;
 }
 
-/* Under office->lock. */
-void kpost_endpoint_attach(struct file *file, struct kpost_mailbox *mailbox)
+static void endpoint_attach(struct kpost_endpoint *endpoint, struct kpost_mailbox *mailbox)
 {
-	struct kpost_endpoint *endpoint = file->private_data;
-
 	kpost_mailbox_attach(mailbox, endpoint->rights);
 	endpoint->mailbox = mailbox;
 	trace_kpost_open(mailbox->id, endpoint->rights, mailbox->name);
+}
+
+/* Under office->lock. */
+void kpost_endpoint_attach(struct file *file, struct kpost_mailbox *mailbox)
+{
+	endpoint_attach(file->private_data, mailbox);
+}
+
+/* By path, see fs.c: whether the task may was asked on the way. */
+static int endpoint_open(struct inode *inode, struct file *file)
+{
+	struct kpost_mailbox *mailbox = inode->i_private;
+	struct kpost_office *office = mailbox->office;
+	struct kpost_endpoint *endpoint;
+	u32 rights = 0;
+	int err;
+
+	if (file->f_mode & FMODE_READ)
+		rights |= KPOST_RIGHT_RECV;
+	if (file->f_mode & FMODE_WRITE)
+		rights |= KPOST_RIGHT_SEND;
+	if (!rights)
+		return -EINVAL;
+	endpoint = endpoint_alloc(office->net, rights);
+	if (!endpoint)
+		return -ENOMEM;
+	spin_lock(&office->lock);
+	err = kpost_fs_opens(file, mailbox, rights);
+	if (!err)
+		endpoint_attach(endpoint, mailbox);
+	spin_unlock(&office->lock);
+	if (err) {
+		endpoint_free(endpoint);
+		return err;
+	}
+	file->private_data = endpoint;
+	file->f_mode |= FMODE_NOWAIT;
+	return stream_open(inode, file);
 }
 
 /* Another endpoint on the same mailbox, for somebody else. */
@@ -326,8 +375,9 @@ static void endpoint_show_fdinfo(struct seq_file *seq, struct file *file)
 }
 #endif
 
-static const struct file_operations endpoint_fops = {
+const struct file_operations kpost_endpoint_fops = {
 	.owner = THIS_MODULE,
+	.open = endpoint_open,
 	.release = endpoint_release,
 	.read_iter = kpost_read_iter,
 	.write_iter = kpost_write_iter,

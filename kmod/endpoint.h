@@ -207,6 +207,7 @@ static inline __poll_t kpost_poll_reply(u32 rights)
 }
 
 /* endpoint.c */
+extern const struct file_operations kpost_endpoint_fops;
 struct file *kpost_endpoint_new(struct net *net, u32 rights, bool nonblock);
 int kpost_endpoint_prepare(struct net *net, u32 rights, bool nonblock, struct file **file);
 void kpost_endpoint_attach(struct file *file, struct kpost_mailbox *mailbox);
@@ -239,6 +240,9 @@ ssize_t kpost_read_iter(struct kiocb *iocb, struct iov_iter *to);
 /* device.c, uring.c */
 int kpost_device_init(void);
 void kpost_device_exit(void);
+int kpost_name_check(const char name[KPOST_NAME_MAX + 1]);
+long kpost_device_operate(struct kpost_office *office, struct file *file, bool at_dir,
+			  unsigned int cmd, unsigned long arg);
 int kpost_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
 long kpost_uring_operate(struct kpost_operand *op, unsigned int operation);
 

@@ -10,6 +10,7 @@
 
 #include "../uapi/linux/kpost.h"
 #include "call.h"
+#include "fs.h"
 #include "hold.h"
 #include "mailbox.h"
 #include "mark.h"
@@ -183,6 +184,7 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	mailbox->max_messages = messages;
 	mailbox->max_bytes = bytes;
 	mailbox->message_max = message_max;
+	mailbox->made_at = ktime_get_real_seconds();
 	kpost_queue_init(&mailbox->queue);
 	kpost_queue_init(&mailbox->pending);
 	INIT_LIST_HEAD(&mailbox->waiting);
@@ -193,7 +195,10 @@ struct kpost_mailbox *kpost_mailbox_new(struct kpost_office *office, const struc
 	kpost_teller_init(&telling->teller);
 	kpost_pollers_init(&mailbox->in, &telling->teller, NULL);
 	kpost_pollers_init(&mailbox->end, &telling->teller, NULL);
-	mailbox->id = atomic_inc_return(&last_id);
+	/* Some time they begin anew. */
+	do {
+		mailbox->id = atomic_inc_return(&last_id);
+	} while (mailbox->id < KPOST_MAILBOX_ID_MIN);
 	mailbox->identity = atomic64_inc_return(&last_identity);
 	if (!mailbox->identity)
 		mailbox->identity = atomic64_inc_return(&last_identity);
@@ -394,6 +399,16 @@ static void mailbox_send_away(struct kpost_mailbox *mailbox)
 	kpost_kept_trim(mailbox);
 }
 
+/* @mailbox was closed, with no lock held any more; @named says whether it had a name till then. */
+static void mailbox_closed(struct kpost_mailbox *mailbox, bool named)
+{
+	if (named)
+		kpost_fs_unnamed(mailbox);
+	mailbox_drain(mailbox);
+	if (named)
+		kpost_mailbox_put(mailbox);
+}
+
 /* There is no sender, and since it has no name there will be none. */
 static void mailbox_senders_gone(struct kpost_mailbox *mailbox, struct kpost_wakes *wakes)
 {
@@ -466,8 +481,10 @@ int kpost_mailbox_succeed(struct kpost_mailbox *old, struct kpost_mailbox *mailb
 				  same ? -(long)old->counted : (long)surplus);
 	}
 	spin_unlock(&old->lock);
-	if (!err)
+	if (!err) {
+		old->succeeded = true;
 		kpost_mailbox_unname(old);
+	}
 	return err;
 }
 
@@ -498,11 +515,8 @@ void kpost_mailbox_detach(struct kpost_mailbox *mailbox, u32 rights)
 		mailbox_senders_gone(mailbox, &wakes);
 		kpost_mailbox_unlock(mailbox, &wakes);
 	}
-	if (close) {
-		mailbox_drain(mailbox);
-		if (named)
-			kpost_mailbox_put(mailbox);
-	}
+	if (close)
+		mailbox_closed(mailbox, named);
 	kpost_mailbox_put(mailbox);
 }
 
@@ -584,9 +598,7 @@ static void setattr_shut(struct kpost_mailbox *mailbox) __releases(&mailbox->loc
 		mailbox_send_away(mailbox);
 		return;
 	}
-	mailbox_drain(mailbox);
-	if (named)
-		kpost_mailbox_put(mailbox);
+	mailbox_closed(mailbox, named);
 }
 
 /* May what senders drop become what @arg says?  Whether it can be others' messages is for good. */

@@ -21,6 +21,7 @@
 #include <linux/kref.h>
 #include <linux/rbtree.h>
 #include <linux/spinlock.h>
+#include <linux/time64.h>
 
 #include "memory.h"
 #include "message.h"
@@ -46,10 +47,14 @@ struct kpost_telling {
 	struct work_struct room_work; /* tells the second and further ones of those refused */
 };
 
+/* What is below is no mailbox's: 0 is no number of a file, and 1 their directory's. */
+#define KPOST_MAILBOX_ID_MIN 2
+
 struct kpost_mailbox {
 	struct kref refs;
 	bool anonymous; /* never had a name */
 	bool keyed; /* fixed, see keyed.h */
+	bool succeeded; /* its name was handed on (protected by office->lock) */
 	struct kpost_office *office;
 
 	struct kpost_account *account; /* the maker's, held; fixed */
@@ -81,6 +86,7 @@ struct kpost_mailbox {
 	u32 max_messages;
 	u64 max_bytes;
 	u32 messages; /* admitted and not yet received */
+	u32 made_at; /* fixed: when it was made, in seconds since 1970 */
 	u64 bytes;
 	struct kpost_queue queue; /* of messages */
 	struct kpost_queue pending; /* of messages whose senders wait for room */
@@ -118,9 +124,16 @@ struct kpost_mailbox {
 	struct kpost_pollers end; /* who polls for the end, and not for messages */
 
 	u32 message_max; /* fixed */
-	u32 id; /* fixed, for traces */
+	u32 id; /* fixed, for traces, and its file's number */
 	u64 identity; /* fixed, never another's */
 	char name[]; /* fixed; its own only while @named */
+};
+
+/* By CLOCK_REALTIME: when it was made, and last taken from and sent to, or else was made. */
+struct kpost_times {
+	struct timespec64 made;
+	struct timespec64 received;
+	struct timespec64 sent;
 };
 
 void kpost_mailboxes_init(void);
@@ -154,6 +167,7 @@ int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_seta
 int kpost_mailbox_attended(struct kpost_mailbox *mailbox);
 void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st);
 u64 kpost_mailbox_oldest(struct kpost_mailbox *mailbox);
+void kpost_mailbox_times(struct kpost_mailbox *mailbox, struct kpost_times *times);
 
 /* With mailbox->lock held. */
 bool kpost_mailbox_writable(const struct kpost_mailbox *mailbox);

@@ -10,6 +10,7 @@
  *	mailbox.c	a mailbox: attributes, who is attached, when it closes
  *	room.c		its room: who gets in, and which receiver gets what
  *	endpoint.c	a file on a mailbox: rights, poll, release
+ *	fs.c		an office as a directory, of which mailboxes are the files
  *	operation.c	operations that are not worth a file, and structs of other sizes
  *	send.c, recv.c	the hot path; batch.c many messages in one operation
  *	call.c		calls: what becomes of them, and the operation that waits; reply.c
@@ -33,6 +34,7 @@
  *
  * Lock order, outermost first:
  *
+ *	the directory's inode	look-ups and changes by path, see fs.c
  *	office->lock		names, attachment, closing
  *	keepers_lock		which mailboxes keep memory; never with the former
  *	  mailbox->lock		list work of one mailbox
@@ -42,9 +44,10 @@
  *	    process->lock	the calls that a process has received, its callers, and its waits
  *	    processes_lock	finding and freeing those processes
  *
- * All are spinlocks.  No lock is held while user memory is touched or a task that waits
- * is woken, and no two mailboxes are locked at once.  What is done in one go under either
- * of the first two is bounded, and a mailbox is emptied with no lock held on the office.
+ * All but the first, which is the kernel's, are spinlocks.  No lock is held while user memory
+ * is touched or a task that waits is woken, and no two mailboxes are locked at once.  What is
+ * done in one go under office->lock or keepers_lock is bounded, and a mailbox is emptied with no
+ * lock held on the office.
  * Nothing runs in interrupt context but process_told() and parked_time_over(), which only
  * queue work.  A work item tells of what there is too much to tell at once, and ends the
  * calls of a process that has ended, and the wait of what is parked at its deadline.
@@ -53,8 +56,9 @@
  *
  *	An open file, of the device or an endpoint, holds the module, its
  *	network namespace, and so the office.  An endpoint holds its mailbox.
- *	The office holds each mailbox that has a name in it.  A message is
- *	owned by its sender until it is committed, then by the mailbox's lists,
+ *	The office holds each mailbox that has a name in it.  A mount of its file
+ *	system holds module and namespace likewise, and an inode there its mailbox,
+ *	which does not know of it.  A message is owned by its sender until it is committed, then by the mailbox's lists,
  *	then by the receiver that has taken it.  A message uses its origin
  *	(which holds a struct pid), and holds what was charged for it, and its
  *	call.  A mailbox holds its maker's
@@ -71,6 +75,7 @@
 #include <linux/module.h>
 
 #include "endpoint.h"
+#include "fs.h"
 #include "mailbox.h"
 #include "memory.h"
 #include "office.h"
@@ -97,8 +102,14 @@ static int __init kpost_init(void)
 	err = kpost_device_init();
 	if (err)
 		goto err_offices;
+	/* Last: a mount would stay, whatever fails after it. */
+	err = kpost_fs_init();
+	if (err)
+		goto err_device;
 	return 0;
 
+err_device:
+	kpost_device_exit();
 err_offices:
 	kpost_offices_exit();
 err_memory:
@@ -110,6 +121,7 @@ err_pollers:
 
 static void __exit kpost_exit(void)
 {
+	kpost_fs_exit();
 	kpost_device_exit();
 	/* Their work has mailboxes, which are of offices. */
 	kpost_processes_exit();

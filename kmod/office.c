@@ -112,10 +112,10 @@ struct kpost_mailbox *kpost_office_next(struct kpost_office *office, const struc
 }
 
 /*
- * May the task give @name, which is free?  What is reserved is for those who may set what is: root
- * of the network namespace, as for its other sysctls.  Returns 0 or -EPERM.
+ * May the task give @name, which is free, to what will be @uid's?  What is reserved is for those who
+ * may set what is: root of the network namespace, as for its other sysctls.  Returns 0 or -EPERM.
  */
-int kpost_office_may_name(struct kpost_office *office, const char *name)
+int kpost_office_may_name(struct kpost_office *office, const char *name, kuid_t uid)
 {
 	struct user_namespace *ns = office->net->user_ns;
 	size_t len = strlen(office->reserved);
@@ -123,9 +123,10 @@ int kpost_office_may_name(struct kpost_office *office, const char *name)
 	lockdep_assert_held(&office->lock);
 	if (!len || strncmp(name, office->reserved, len))
 		return 0;
-	if (uid_eq(current_euid(), make_kuid(ns, 0)) || ns_capable_noaudit(ns, CAP_NET_ADMIN))
+	if (uid_eq(uid, make_kuid(ns, 0)))
 		return 0;
-	return -EPERM;
+	/* Who acts for another has no power for it. */
+	return uid_eq(uid, current_euid()) && ns_capable_noaudit(ns, CAP_NET_ADMIN) ? 0 : -EPERM;
 }
 
 /*

@@ -21,6 +21,7 @@ struct kpost_operand;
 struct kpost_stat;
 struct kpost_waiter;
 struct cred;
+struct super_block;
 struct ctl_table;
 struct ctl_table_header;
 
@@ -45,6 +46,7 @@ struct kpost_office {
 	struct rb_root names; /* of struct kpost_mailbox, sorted */
 	struct rb_root awaited; /* of struct office_opener, sorted: who waits for a name */
 	char reserved[KPOST_NAME_MAX + 1]; /* names that begin so are for its root to give; or "" */
+	struct super_block *sb; /* of its file system, or NULL; not held, see fs.c */
 
 	struct kpost_accounts accounts;
 	struct kpost_account own; /* what counts for no user */
@@ -81,7 +83,7 @@ bool kpost_office_tells(struct kpost_office *office, struct kpost_mailbox *mailb
 			const struct cred *cred);
 struct kpost_mailbox *kpost_office_next(struct kpost_office *office, const struct cred *cred,
 					char after[KPOST_NAME_MAX + 1], struct kpost_stat *st);
-int kpost_office_may_name(struct kpost_office *office, const char *name);
+int kpost_office_may_name(struct kpost_office *office, const char *name, kuid_t uid);
 void kpost_office_add(struct kpost_office *office, struct kpost_mailbox *mailbox);
 void kpost_office_del(struct kpost_office *office, struct kpost_mailbox *mailbox);
 void kpost_office_announce(struct kpost_office *office, const char *name);

@@ -311,6 +311,12 @@ void kpost_delayed_queue(struct delayed_work *work, unsigned long delay)
 	queue_delayed_work(workqueue, work, delay);
 }
 
+/* Wait for all work that was queued before. */
+void kpost_pollers_flush(void)
+{
+	flush_workqueue(workqueue);
+}
+
 int __init kpost_pollers_start(void)
 {
 	workqueue = alloc_workqueue("kpost", WQ_UNBOUND, 0);

@@ -71,6 +71,7 @@ void kpost_pollers_exit(struct kpost_pollers *pollers);
 enum kpost_told kpost_pollers_tell(struct kpost_pollers *pollers, __poll_t events,
 				   unsigned int *exclusive);
 void kpost_pollers_owe(struct kpost_pollers *pollers, __poll_t events, unsigned int times);
+void kpost_pollers_flush(void);
 bool kpost_pollers_queue(struct work_struct *work);
 void kpost_delayed_queue(struct delayed_work *work, unsigned long delay);
 

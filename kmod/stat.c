@@ -112,3 +112,20 @@ void kpost_mailbox_stat(struct kpost_mailbox *mailbox, struct kpost_stat *st)
 	st->counted = mailbox->counted + mailbox->counted_own;
 	spin_unlock(&mailbox->lock);
 }
+
+static struct timespec64 time_real(u64 time)
+{
+	return ktime_to_timespec64(ktime_mono_to_real(time));
+}
+
+void kpost_mailbox_times(struct kpost_mailbox *mailbox, struct kpost_times *times)
+{
+	times->made = times->received = times->sent =
+		(struct timespec64){ .tv_sec = mailbox->made_at };
+	spin_lock(&mailbox->lock);
+	if (mailbox->sent)
+		times->sent = time_real(mailbox->sent_at);
+	if (mailbox->received)
+		times->received = time_real(mailbox_received_time(mailbox));
+	spin_unlock(&mailbox->lock);
+}

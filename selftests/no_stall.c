@@ -6,7 +6,7 @@
  * userfaultfd(2) makes such pages: who touches one waits until it is filled in.
  */
 #include <linux/userfaultfd.h>
-#include "child_test.h"
+#include "fs_test.h"
 #include "submit_test.h"
 
 FIXTURE(stall) {
@@ -974,6 +974,44 @@ TEST_F(stall, no_stall_of_close_by_a_fault)
 	ASSERT_TRUE(kt_join(&self->job));
 	EXPECT_EQ(-EPIPE, self->job.ret);
 	close(fds[1]);
+}
+
+static long read_directory(void *arg)
+{
+	int dir = fs_open_at(FS_DIR, O_RDONLY | O_DIRECTORY);
+	long ret = syscall(SYS_getdents64, dir, arg, kt_page_size());
+
+	ret = ret < 0 ? -errno : ret;
+	close(dir);
+	return ret;
+}
+
+static void use_directory(struct __test_metadata *_metadata)
+{
+	char names[512];
+
+	ASSERT_EQ(0, fs_mkfifo("kt.other", 0600));
+	ASSERT_EQ(0, fs_try(fs_path("kt.other"), O_WRONLY));
+	ASSERT_LE(2, fs_list(FS_DIR, names, sizeof(names)));
+	ASSERT_EQ(0, fs_unlink("kt.other"));
+}
+
+/* the kernel locks a directory that is read, and nothing here waits for that */
+TEST_F(stall, no_stall_of_the_names_by_who_reads_their_directory)
+{
+	if (geteuid() != 0)
+		SKIP(return, "mounting needs root");
+	ASSERT_EQ(0, fs_unshare(0));
+	ASSERT_EQ(0, fs_mount_at(FS_DIR));
+	ASSERT_EQ(0, fs_mkfifo("kt.jobs", 0600));
+	kt_start_fn(&self->job, read_directory, self->page);
+	ASSERT_TRUE(kt_until(is_stuck(self->uffd)));
+	EXPECT_GT(100, fastest_of_five(use_directory(_metadata)));
+	EXPECT_FALSE(kt_done(&self->job));
+	EXPECT_EQ(0, fs_unlink("kt.jobs"));
+	ASSERT_EQ(0, release(self->uffd, self->page, NULL));
+	ASSERT_TRUE(kt_join(&self->job));
+	EXPECT_LT(0, self->job.ret);
 }
 
 TEST_HARNESS_MAIN

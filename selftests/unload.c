@@ -3,6 +3,7 @@
  * Promise 10: unload is safe.  What uses the module pins it, and nothing else
  * does.  Each test leaves the module loaded.
  */
+#include "fs_test.h"
 #include "fuse_test.h"
 #include "uring_test.h"
 
@@ -207,6 +208,95 @@ TEST_F(unload, parked_request_pins_the_module)
 	/* the ring itself does not */
 	EXPECT_UNLOADS();
 	io_uring_queue_exit(&ring);
+}
+
+TEST_F(unload, mount_pins_the_module)
+{
+	int held;
+
+	ASSERT_EQ(0, fs_unshare(0));
+	ASSERT_EQ(0, fs_mount_at(FS_DIR));
+	EXPECT_PINNED();
+	ASSERT_EQ(0, fs_mkfifo("kt.jobs", 0600));
+	held = fs_open("kt.jobs", O_PATH);
+	ASSERT_LE(0, held);
+	EXPECT_EQ(0, fs_unlink("kt.jobs"));
+	/* one that is gone from sight goes on while something of it is held */
+	EXPECT_EQ(0, umount2(FS_DIR, MNT_DETACH));
+	EXPECT_PINNED();
+	close(held);
+	EXPECT_UNLOADS();
+	ASSERT_EQ(0, fs_mount_at(FS_DIR));
+	EXPECT_EQ(0, umount(FS_DIR));
+	EXPECT_TRUE(kt_until(unload() == 0));
+	EXPECT_EQ(-ENODEV, fs_mount_at(FS_DIR));
+}
+
+/* names that are left in the office are no mount, and pin nothing */
+TEST_F(unload, mailbox_of_mkfifo_does_not_pin_the_module)
+{
+	ASSERT_EQ(0, fs_unshare(0));
+	ASSERT_EQ(0, fs_mount_at(FS_DIR));
+	ASSERT_EQ(0, fs_mkfifo("kt.jobs", 0600));
+	EXPECT_EQ(0, umount(FS_DIR));
+	EXPECT_UNLOADS();
+	ASSERT_EQ(0, fs_mount_at(FS_DIR));
+	EXPECT_EQ(-ENOENT, fs_open("kt.jobs", O_RDONLY));
+	EXPECT_EQ(0, umount(FS_DIR));
+}
+
+struct mounting {
+	unsigned int mounts;
+	int stop;
+};
+
+static long mounts_and_opens(void *arg)
+{
+	struct mounting *mounting = arg;
+
+	while (!__atomic_load_n(&mounting->stop, __ATOMIC_ACQUIRE)) {
+		int err, fd;
+
+		/* to mount what is not there has the kernel look for a module, which takes time */
+		if (access(KT_DEVICE, F_OK))
+			continue;
+		err = fs_mount_at(FS_DIR);
+		if (err == -ENODEV)
+			continue;
+		if (err)
+			return err;
+		if (fs_mkfifo("kt.race", 0600) && errno != EEXIST)
+			return -errno;
+		fd = fs_open("kt.race", O_RDWR);
+		if (fd < 0)
+			return fd;
+		close(fd);
+		if (umount(FS_DIR))
+			return -errno;
+		__atomic_add_fetch(&mounting->mounts, 1, __ATOMIC_RELAXED);
+	}
+	return 0;
+}
+
+TEST_F(unload, mounting_while_it_is_unloaded_works_or_does_not)
+{
+	struct mounting mounting = {};
+	unsigned int unloads, mounts;
+	struct kt_job job;
+
+	ASSERT_EQ(0, fs_unshare(0));
+	ASSERT_EQ(0, mkdir(FS_DIR, 0755));
+	kt_start_fn(&job, mounts_and_opens, &mounting);
+	for (unloads = 0; unloads < 10; unloads++) {
+		ASSERT_TRUE(kt_until(unload() == 0));
+		ASSERT_EQ(0, load());
+		mounts = __atomic_load_n(&mounting.mounts, __ATOMIC_RELAXED);
+		ASSERT_TRUE(kt_until(kt_done(&job) ||
+				     __atomic_load_n(&mounting.mounts, __ATOMIC_RELAXED) != mounts));
+	}
+	__atomic_store_n(&mounting.stop, 1, __ATOMIC_RELEASE);
+	ASSERT_TRUE(kt_join(&job));
+	EXPECT_EQ(0, job.ret);
 }
 
 TEST_F(unload, poll_and_epoll_do_not_outlive_what_they_watch)

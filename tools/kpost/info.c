@@ -55,6 +55,7 @@ static void print_json(const struct kpost_info *info)
 	json_bool("numbered", info->features & KPOST_FEATURE_NUMBERED);
 	json_bool("hold", info->features & KPOST_FEATURE_HOLD);
 	json_bool("owner", info->features & KPOST_FEATURE_OWNER);
+	json_bool("files", info->features & KPOST_FEATURE_FILES);
 	json_number("name_max", info->name_max);
 	json_number("payload_max", info->payload_max);
 	json_number("priority_max", info->priority_max);

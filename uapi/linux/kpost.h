@@ -98,6 +98,7 @@
 #define KPOST_FEATURE_KEYED	(1ull << 19)	/* KPOST_OPEN_KEYED, KPOST_MATCH, KPOST_REPLACE */
 #define KPOST_FEATURE_HOLD	(1ull << 20)	/* KPOST_HOLD, KPOST_RETRY */
 #define KPOST_FEATURE_OWNER	(1ull << 21)	/* KPOST_OPEN_OWNER */
+#define KPOST_FEATURE_FILES	(1ull << 22)	/* a file system of type kpost */
 
 /**
  * struct kpost_info - answer to KPOST_IOC_INFO
@@ -145,6 +146,9 @@ struct kpost_info {
 	__u64 office_used;
 	__u64 office_sending_used;
 };
+
+/* The file system of type kpost: f_type of statfs(2). */
+#define KPOST_SUPER_MAGIC	0x6b706f73
 
 /* kpost_open.flags */
 #define KPOST_OPEN_CREATE	(1u << 0)	/* make the mailbox if it does not exist */
@@ -221,13 +225,19 @@ struct kpost_info {
  *
  * On a non-blocking device, KPOST_OPEN_WAIT is EAGAIN where it would wait.
  *
+ * On the directory of a file system of type kpost it makes mailboxes, as mkfifo(2) there does,
+ * where all that guards paths lets it; KPOST_OPEN_CREATE has to be set.  A mailbox that is there
+ * is opened by open(2), and asking for it here is EOPNOTSUPP, as is KPOST_OPEN_SUCCEED.  Where
+ * the mount maps owners, no operation on the directory goes (ENOTTY).
+ *
  * Returns the endpoint, a file descriptor with close-on-exec set.
  *
  * Errors: EACCES (mode, or not the owner), EAGAIN, ECANCELED, EEXIST, EINVAL (flags, rights, mode,
  * capacities, name, deadline, cookie, an owner that is not mapped), ENAMETOOLONG (no NUL in @name),
  * ENOENT, EPERM (not @owner's; a name that is reserved), ETIMEDOUT, EINTR, EDQUOT (more than
  * kpost_info.user_bytes), ENOSPC (more than kpost_info.office_bytes), EMFILE, ENFILE, ENOMEM,
- * EFAULT.
+ * EFAULT; on a directory also EOPNOTSUPP, EROFS and EOVERFLOW (the user is none that the file
+ * system knows).
  */
 struct kpost_open {
 	__u32 flags;
@@ -257,7 +267,8 @@ struct kpost_open {
  * told of the end once it is empty and nobody can send to it any more.  Only the
  * mailbox's owner may.
  *
- * Errors: EACCES (not the owner), EINVAL, ENAMETOOLONG, ENOENT, EFAULT.
+ * Errors: EACCES (not the owner), EINVAL, ENAMETOOLONG, ENOENT, EFAULT; on a directory of a file
+ * system of type kpost, where it goes too, also EROFS and ENOMEM.
  */
 struct kpost_unlink {
 	__u32 flags;
