@@ -93,7 +93,7 @@ struct transport {
 	void (*receive_many)(struct line *line, void *buf, size_t len, unsigned int count);
 	void (*call)(struct line *line, void *buf, size_t len);
 	void (*serve)(struct line *line, void *buf, size_t len); /* reply, then receive */
-	int (*another)(void); /* one more endpoint of the same mailbox */
+	int (*another)(void); /* one more endpoint of the same mailbox, which is made if need be */
 };
 
 /* Transport traits. */
@@ -103,9 +103,10 @@ struct transport {
 #define ASYNC (1u << 3) /* send does not wait for the message to be sent */
 #define OURS (1u << 4)
 #define TAGS (1u << 5) /* each message has a tag, by which it is received */
+#define BY_PATH (1u << 6) /* what else is ours, but opened by path */
 
 extern const struct transport kpost_ioctl, kpost_library, kpost_rw, kpost_uring, kpost_async,
-	kpost_keyed;
+	kpost_keyed, kpost_path, kpost_path_rw;
 extern const struct transport pipe_plain, pipe_named, pipe_uring;
 extern const struct transport socket_stream, socket_seqpacket, socket_dgram, socket_uring,
 	socket_async;

@@ -2,17 +2,28 @@
 /* kpost: by its operations, by the library, and as a file. */
 #include "bench.h"
 
+#include <fcntl.h>
+#include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 
-int open_mailbox_as(struct line *line, const struct load *load, unsigned int flags)
+/* No more than is needed, since all of it counts, and there are cases of 10,000. */
+static struct kpost_attr attr_of(const struct load *load)
 {
 	unsigned long room = room_of(load), size = load->size ? load->size : 1;
-	/* No more than is needed, since all of it counts, and there are cases of 10,000. */
-	const struct kpost_attr attr = {
+
+	return (struct kpost_attr){
+		.mode = 0600,
 		.messages = (unsigned int)room,
 		.bytes = room * size,
 		.message_max = size,
 	};
+}
+
+int open_mailbox_as(struct line *line, const struct load *load, unsigned int flags)
+{
+	const struct kpost_attr attr = attr_of(load);
 
 	line->in = kpost_open(NULL, KPOST_RIGHT_SEND | KPOST_RIGHT_RECV,
 			      KPOST_OPEN_ANONYMOUS | flags, &attr, 0);
@@ -199,6 +210,73 @@ const struct transport kpost_rw = {
 	.traits = OURS,
 	.min = 1,
 	.open = open_mailbox,
+	.close = close_mailbox,
+	.send = write_all,
+	.receive = read_all,
+};
+
+/* ---- by path ----------------------------------------------------------------------------- */
+
+#define DIRECTORY "/tmp/kpost-bench"
+#define PATH DIRECTORY "/kpost-bench"
+
+/* For this process and its children. */
+static int mount_office(void)
+{
+	static bool mounted;
+
+	if (mounted)
+		return 0;
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    (mkdir(DIRECTORY, 0755) && errno != EEXIST) ||
+	    mount("kpost", DIRECTORY, "kpost", 0, NULL))
+		return -errno;
+	mounted = true;
+	return 0;
+}
+
+static int open_by_path(struct line *line, const struct load *load)
+{
+	const struct kpost_attr attr = attr_of(load);
+	int err = mount_office(), maker;
+
+	if (err)
+		return err;
+	maker = kpost_open("kpost-bench", KPOST_RIGHT_RECV, KPOST_OPEN_CREATE, &attr, 0);
+	if (maker < 0)
+		return maker;
+	line->in = open(PATH, O_RDWR | O_CLOEXEC);
+	line->out = line->in;
+	close(maker);
+	return line->in < 0 ? -errno : 0;
+}
+
+static int open_another_by_path(void)
+{
+	int err = mount_office();
+
+	if (err || (mkfifo(PATH, 0600) && errno != EEXIST))
+		return -1;
+	return open(PATH, O_WRONLY | O_CLOEXEC);
+}
+
+const struct transport kpost_path = {
+	.name = "kpost-path",
+	.what = "by its operations, on an endpoint that was opened by path",
+	.traits = OURS | BY_PATH,
+	.open = open_by_path,
+	.close = close_mailbox,
+	.send = send_one,
+	.receive = receive,
+	.another = open_another_by_path,
+};
+
+const struct transport kpost_path_rw = {
+	.name = "kpost-path-rw",
+	.what = "by read(2) and write(2) on such a one",
+	.traits = OURS | BY_PATH,
+	.min = 1,
+	.open = open_by_path,
 	.close = close_mailbox,
 	.send = write_all,
 	.receive = read_all,

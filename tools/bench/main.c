@@ -9,10 +9,11 @@
 #include "bench.h"
 
 const struct transport *const transports[] = {
-	&kpost_ioctl,	   &kpost_library, &kpost_rw,	  &kpost_uring,	 &kpost_async,
-	&kpost_keyed,	   &pipe_plain,	   &pipe_named,	  &pipe_uring,	 &socket_stream,
-	&socket_seqpacket, &socket_dgram,  &socket_uring, &socket_async, &queue_posix,
-	&queue_sysv,	   &event_fd,	   &futex_memory, NULL,
+	&kpost_ioctl,  &kpost_library, &kpost_rw,	  &kpost_uring,	 &kpost_async,
+	&kpost_keyed,  &kpost_path,    &kpost_path_rw,	  &pipe_plain,	 &pipe_named,
+	&pipe_uring,   &socket_stream, &socket_seqpacket, &socket_dgram, &socket_uring,
+	&socket_async, &queue_posix,   &queue_sysv,	  &event_fd,	 &futex_memory,
+	NULL,
 };
 
 static struct {

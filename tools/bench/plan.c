@@ -44,6 +44,8 @@ const struct plan plans[] = {
 	{ "standard wall", "callers", "peers", { 4 }, 1, { 0 }, NULL },
 	{ "standard charts", "self", "depth", { 1, 1000, 100000 }, 3, { 0 }, DEEP },
 	{ "standard charts", "tag", "depth", { 1, 1000, 100000 }, 3, { 0 }, NULL },
+	{ "standard", "path", "size", { 64 }, 1, { 0 }, NULL },
+	{ "standard", "open", "size", { 64 }, 1, { 0 }, NULL },
 	{ "standard", "priorities", "priorities", { 1, 1000, 32768 }, 3, { 0 }, NULL },
 	{ "standard", "boxes", "boxes", { 1, 10000 }, 2, { 0 }, "kpost,pipe,seqpacket,mq,eventfd" },
 	{ "standard memory", "memory-line", "size", { 64 }, 1, { 0 }, LINES },

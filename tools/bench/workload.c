@@ -117,9 +117,34 @@ static void run_batch(struct run *run)
 		(struct pace){ .messages = run->load.batch });
 }
 
+static void step_open(void *arg)
+{
+	struct run *run = arg;
+
+	close(run->transport->another());
+}
+
+static void run_open(struct run *run)
+{
+	/* One stays, or there would be another mailbox each time. */
+	if (run->transport->another() < 0)
+		skip("%s: cannot be opened", run->transport->name);
+	measure(run->figure, step_open, run, &run->load, (struct pace){ .messages = 1 });
+}
+
 static bool fits_one(const struct transport *transport)
 {
-	return !(transport->traits & (ASYNC | TAGS));
+	return !(transport->traits & (ASYNC | TAGS | BY_PATH));
+}
+
+static bool fits_path(const struct transport *transport)
+{
+	return transport->traits & BY_PATH;
+}
+
+static bool fits_open(const struct transport *transport)
+{
+	return transport->another;
 }
 
 static bool fits_priorities(const struct transport *transport)
@@ -176,6 +201,8 @@ const struct workload workloads[] = {
 	  fits_priorities, run_priorities },
 	{ "tag", "one process receives a message by its tag, and sends another", "a message",
 	  fits_tag, run_tag },
+	{ "path", "self, through what was opened by path", "a message", fits_path, run_self },
+	{ "open", "what has a name opened, and closed", "both", fits_open, run_open },
 	{ "boxes", "self, in turn through so many that one epoll looks after", "a message",
 	  fits_poll, run_boxes },
 	{ "stream", "one process sends, another receives", "a message", fits_one, run_fan_in },
