@@ -190,6 +190,22 @@ static inline int kpost_open_at(int device, const char *name, unsigned int right
 }
 
 /**
+ * kpost_open_path - open a mailbox that is a file, in a file system of type kpost
+ * @path: as for open(2)
+ * @rights: KPOST_RIGHT_SEND, KPOST_RIGHT_RECV or both; no path gives KPOST_RIGHT_ADMIN
+ * @flags: 0 or KPOST_OPEN_NONBLOCK
+ *
+ * It is open(2) with O_WRONLY, O_RDONLY or O_RDWR, but for files that are no mailboxes, which it
+ * leaves alone.  No /dev/kpost is needed, and the office is that of whoever mounted the file
+ * system.
+ *
+ * Returns an endpoint; or -EINVAL (@rights or @flags), -ENOTTY (what is there is in no file system
+ * of type kpost), -EISDIR (it is the directory), -ESTALE (it was bound there, and has closed), and
+ * what open(2) fails with, such as -ENOENT, -EACCES, -EMFILE, -ENFILE, -ENOMEM.
+ */
+int kpost_open_path(const char *path, unsigned int rights, unsigned int flags);
+
+/**
  * kpost_pair - make an anonymous mailbox and both its ends
  * @fds: out: fds[0] receives and has KPOST_RIGHT_ADMIN, fds[1] sends
  * @flags: 0 or KPOST_OPEN_NONBLOCK, which goes for both

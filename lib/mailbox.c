@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 /* Mailboxes: opening, naming, and looking at them. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "internal.h"
 
@@ -96,6 +99,43 @@ KPOST_EXPORT int kpost_open_sized(const char *name, unsigned int rights, unsigne
 	ret = kpost_open_at_sized(device, name, rights, flags, attr, deadline, size);
 	pthread_cleanup_pop(1);
 	return ret;
+}
+
+/* open(2), once it is known that a mailbox is there: a pipe would wait, or wake somebody. */
+static int open_path(const char *path, int flags)
+{
+	struct statfs fs;
+	struct stat st;
+	int fd;
+
+	if (statfs(path, &fs) || stat(path, &st))
+		return -errno;
+	if ((unsigned long)fs.f_type != KPOST_SUPER_MAGIC)
+		return -ENOTTY;
+	if (S_ISDIR(st.st_mode))
+		return -EISDIR;
+	fd = open(path, flags);
+	return fd < 0 ? -errno : fd;
+}
+
+KPOST_EXPORT int kpost_open_path(const char *path, unsigned int rights, unsigned int flags)
+{
+	static const int modes[] = {
+		[KPOST_RIGHT_SEND] = O_WRONLY,
+		[KPOST_RIGHT_RECV] = O_RDONLY,
+		[KPOST_RIGHT_SEND | KPOST_RIGHT_RECV] = O_RDWR,
+	};
+	int saved = errno;
+	int state, fd;
+
+	if (!rights || rights >= sizeof(modes) / sizeof(modes[0]) || flags & ~KPOST_OPEN_NONBLOCK)
+		return -EINVAL;
+	/* The C library may make these cancellation points. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	fd = open_path(path, modes[rights] | O_CLOEXEC | (flags ? O_NONBLOCK : 0));
+	pthread_setcancelstate(state, NULL);
+	errno = saved;
+	return fd;
 }
 
 KPOST_EXPORT int kpost_pair_sized(int fds[2], unsigned int flags, const struct kpost_attr *attr,

@@ -2,6 +2,9 @@
 #include "standin.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static struct kpost_open *asked_open(void)
 {
@@ -150,6 +153,35 @@ static void names_at_their_limit(void **state)
 static void answer_pair(void *arg)
 {
 	((struct kpost_open *)arg)->send_fd = SEND_FD;
+}
+
+/* What is no mailbox is not opened: a pipe would wait. */
+static void open_path_refuses(void **state)
+{
+	char dir[] = "/tmp/kpost-test-XXXXXX";
+	char pipe[64];
+
+	(void)state;
+	assert_int_equal(kpost_open_path("/dev/null", 0, 0), -EINVAL);
+	assert_int_equal(kpost_open_path("/dev/null", KPOST_RIGHT_ADMIN, 0), -EINVAL);
+	assert_int_equal(kpost_open_path("/dev/null", KPOST_RIGHT_SEND | KPOST_RIGHT_ADMIN, 0),
+			 -EINVAL);
+	assert_int_equal(kpost_open_path("/dev/null", KPOST_RIGHT_SEND, KPOST_OPEN_CREATE),
+			 -EINVAL);
+	assert_int_equal(kpost_open_path("/no/such/path", KPOST_RIGHT_SEND, 0), -ENOENT);
+	assert_int_equal(kpost_open_path(NULL, KPOST_RIGHT_SEND, 0), -EFAULT);
+	assert_int_equal(kpost_open_path("/", KPOST_RIGHT_RECV, 0), -ENOTTY);
+	assert_non_null(mkdtemp(dir));
+	snprintf(pipe, sizeof(pipe), "%s/pipe", dir);
+	assert_int_equal(mkfifo(pipe, 0600), 0);
+	errno = ENOTRECOVERABLE;
+	assert_int_equal(kpost_open_path(pipe, KPOST_RIGHT_RECV, KPOST_OPEN_NONBLOCK), -ENOTTY);
+	assert_int_equal(kpost_open_path(pipe, KPOST_RIGHT_RECV, 0), -ENOTTY);
+	assert_int_equal(errno, ENOTRECOVERABLE);
+	unlink(pipe);
+	rmdir(dir);
+	assert_int_equal(standin.opened, 0);
+	assert_int_equal(standin.ioctls, 0);
 }
 
 static void pair_gives_both(void **state)
@@ -323,6 +355,7 @@ int main(void)
 		cmocka_unit_test_setup(open_anonymous, standin_setup),
 		cmocka_unit_test_setup(open_refuses, standin_setup),
 		cmocka_unit_test_setup(names_at_their_limit, standin_setup),
+		cmocka_unit_test_setup(open_path_refuses, standin_setup),
 		cmocka_unit_test_setup(pair_gives_both, standin_setup),
 		cmocka_unit_test_setup(pair_fails_whole, standin_setup),
 		cmocka_unit_test_setup(unlink_passes_name, standin_setup),
