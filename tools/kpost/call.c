@@ -87,7 +87,7 @@ static const struct argp_option choices[] = {
 static const struct argp argp = {
 	.options = choices,
 	.parser = parse,
-	.args_doc = "NAME [PAYLOAD|-]",
+	.args_doc = "NAME|PATH [PAYLOAD|-]",
 	.doc = "Send PAYLOAD or standard input as a call, and print the reply, as it is, and a "
 	       "newline. Ends with status 7 at once if the receiver dies or gives it up.",
 };

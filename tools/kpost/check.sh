@@ -356,7 +356,7 @@ grants()
 	says '--input of who may not receive' 5 'permission denied' sh_in \
 		'$as_nobody kpost grant --input $MAILBOX-g -- cat'
 	says 'grant on no mailbox' 3 'make it with' kpost grant "$mailbox-none" -- touch "$work/ran"
-	says 'grant with a name that is none' 2 "no '/'" kpost grant a/b -- touch "$work/ran"
+	says 'grant with a name that is none' 2 "no '/'" kpost grant $'a\tb' -- touch "$work/ran"
 	is '... runs nothing' 1 '' test -e "$work/ran"
 	says 'a command that is not found' 127 "cannot run 'no-such-command': No such file" \
 		kpost grant "$mailbox-g" -- no-such-command
@@ -725,16 +725,82 @@ owners()
 		'kpost info --json | grep -o "\"owner\":true"'
 }
 
+# In an office of its own, mounted at $DIR: sh_mounted COMMANDS
+sh_mounted()
+{
+	DIR=$work/dir WORK=$work unshare --net --mount bash -c '
+		as_user() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+		chmod 755 "$WORK"; kpost mount "$DIR" || exit
+		'"$1"
+}
+
+# Mailboxes as files.
+paths()
+{
+	is 'mount makes its directory, and is content with what is there' 0 '755 777\n' sh_mounted \
+		'kpost mount "$DIR"; [ "$(grep -c " $DIR " /proc/self/mounts)" = 1 ]
+		 mode=$(stat -c %a "$DIR"); umount "$DIR"; echo $(stat -c %a "$DIR") $mode'
+	is '... but mounts over the mailboxes of another office' 0 'theirs\n\n' sh_mounted \
+		'kpost create theirs; ls "$DIR"
+		 unshare --net --mount sh -c "kpost mount \"$DIR\"; echo $(ls "$DIR" | grep -v theirs)"'
+	says 'mount where there is nothing to mount at' 1 'make the one' kpost mount "$work/no/dir"
+	says 'mount at a file' 1 'Not a directory' kpost mount "$0"
+	says 'mount by who is not root' 5 'only root of the network namespace' sh_mounted \
+		'mkdir -m 755 "$WORK/theirs"; as_user kpost mount "$WORK/theirs"; s=$?
+		 rmdir "$WORK/theirs"; exit $s'
+	is 'ls tells where, if anything is there' 0 "as files in $work/dir\n" sh_mounted \
+		'kpost ls | grep "^as files"; kpost create a; kpost ls | grep "^as files"'
+	is '... of this office, and not of another' 0 '2\n' sh_mounted \
+		'kpost create a; mkdir -p "$WORK/a b"; mount --bind "$DIR" "$WORK/a b"
+		 kpost ls | grep -c "^as files"; unshare --net sh -c "kpost create a; kpost ls" | grep "^as files"
+		 umount "$WORK/a b"; rmdir "$WORK/a b"'
+	is 'send and recv by path, in either network namespace' 0 'one\ntwo\n' sh_mounted \
+		'mkfifo "$DIR/jobs"; unshare --net kpost send "$DIR/jobs" <<<one; kpost send jobs <<<two
+		 kpost recv jobs; unshare --net kpost recv "$DIR/jobs"'
+	is 'no /dev/kpost is needed' 0 'hello\n0600 2\nb\n' sh_mounted \
+		'mount --bind /dev/null /dev/kpost; cd "$DIR"
+		 kpost create --messages 2 ./a; kpost create ./a; kpost create --mode 622 "$DIR/b"
+		 kpost send ./a <<<hello; kpost recv ./a; kpost ls . | awk "/ a\$/ { print \$1, substr(\$3, 3) }"
+		 kpost rm ./a; kpost ls --names .'
+	is 'call, serve and work by path' 0 'HI\ndone\n' sh_mounted \
+		'kpost serve "$DIR/upper" -- tr a-z A-Z & pid=$!
+		 soon() { until "$@"; do sleep 0.05; done; }
+		 soon test -e "$DIR/upper"; kpost call -t 20 "$DIR/upper" hi; kill $pid; wait $pid
+		 mkfifo "$DIR/jobs"; mkfifo "$DIR/aside"; kpost send "$DIR/jobs" <<<done
+		 kpost work --attempts 1 --aside "$DIR/aside" "$DIR/jobs" -- false 2>/dev/null & pid=$!
+		 kpost recv -t 20 "$DIR/aside"; kill $pid; wait $pid'
+	is 'stat by path opens nothing' 0 'name      a\nsenders   0, of which 0 tasks wait for room\n' sh_mounted \
+		'kpost create a; kpost stat "$DIR/a" | grep -e ^name -e ^senders'
+	says 'what is the owner'\''s to do needs the name' 2 'by the name' sh_mounted \
+		'kpost create a; kpost set --messages 3 "$DIR/a"'
+	says '... also to shut' 2 'by the name' sh_mounted 'kpost create a; kpost shut "$DIR/a"'
+	says '... and to grant with a badge' 2 'by the name' sh_mounted \
+		'kpost create a; kpost grant --badge 1 "$DIR/a" -- true'
+	says 'wait for a path' 2 'a name, not a path' kpost wait "$work/a"
+	says 'no permission by path' 5 'ls -l' sh_mounted 'mkfifo -m 620 "$DIR/a"; as_user kpost send "$DIR/a"'
+	says 'rm of another'\''s' 5 'cannot remove' sh_mounted 'mkfifo "$DIR/a"; as_user kpost rm "$DIR/a"'
+	says 'no mailbox at the path' 3 'kpost create' sh_mounted 'kpost recv "$DIR/a"'
+	says 'the directory' 2 'kpost ls' sh_mounted 'kpost recv "$DIR"'
+	says 'a pipe' 3 'no mailbox' sh_mounted 'mkfifo "$WORK/pipe"; kpost recv "$WORK/pipe"'
+	says 'create where nothing is mounted' 3 'kpost mount' kpost create "$work/a"
+	says 'ls likewise' 3 'kpost mount' kpost ls "$work"
+	says 'create on a mount that is read-only' 5 'read-only' sh_mounted \
+		'mount -o remount,bind,ro "$DIR"; kpost create "$DIR/a"'
+	says 'a bound mailbox that has closed' 7 'has closed' sh_mounted \
+		'mkfifo "$DIR/a"; : >"$WORK/bound"; mount --bind "$DIR/a" "$WORK/bound"; kpost rm a
+		 kpost send "$WORK/bound"'
+}
+
 complaints()
 {
 	says 'no such mailbox' 3 "make it with 'kpost create $mailbox-none'" \
 		kpost recv "$mailbox-none"
-	says 'a name with a slash' 2 "no '/'" kpost send a/b
+	says 'a path that is none' 3 'no such file' kpost send a/b
 	says 'a name that would steer the terminal' 2 'x1b' kpost stat $'a\e[31m'
 	for name in . ..; do
 		says "the name '$name'" 2 "not '.' or '..'" kpost create "$name"
 	done
-	says 'rm of such a name' 2 'no control characters' kpost rm a/b
+	says 'rm of a name that is none' 2 'no control characters' kpost rm $'a\tb'
 	says 'a name that is empty' 2 'cannot be empty' kpost create ''
 	says 'a name that is too long' 2 '255' kpost create "$(printf %0256d 0)"
 	says 'no permission' 5 'kpost stat' sh_in \
@@ -767,7 +833,7 @@ complaints()
 }
 
 echo 'TAP version 13'
-parts=${*:-basics output_lost looking calls grants limits ends work owners complaints}
+parts=${*:-basics output_lost looking calls grants limits ends work owners paths complaints}
 kpost create "$mailbox"
 for part in $parts; do
 	"$part"

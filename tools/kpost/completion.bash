@@ -13,6 +13,16 @@ _kpost_names()
 	done < <(kpost ls --names 2>/dev/null)
 }
 
+# A mailbox's name or, with a '/' in it, its path.
+_kpost_mailboxes()
+{
+	if [[ $cur == */* ]]; then
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+	else
+		_kpost_names
+	fi
+}
+
 _kpost_words()
 {
 	local word
@@ -27,7 +37,7 @@ _kpost()
 	COMPREPLY=()
 
 	if ((COMP_CWORD == 1)); then
-		_kpost_words create send recv call serve work grant ls stat set shut rm wait info \
+		_kpost_words create send recv call serve work grant ls stat set shut rm wait mount info \
 			--help --version
 		return
 	fi
@@ -79,9 +89,11 @@ _kpost()
 				return
 			fi
 		done
-		_kpost_names
+		_kpost_mailboxes
 		;;
-	recv | call | serve | work | grant | stat | set | shut | rm) _kpost_names ;;
+	ls | mount) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
+	create | recv | call | serve | work | grant | stat | rm) _kpost_mailboxes ;;
+	set | shut) _kpost_names ;;
 	esac
 }
 

@@ -86,7 +86,7 @@ static const struct argp_option choices[] = {
 static const struct argp argp = {
 	.options = choices,
 	.parser = parse,
-	.args_doc = "NAME",
+	.args_doc = "NAME|PATH",
 	.doc = "Make a mailbox that stays, with what is in it, until 'kpost rm'. One that exists "
 	       "already is left as it is. It counts for whoever makes it, with all of its capacity: "
 	       "'kpost info' shows how much may be had.",

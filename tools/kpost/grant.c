@@ -73,7 +73,7 @@ static const struct argp_option choices[] = {
 static const struct argp argp = {
 	.options = choices,
 	.parser = parse,
-	.args_doc = "NAME -- COMMAND [ARGUMENT]...",
+	.args_doc = "NAME|PATH -- COMMAND [ARGUMENT]...",
 	.doc = "Run COMMAND with the mailbox as its standard output: each of its writes is a "
 	       "message. With --input it is the standard input: each of its reads receives one.\v"
 	       "Many programs write several lines at once where the output is no terminal; "

@@ -4,22 +4,27 @@
 
 #include "tool.h"
 
-enum form { TABLE, NAMES, JSON };
+struct listing {
+	enum { TABLE, NAMES, JSON } form;
+	const char *dir; /* by which it is asked for, or NULL */
+	uint64_t identity; /* of the first, or 0 */
+};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-	enum form *form = state->input;
+	struct listing *listing = state->input;
 
-	(void)arg;
 	switch (key) {
 	case KEY_JSON:
-		*form = JSON;
+		listing->form = JSON;
 		break;
 	case KEY_NAMES:
-		*form = NAMES;
+		listing->form = NAMES;
 		break;
 	case ARGP_KEY_ARG:
-		argp_usage(state);
+		if (listing->dir)
+			argp_usage(state);
+		listing->dir = arg;
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -36,7 +41,9 @@ static const struct argp_option choices[] = {
 static const struct argp argp = {
 	.options = choices,
 	.parser = parse,
-	.doc = "List the mailboxes that have a name.",
+	.args_doc = "[DIR]",
+	.doc = "List the mailboxes that have a name: those of this office, or those that are files in "
+	       "DIR.",
 };
 
 static const char *owner(uid_t uid)
@@ -70,7 +77,11 @@ static void print_row(const struct kpost_stat *st)
 
 static int print_one(const struct kpost_stat *st, void *arg)
 {
-	switch (*(enum form *)arg) {
+	struct listing *listing = arg;
+
+	if (!listing->identity)
+		listing->identity = st->identity;
+	switch (listing->form) {
 	case TABLE:
 		print_row(st);
 		break;
@@ -86,22 +97,29 @@ static int print_one(const struct kpost_stat *st, void *arg)
 	return 0;
 }
 
+static void print_mount(const char *dir)
+{
+	output_text("as files in %s\n", shown(dir));
+}
+
 int verb_list(int argc, char **argv)
 {
-	enum form form = TABLE;
-	int device, ret;
+	struct listing listing = { .form = TABLE };
+	int counter, ret;
 
-	argp_parse(&argp, argc, argv, 0, NULL, &form);
-	device = device_open();
-	if (form == JSON)
+	argp_parse(&argp, argc, argv, 0, NULL, &listing);
+	counter = listing.dir ? directory_open(listing.dir) : device_open();
+	if (listing.form == JSON)
 		json_open("[");
-	else if (form == TABLE)
+	else if (listing.form == TABLE)
 		output_text("%-4s %-10s %13s %17s %7s %9s %5s  %s\n", "MODE", "OWNER", "MESSAGES",
 			    "BYTES", "SENDERS", "RECEIVERS", "CALLS", "NAME");
-	ret = kpost_list_at(device, print_one, &form);
+	ret = kpost_list_at(counter, print_one, &listing);
 	if (ret)
 		fail(ret, NULL, "cannot list the mailboxes");
-	if (form == JSON) {
+	if (listing.form == TABLE && !listing.dir && listing.identity)
+		each_mount(listing.identity, print_mount);
+	if (listing.form == JSON) {
 		json_close("]");
 		json_end_line();
 	}

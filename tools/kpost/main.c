@@ -27,6 +27,7 @@ static const struct verb {
 	{ "shut", verb_shut, "have a mailbox take nothing more" },
 	{ "rm", verb_remove, "remove mailboxes" },
 	{ "wait", verb_wait, "wait until there is a mailbox" },
+	{ "mount", verb_mount, "have the mailboxes as files" },
 	{ "info", verb_info, "show the module's version and limits" },
 };
 

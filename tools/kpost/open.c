@@ -37,7 +37,7 @@ const char *name_fault(const char *name)
 	return too_long;
 }
 
-static void check_name(const char *name)
+void check_name(const char *name)
 {
 	const char *fault = name_fault(name);
 
@@ -59,16 +59,23 @@ void mailbox_demand_owner(struct argp_state *state, const char *user)
 	owner.flag = KPOST_OPEN_OWNER;
 }
 
-/* EPERM: it is somebody else's, or would be if it were made, or the name is not for all to give. */
-static _Noreturn void fail_not_permitted(const char *name)
+/* @name is user @uid's. */
+static void check_owner(const char *name, uint32_t uid)
 {
-	struct kpost_stat st;
-
-	if (owner.flag && !mailbox_find(name, &st) && st.uid != owner.uid)
+	if (owner.flag && uid != owner.uid)
 		fail_plain(STATUS_PERMISSION,
 			   "cannot open mailbox '%s': it is user %u's, and --owner demands %s's; "
 			   "root can free the name with 'kpost rm %s'",
-			   shown(name), st.uid, shown(owner.user), shown(name));
+			   shown(name), uid, shown(owner.user), shown(name));
+}
+
+/* EPERM: it is somebody else's, or would be if it were made, or the name is not for all to give. */
+_Noreturn void fail_no_permission(const char *name)
+{
+	struct kpost_stat st;
+
+	if (owner.flag && !mailbox_find(name, &st))
+		check_owner(name, st.uid);
 	if (owner.flag && owner.uid != geteuid())
 		fail_plain(STATUS_PERMISSION,
 			   "cannot make mailbox '%s': it would be user %u's, and --owner demands "
@@ -84,33 +91,48 @@ int mailbox_try(const char *name, unsigned int rights)
 {
 	const struct kpost_attr attr = { .owner = owner.uid };
 
+	if (is_path(name))
+		return kpost_open_path(name, rights, 0);
 	return kpost_open(name, rights, owner.flag, &attr, 0);
+}
+
+_Noreturn void fail_sizes(const char *name)
+{
+	fail_plain(STATUS_USAGE,
+		   "cannot make mailbox '%s': these sizes do not go together; a message as long as "
+		   "--message-max must fit in --bytes",
+		   shown(name));
 }
 
 int mailbox_open(const char *name, unsigned int rights, unsigned int flags,
 		 const struct kpost_attr *attr, uint64_t deadline)
 {
 	struct kpost_attr how = { .mode = 0 };
+	struct kpost_stat st;
 	int device, fd;
 
-	check_name(name);
 	if (attr)
 		how = *attr;
 	how.owner = owner.uid;
+	if (is_path(name)) {
+		fd = path_open(name, rights, flags | owner.flag, &how);
+		/* open(2) does not ask whose it is. */
+		if (!kpost_stat(fd, &st))
+			check_owner(name, st.uid);
+		return fd;
+	}
+	check_name(name);
 	device = device_open();
 	fd = kpost_open_at(device, name, rights, flags | owner.flag, &how, deadline);
 	close(device);
 	if (fd == -EPERM)
-		fail_not_permitted(name);
+		fail_no_permission(name);
 	if (fd == -EINVAL && owner.flag && !attr)
 		fail_plain(STATUS_USAGE,
 			   "cannot open mailbox '%s': this user namespace has no user %u",
 			   shown(name), owner.uid);
 	if (fd == -EINVAL && attr)
-		fail_plain(STATUS_USAGE,
-			   "cannot make mailbox '%s': these sizes do not go together; a message "
-			   "as long as --message-max must fit in --bytes",
-			   shown(name));
+		fail_sizes(name);
 	if (fd == -EACCES && rights & KPOST_RIGHT_ADMIN && !(flags & KPOST_OPEN_CREATE))
 		fail_plain(STATUS_PERMISSION,
 			   "cannot open mailbox '%s': permission denied; only its owner may change "
@@ -146,13 +168,12 @@ static int is_wanted(const struct kpost_stat *st, void *arg)
  */
 int mailbox_find(const char *name, struct kpost_stat *st)
 {
+	int counter = counter_open(&name), ret;
 	struct wanted wanted = { .name = name, .st = st };
-	int device, ret;
 
 	check_name(name);
-	device = device_open();
-	ret = kpost_list_at(device, is_wanted, &wanted);
-	close(device);
+	ret = kpost_list_at(counter, is_wanted, &wanted);
+	close(counter);
 	if (ret < 0)
 		return ret;
 	return ret == 1 ? 0 : -ENOENT;

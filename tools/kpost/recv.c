@@ -103,7 +103,7 @@ static const struct argp_option choices[] = {
 static const struct argp argp = {
 	.options = choices,
 	.parser = parse,
-	.args_doc = "NAME",
+	.args_doc = "NAME|PATH",
 	.doc = "Receive a message and print its payload, as it is, and a newline. A call is "
 	       "received too, but gets no reply: see 'kpost serve'.",
 };

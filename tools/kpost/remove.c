@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* kpost rm: take names away. */
+#include <unistd.h>
+
 #include "tool.h"
 
 struct options {
@@ -28,7 +30,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp argp = {
 	.parser = parse,
-	.args_doc = "NAME...",
+	.args_doc = "NAME|PATH...",
 	.doc = "Remove mailboxes. What is in one is lost, unless somebody can still receive "
 	       "from it.",
 };
@@ -36,19 +38,22 @@ static const struct argp argp = {
 int verb_remove(int argc, char **argv)
 {
 	struct options options = { 0 };
-	int device, i, ret, status = STATUS_OK;
-	const char *fault;
+	int counter, i, ret, status = STATUS_OK;
+	const char *name, *fault;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
-	device = device_open();
 	for (i = 0; i < options.count; i++) {
-		fault = name_fault(options.names[i]);
+		name = options.names[i];
+		counter = counter_open(&name);
+		fault = name_fault(name);
 		if (fault) {
 			warn_plain("'%s' cannot be a mailbox: %s", shown(options.names[i]), fault);
 			status = STATUS_USAGE;
+			close(counter);
 			continue;
 		}
-		ret = kpost_unlink_at(device, options.names[i]);
+		ret = kpost_unlink_at(counter, name);
+		close(counter);
 		if (ret == -ENOENT) {
 			warn_plain("cannot remove mailbox '%s': no such mailbox",
 				   shown(options.names[i]));

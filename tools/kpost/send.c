@@ -137,7 +137,7 @@ static const struct argp_option choices[] = {
 static const struct argp argp = {
 	.options = choices,
 	.parser = parse,
-	.args_doc = "NAME [FILE]",
+	.args_doc = "NAME|PATH [FILE]",
 	.doc = "Send each line of FILE or standard input as a message, without its newline. "
 	       "Ends when the mailbox has them all.",
 };

@@ -63,7 +63,7 @@ static const struct argp_option choices[] = {
 static const struct argp argp = {
 	.options = choices,
 	.parser = parse,
-	.args_doc = "NAME -- COMMAND [ARGUMENT]...",
+	.args_doc = "NAME|PATH -- COMMAND [ARGUMENT]...",
 	.doc = "Run COMMAND for each call to the mailbox: the request is its standard input, "
 	       "its standard output is the reply. A command that fails, or whose output is "
 	       "longer than the caller takes, gives the call up. It runs for other messages too, "

@@ -41,6 +41,7 @@ int verb_create(int argc, char **argv);
 int verb_grant(int argc, char **argv);
 int verb_info(int argc, char **argv);
 int verb_list(int argc, char **argv);
+int verb_mount(int argc, char **argv);
 int verb_recv(int argc, char **argv);
 int verb_remove(int argc, char **argv);
 int verb_shut(int argc, char **argv);
@@ -84,8 +85,24 @@ int mailbox_open(const char *name, unsigned int rights, unsigned int flags,
 int mailbox_try(const char *name, unsigned int rights);
 /* Why no mailbox can be called so, or NULL. */
 const char *name_fault(const char *name);
+void check_name(const char *name); /* and the end, if so */
+_Noreturn void fail_no_permission(const char *name); /* EPERM */
+_Noreturn void fail_sizes(const char *name); /* that were asked for */
 /* Look at a mailbox without opening it; 0 or -errno. */
 int mailbox_find(const char *name, struct kpost_stat *st);
+
+/* ---- path.c: mailboxes as files ------------------------------------------ */
+
+bool is_path(const char *name);
+bool is_directory_of_mailboxes(const char *dir);
+/* It takes what the device takes: LIST, INFO, UNLINK, and OPEN of what is to be made. */
+int directory_open(const char *dir);
+/* Where *@name is asked for: the device, or the directory of a path, of which the name stays. */
+int counter_open(const char **name);
+int path_open(const char *path, unsigned int rights, unsigned int flags,
+	      const struct kpost_attr *attr);
+/* The directories where the office is mounted that has the mailbox. */
+void each_mount(uint64_t identity, void (*each)(const char *dir));
 
 /* ---- text.c: what people type and read ---------------------------------- */
 

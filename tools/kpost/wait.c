@@ -49,6 +49,10 @@ int verb_wait(int argc, char **argv)
 	int device, fd;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &options);
+	if (is_path(options.name))
+		fail_plain(STATUS_USAGE,
+			   "cannot wait for '%s': what is waited for is a name, not a path",
+			   shown(options.name));
 	/* Also says what is wrong with the name, if anything. */
 	if (!mailbox_find(options.name, &st))
 		return STATUS_OK;

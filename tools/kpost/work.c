@@ -73,7 +73,7 @@ static const struct argp_option choices[] = {
 static const struct argp argp = {
 	.options = choices,
 	.parser = parse,
-	.args_doc = "NAME -- COMMAND [ARGUMENT]...",
+	.args_doc = "NAME|PATH -- COMMAND [ARGUMENT]...",
 	.doc = "Run COMMAND for each message: the payload is its standard input. The message is "
 	       "held meanwhile, and gone when COMMAND succeeds. If it fails, or this ends before, however "
 	       "that is, the message goes back into the mailbox, for whoever works on it next.\v"
