@@ -146,7 +146,10 @@ install: lib tools docs ## library, headers, command, man pages, DKMS source [PR
 install-dkms: install ## and have DKMS build the module for this kernel and those to come
 	@tools/dkms add
 
-uninstall: ## remove what install and install-dkms install
+install-systemd: ## load kpost at each boot, and a unit that mounts mailboxes as files
+	@$(MAKE) -C tools/packaging install
+
+uninstall: ## remove what the install targets install
 	@tools/uninstall
 
 clean: ## remove what was built, keep what was downloaded
@@ -162,4 +165,4 @@ endif
 
 .PHONY: all module lib tools selftests docs demo test test-32 test-matrix kernels detectors faults fuzz stress \
 	bench bench-wall bench-charts bench-profile bench-check bench-baseline bench-program \
-	model dkms newcomer vm lint install install-dkms uninstall clean distclean help
+	model dkms newcomer vm lint install install-dkms install-systemd uninstall clean distclean help
