@@ -61,6 +61,9 @@ struct row {
 
 struct stage;
 
+/* Has it a mount namespace of its own, and kpost mounted there? */
+enum mounts { NO_MOUNTS, APART, MOUNTED };
+
 struct trial {
 	const char *name;
 	const char *family; /* operations that are added up, or NULL */
@@ -69,6 +72,7 @@ struct trial {
 	bool bare; /* without a mailbox and a ring */
 	bool once; /* takes too long to be walked twice */
 	bool forks; /* each attempt in a process of its own */
+	enum mounts mounts;
 	const char *filter; /* only faults below this function, or "[kpost]" */
 	int errnos[ERRNOS_MAX]; /* that the interface documents and a fault may give */
 	int elsewhere[ERRNOS_MAX]; /* that the rest of the kernel may give for its own faults */
@@ -191,10 +195,13 @@ void stage_bad(struct stage *stage, const char *file, int line, const char *what
 			stage_bad(stage, __FILE__, __LINE__, #cond); \
 	} while (0)
 
+/* fs.c */
+int fs_stage(enum mounts mounts);
+
 /* walk.c */
 void trial_walk(struct stage *stage);
 
 extern const struct trial device_trials[], message_trials[], call_trials[], file_trials[],
-	module_trials[];
+	fs_trials[], module_trials[];
 
 #endif /* KPOST_FAULTS_H */

@@ -68,6 +68,7 @@ static void play(unsigned int i)
 	stage->route = trials[i].route;
 	stage->row = trials[i].row;
 	faults_filter(stage->trial->filter);
+	must(stage, fs_stage(stage->trial->mounts) == 0);
 	if (!stage->trial->root)
 		become_nobody();
 	stage_begin(stage);
@@ -173,6 +174,7 @@ int main(int argc, char **argv)
 	add(message_trials, argc - 1, argv + 1);
 	add(call_trials, argc - 1, argv + 1);
 	add(file_trials, argc - 1, argv + 1);
+	add(fs_trials, argc - 1, argv + 1);
 	add(module_trials, argc - 1, argv + 1);
 
 	printf("TAP version 13\n1..%u\n", count);
