@@ -34,6 +34,7 @@ static struct part parts[] = {
 	{ "stalls", "stalled buffers", 200, 4, run_stalls, 0, 0, 0, 0, { 0 } },
 	{ "identities", "sender identities", 100000, 5, run_identities, 0, 0, 0, 0, { 0 } },
 	{ "namespaces", "network namespaces", 1000, 5, run_namespaces, 0, 0, 0, 0, { 0 } },
+	{ "files", "mailboxes by path, mounts, namespaces", 500, 6, run_files, 0, 0, 0, 0, { 0 } },
 	{ "unload", "unloads under load", 300, 6, run_unload, 0, 0, 0, 0, { 0 } },
 	{ "reload", "loads and unloads", 1000, 3, run_reload, 0, 0, 0, 0, { 0 } },
 };

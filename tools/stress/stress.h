@@ -83,6 +83,7 @@ void run_reload(struct part *part);
 void run_namespaces(struct part *part);
 void run_identities(struct part *part);
 void run_stalls(struct part *part);
+void run_files(struct part *part);
 int identities_executed(char **args);
 
 /* ---- main.c --------------------------------------------------------------- */
