@@ -683,7 +683,7 @@ owners()
 	is '--owner by name and by number' 0 'x\nx\n' sh_in \
 		'kpost create --mode 666 $MAILBOX-o; kpost send --owner root $MAILBOX-o <<<x
 		 kpost send --owner 0 $MAILBOX-o <<<x; kpost recv --owner 0 -n 2 -t 0 $MAILBOX-o'
-	is '... by all that open one' 0 'x\ny\nX\n' sh_in \
+	is '... by all that open one' 0 'x\n\nyX\n' sh_in \
 		'kpost grant --owner root $MAILBOX-o -- echo x; kpost recv -t 0 $MAILBOX-o
 		 kpost send $MAILBOX-o <<<y; kpost work --owner root $MAILBOX-o -- cat >$WORK/out & pid=$!
 		 soon test -s $WORK/out; kill $pid; wait $pid; cat $WORK/out
