@@ -67,9 +67,11 @@ export sandbox as_user
 
 bubblewrap()
 {
-	needs bwrap 'bwrap' || return
+	local name='bwrap: a sandbox without /dev/kpost sends to a bound mailbox'
+	needs bwrap "$name" || return
+	[ -e /proc/net/tcp ] || { skip "$name" "the kernel has no IPv4, whose loopback bwrap sets up"; return; }
 	kpost create --mode 622 "$dir/bwrap"
-	is 'bwrap: a sandbox without /dev/kpost sends to a bound mailbox' \
+	is "$name" \
 		'no device\nanother network\nhello\nhello\n' '
 		$sandbox --bind "$DIR/bwrap" /run/jobs sh -c "
 			[ -e /dev/kpost ] || echo no device; readlink /proc/self/ns/net
@@ -82,11 +84,11 @@ bubblewrap()
 			cat /run/jobs; kpost recv -t 0 /run/jobs" 2>&1 | grep -io "permission denied" | sed s/^p/P/
 		kpost recv -t 0 "$DIR/bwrap"'
 	is '... and where the directory is bound read-only makes and removes nothing, and sends' \
-		'0 refused of 0\n5 refused of 5\nhello\n' '
+		'5 refused of 5\nhello\n' '
 		refused() { n=0 of=0; for c; do of=$((of + 1)); eval "$c" 2>/dev/null || n=$((n + 1)); done
 			echo $n refused of $of; }
 		export -f refused
-		$sandbox --ro-bind "$DIR" "$DIR" bash -c "refused; refused \"mkfifo $DIR/new\" \"rm -f $DIR/bwrap\" \
+		$sandbox --ro-bind "$DIR" "$DIR" bash -c "refused \"mkfifo $DIR/new\" \"rm -f $DIR/bwrap\" \
 			\"chmod 666 $DIR/bwrap\" \"kpost create $DIR/new\" \"kpost rm $DIR/bwrap\"
 			echo hello >$DIR/bwrap"
 		kpost recv -t 0 --raw "$DIR/bwrap"'
