@@ -786,6 +786,11 @@ paths()
 	says 'ls likewise' 3 'kpost mount' kpost ls "$work"
 	says 'create on a mount that is read-only' 5 'read-only' sh_mounted \
 		'mount -o remount,bind,ro "$DIR"; kpost create "$DIR/a"'
+	is 'a bound mailbox' 0 'hello\n2\n2\na\n' sh_mounted \
+		'mkfifo "$DIR/a"; : >"$WORK/bound"; mount --bind "$DIR/a" "$WORK/bound"
+		 kpost send a <<<hello; kpost recv "$WORK/bound"
+		 for verb in stat rm; do kpost $verb "$WORK/bound" 2>"$WORK/said"; echo $?; done
+		 grep -q "mounted by itself" "$WORK/said" && ls "$DIR"; umount "$WORK/bound"'
 	says 'a bound mailbox that has closed' 7 'has closed' sh_mounted \
 		'mkfifo "$DIR/a"; : >"$WORK/bound"; mount --bind "$DIR/a" "$WORK/bound"; kpost rm a
 		 kpost send "$WORK/bound"'

@@ -42,8 +42,8 @@ static const struct argp argp = {
 	.options = choices,
 	.parser = parse,
 	.args_doc = "[DIR]",
-	.doc = "List the mailboxes that have a name: those of this office, or those that are files in "
-	       "DIR.",
+	.doc = "List the mailboxes that have a name: those of this office, or those that are "
+	       "files in DIR.",
 };
 
 static const char *owner(uid_t uid)

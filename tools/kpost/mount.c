@@ -80,7 +80,7 @@ int verb_mount(int argc, char **argv)
 		return STATUS_OK;
 	error = errno;
 	/* So the kernel says that just this is mounted there already. */
-	if (error == EBUSY && is_directory_of_mailboxes(dir))
+	if (error == EBUSY && has_mailboxes(dir))
 		return STATUS_OK;
 	if (made)
 		rmdir(dir);

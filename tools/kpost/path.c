@@ -12,11 +12,11 @@ bool is_path(const char *name)
 	return strchr(name, '/');
 }
 
-bool is_directory_of_mailboxes(const char *dir)
+bool has_mailboxes(const char *path)
 {
 	struct statfs fs;
 
-	return !statfs(dir, &fs) && (unsigned long)fs.f_type == KPOST_SUPER_MAGIC;
+	return !statfs(path, &fs) && (unsigned long)fs.f_type == KPOST_SUPER_MAGIC;
 }
 
 int directory_open(const char *dir)
@@ -29,7 +29,7 @@ int directory_open(const char *dir)
 			   errno == EACCES ? STATUS_PERMISSION :
 					     STATUS_FAILED,
 			   "cannot open directory '%s': %s", shown(dir), strerror(errno));
-	if (!is_directory_of_mailboxes(dir))
+	if (!has_mailboxes(dir))
 		fail_plain(STATUS_NO_MAILBOX,
 			   "'%s' is no directory of mailboxes; 'kpost mount' mounts one, at "
 			   "/run/kpost unless told otherwise",
@@ -53,6 +53,12 @@ int counter_open(const char **name)
 	dir = base > path ? strndup(path, (size_t)(base - path)) : strdup("/");
 	if (!dir)
 		fail(ENOMEM, NULL, "cannot open '%s'", shown(path));
+	if (has_mailboxes(path) && !has_mailboxes(dir))
+		fail_plain(
+			STATUS_USAGE,
+			"'%s' is a mailbox that is mounted by itself: to look at it, or to remove "
+			"it, goes by its name, or in the directory of mailboxes",
+			shown(path));
 	fd = directory_open(dir);
 	free(dir);
 	*name = base + 1;
@@ -165,8 +171,7 @@ void each_mount(uint64_t identity, void (*each)(const char *dir))
 		fd = open(mount->mnt_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (fd < 0)
 			continue;
-		if (is_directory_of_mailboxes(mount->mnt_dir) &&
-		    kpost_list_at(fd, is_it, &identity) == 1)
+		if (has_mailboxes(mount->mnt_dir) && kpost_list_at(fd, is_it, &identity) == 1)
 			each(mount->mnt_dir);
 		close(fd);
 	}

@@ -94,7 +94,7 @@ int mailbox_find(const char *name, struct kpost_stat *st);
 /* ---- path.c: mailboxes as files ------------------------------------------ */
 
 bool is_path(const char *name);
-bool is_directory_of_mailboxes(const char *dir);
+bool has_mailboxes(const char *path); /* is it in a file system of type kpost? */
 /* It takes what the device takes: LIST, INFO, UNLINK, and OPEN of what is to be made. */
 int directory_open(const char *dir);
 /* Where *@name is asked for: the device, or the directory of a path, of which the name stays. */
