@@ -177,10 +177,10 @@ unit()
 systemd()
 {
 	local name='systemd: ListenFIFO= makes a mailbox, and a message starts the service, each time'
-	local manager=/lib/systemd/systemd
+	local manager=/lib/systemd/systemd cgroup=/sys/fs/cgroup/kpost-selftest
 	[ -x $manager ] || { skip "$name" "there is no systemd"; return; }
-	[ -e /sys/fs/cgroup/cgroup.procs ] || { skip "$name" "there are no cgroups of version 2"; return; }
-	mkdir "$work/units"
+	mkdir "$work/units" "$cgroup" 2>/dev/null
+	[ -e "$cgroup/cgroup.procs" ] || { skip "$name" "there are no cgroups of version 2"; return; }
 	cp "$(dirname "$0")/../tools/packaging/run-kpost.mount" "$work/units" || return
 	unit jobs.socket "[Socket]
 ListenFIFO=/run/kpost/jobs
@@ -229,14 +229,18 @@ StandardError=append:$work/told.err"
 	END
 	cat >"$work/begin" <<-END
 	mount -t proc proc /proc
+	umount -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit
 	mount -t tmpfs -o mode=755 tmpfs /run
 	mkdir -p /run/systemd/system
 	cp $work/units/* /run/systemd/system
 	exec env -i container=kpost PATH=/usr/sbin:/usr/bin:/sbin:/bin $manager --system \
 		--unit=test.target --log-target=null --show-status=no
 	END
-	timeout -k 5 240 unshare --pid --fork --mount --uts --ipc --cgroup --kill-child \
-		bash "$work/begin" >"$work/manager" 2>&1
+	# It takes the cgroup that it finds itself in for its own.
+	bash -c 'echo $$ >"$1/cgroup.procs"
+		exec timeout -k 5 240 unshare --pid --fork --mount --uts --ipc --cgroup --kill-child bash "$0"' \
+		"$work/begin" "$cgroup" >"$work/manager" 2>&1
+	find "$cgroup" -depth -type d -exec rmdir {} +
 	is "$name" 'fifo daemon 622\none\ntwo\n' 'cat "$WORK/told" "$WORK/told.err"'
 	is "... and tmpfiles makes one" 'fifo daemon users 622\n' 'cat "$WORK/made"'
 	is "... to which a service with a network of its own sends, and no more" \
