@@ -7,14 +7,14 @@
 
 #include "machine.h"
 
-#define ERRORS_MAX 13
+#define ERRORS_MAX 18
 
 static const int general[ERRORS_MAX] = { EBADF, ENOTTY, EFAULT, EINVAL, E2BIG };
 
 static const int errors[KIND_COUNT][ERRORS_MAX] = {
 	[OP_OPEN] = { EACCES, EAGAIN, EEXIST, ENAMETOOLONG, ENOENT, ETIMEDOUT, EINTR, EDQUOT,
-		      ENOSPC, EMFILE, ENOMEM, ECANCELED, EPERM },
-	[OP_UNLINK] = { EACCES, ENAMETOOLONG, ENOENT },
+		      ENOSPC, EMFILE, ENOMEM, ECANCELED, EOPNOTSUPP, EROFS, EPERM },
+	[OP_UNLINK] = { EACCES, ENAMETOOLONG, ENOENT, ENOMEM, EROFS },
 	[OP_LIST] = { EINTR, ENAMETOOLONG },
 	[OP_SEND] = { EAGAIN, ECANCELED, EDQUOT, EINTR, EMSGSIZE, ENOBUFS, ENOENT, ENOMEM, ENXIO,
 		      EPERM, EPIPE, ETIMEDOUT },
@@ -41,6 +41,10 @@ static const int errors[KIND_COUNT][ERRORS_MAX] = {
 	[OP_WRITE] = { EAGAIN, EDQUOT, EINTR, EMSGSIZE, ENOBUFS, ENOMEM, EPERM, EPIPE },
 	[OP_READV] = { EAGAIN, EINTR, EMSGSIZE, ENOMEM },
 	[OP_WRITEV] = { EAGAIN, EDQUOT, EINTR, EMSGSIZE, ENOBUFS, ENOMEM, EPERM, EPIPE },
+	[OP_PATH_OPEN] = { EACCES, EEXIST, EISDIR, EMFILE, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR,
+			   EOVERFLOW, EROFS },
+	[OP_PATH] = { EACCES, EBUSY, EDQUOT, EEXIST, EISDIR, ENAMETOOLONG, ENOENT, ENOMEM, ENOSPC,
+		      ENOTDIR, ENOTEMPTY, EOPNOTSUPP, EOVERFLOW, EPERM, EROFS, EXDEV },
 };
 
 /* What io_uring says of its own accord. */
@@ -60,8 +64,13 @@ bool expect_errno(const struct operation *op, int err)
 {
 	bool kpost = operation_is_kpost(op->kind) && op->kind != OP_IOCTL;
 
-	if (!kpost && (op->kind < OP_READ || op->kind > OP_WRITEV))
+	/* By what holds a file, it may be any file. */
+	if (op->kind == OP_PATH_OPEN || op->kind == OP_PATH) {
+		if (!path_is_walked(op))
+			return true;
+	} else if (!kpost && (op->kind < OP_READ || op->kind > OP_WRITEV)) {
 		return true;
+	}
 	if (among(general, err) || among(errors[op->kind], err))
 		return true;
 	/* Numbers of kpost's may be those of another kind of file, which the slot has. */

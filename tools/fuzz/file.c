@@ -26,7 +26,7 @@ void file_keep(unsigned int slot, int fd)
 
 static bool is_endpoint(int fd)
 {
-	char path[40], target[40];
+	char path[40], target[64];
 	ssize_t len;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -34,7 +34,7 @@ static bool is_endpoint(int fd)
 	if (len < 0)
 		return false;
 	target[len] = '\0';
-	return !strcmp(target, "anon_inode:[kpost]");
+	return !strcmp(target, "anon_inode:[kpost]") || path_is_of(target);
 }
 
 static void move_bytes(const struct operation *op, int fd)

@@ -31,7 +31,8 @@ void kernel_init(void)
 	if (kmsg < 0 || refcnt < 0)
 		err(2, "%s", kmsg < 0 ? "/dev/kmsg" : "the module is not loaded");
 	lseek(kmsg, 0, SEEK_END);
-	idle = references();
+	/* And an office is mounted while there are lanes, see path.c. */
+	idle = references() + 1;
 }
 
 /* As tools/vm/scan knows them; it looks at the whole log in the end. */

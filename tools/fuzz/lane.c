@@ -88,6 +88,12 @@ static void operate(const struct operation *op, struct work *work)
 	case OP_PLANT:
 		task_operate();
 		break;
+	case OP_PATH_OPEN:
+	case OP_PATH:
+	case OP_READDIR:
+	case OP_MOUNT:
+		path_operate();
+		break;
 	default:
 		if (by_ring(op))
 			ring_operate(work);

@@ -308,6 +308,10 @@ static void set_up(void)
 		world->names_given[0] = true;
 		write(slot_open(&arg, 1), "message", 7);
 		break;
+	case SETUP_PATHS:
+		world->names_given[0] = true;
+		path_set_up();
+		break;
 	}
 }
 
@@ -316,6 +320,7 @@ static void clean_up(void)
 	unsigned int i;
 
 	close_range(first_fd, ~0u, 0);
+	path_clean();
 	for (i = 0; i < OFFICES; i++)
 		task_clean_office(i);
 	memory_reset_shared();
@@ -393,7 +398,7 @@ static void execute(void)
 	sigaction(SIGUSR2, &action, NULL);
 	me = &lanes[0];
 	me->slots = world->slots;
-	task_set_office(0);
+	path_init();
 	prepare_lanes();
 
 	event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -53,6 +53,7 @@ struct world {
 	atomic_int kids[KIDS]; /* processes forked by operations */
 	atomic_bool sysctls_changed[OFFICES];
 	atomic_bool names_given[OFFICES];
+	atomic_bool mounted; /* by an operation */
 	atomic_uchar results[KIND_COUNT * RESULTS]; /* success, or which error: seen */
 	atomic_bool found;
 	char finding[200]; /* of what a program should not have come upon */
@@ -166,6 +167,7 @@ uint64_t memory_length(enum length length);
 uint64_t memory_deadline(enum time when);
 
 /* operation.c */
+void operation_name(char to[KPOST_NAME_MAX + 1], enum name name);
 bool operation_is_kpost(enum kind kind);
 void operation_compose(struct work *work);
 long operation_ioctl(struct work *work);
@@ -183,6 +185,14 @@ void task_restore(void);
 void task_set_office(unsigned int which);
 void task_clean_office(unsigned int which);
 extern int task_offices[OFFICES];
+
+/* path.c */
+void path_init(void);
+void path_clean(void);
+void path_set_up(void);
+bool path_is_of(const char *target);
+bool path_is_walked(const struct operation *op);
+void path_operate(void);
 
 /* ring.c */
 void ring_operate(struct work *work);

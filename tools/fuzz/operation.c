@@ -51,6 +51,7 @@ static uint64_t cookie(const struct operation *op)
 	return op->rights & 8 ? COOKIE : 0;
 }
 
+/* Of @to, which is all zeros. */
 static void compose_name(char to[KPOST_NAME_MAX + 1], enum name name)
 {
 	switch (name) {
@@ -80,6 +81,12 @@ static void compose_name(char to[KPOST_NAME_MAX + 1], enum name name)
 		memset(to, 'e', KPOST_NAME_MAX + 1);
 		break;
 	}
+}
+
+void operation_name(char to[KPOST_NAME_MAX + 1], enum name name)
+{
+	memset(to, 0, KPOST_NAME_MAX + 1);
+	compose_name(to, name);
 }
 
 /* The ordinary case makes what the flags ask for; the rest is as wrong as it can be. */

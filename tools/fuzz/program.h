@@ -28,7 +28,8 @@
 	X(SETUP_ANONYMOUS) /* slot 1: all rights on an anonymous mailbox */ \
 	X(SETUP_PERSISTENT) /* slot 1: all rights on a persistent "a", with a message */ \
 	X(SETUP_NOTHING) \
-	X(SETUP_KEYED) /* as SETUP_NAMED, and keyed; senders may replace and drop what is old */
+	X(SETUP_KEYED) /* as SETUP_NAMED, and keyed; senders may replace and drop what is old */ \
+	X(SETUP_PATHS) /* by path, of "a": slot 1: both ways; slot 2: sends; slot 3: the directory */
 
 #define KINDS(X) \
 	X(OP_NOTHING) \
@@ -66,6 +67,11 @@
 	X(OP_EPOLL) /* value: what; to: slot of the epoll file */ \
 	X(OP_SHOW) /* value: a file below /proc */ \
 	X(OP_SYSCTL) /* value: which; len: to what; value: 128: names reserved; 64: private */ \
+	/* by path, which value and name say, see path.c */ \
+	X(OP_PATH_OPEN) /* flags: how; to: slot */ \
+	X(OP_PATH) /* rights: what; flags: mode, owner; to: slot */ \
+	X(OP_READDIR) /* of a slot; flags: from reply_len on */ \
+	X(OP_MOUNT) /* rights: what; to: slot */ \
 	/* the ring of the lane */ \
 	X(OP_RING) /* value: make one of this sort, leaving the one before to itself */ \
 	X(OP_RING_ENTER) /* submit; value: and wait */ \
