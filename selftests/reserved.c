@@ -108,10 +108,10 @@ TEST_F(reserved, names_are_those_that_begin_so_and_no_others)
 
 	ASSERT_EQ(0, drop_to(USER));
 	for (size_t i = 0; i < ARRAY_SIZE(reserved); i++) {
-		EXPECT_EQ(-EPERM, make(reserved[i], KPOST_OPEN_CREATE)) TH_LOG("%s", reserved[i]);
+		EXPECT_EQ(-EPERM, make(reserved[i], KPOST_OPEN_CREATE)) TH_LOG("%zu", i);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
-		EXPECT_EQ(0, make(others[i], KPOST_OPEN_CREATE)) TH_LOG("%s", others[i]);
+		EXPECT_EQ(0, make(others[i], KPOST_OPEN_CREATE)) TH_LOG("%zu", i);
 	}
 	/* what has none is not reserved */
 	EXPECT_LE(0, close(kt_mailbox(0, 0, 0)));
@@ -248,16 +248,16 @@ TEST_F(reserved, setting_says_what_names_begin_with)
 		const char *prefix = i < ARRAY_SIZE(prefixes) ? prefixes[i] : longest;
 
 		ASSERT_EQ(0, change_to(0));
-		ASSERT_EQ(0, set(prefix)) TH_LOG("%s", prefix);
+		ASSERT_EQ(0, set(prefix)) TH_LOG("%zu", i);
 		EXPECT_STREQ(prefix, setting());
 		ASSERT_EQ(0, drop_to(USER));
 		snprintf(name, sizeof(name), "%s%s", prefix, strcmp(prefix, longest) ? "x" : "");
-		EXPECT_EQ(-EPERM, make(name, KPOST_OPEN_CREATE)) TH_LOG("%s", prefix);
+		EXPECT_EQ(-EPERM, make(name, KPOST_OPEN_CREATE)) TH_LOG("%zu", i);
 		name[strlen(prefix) - 1]--;
-		EXPECT_EQ(0, make(name, KPOST_OPEN_CREATE)) TH_LOG("%s", prefix);
+		EXPECT_EQ(0, make(name, KPOST_OPEN_CREATE)) TH_LOG("%zu", i);
 		if (strlen(prefix) > 2) {
 			name[strlen(prefix) - 1] = '\0';
-			EXPECT_EQ(0, make(name, KPOST_OPEN_CREATE)) TH_LOG("%s", prefix);
+			EXPECT_EQ(0, make(name, KPOST_OPEN_CREATE)) TH_LOG("%zu", i);
 		}
 	}
 }
