@@ -196,6 +196,7 @@ void stage_bad(struct stage *stage, const char *file, int line, const char *what
 	} while (0)
 
 /* fs.c */
+#define OTHER_DIR "/tmp/other" /* to mount in */
 int fs_stage(enum mounts mounts);
 
 /* walk.c */

@@ -10,8 +10,6 @@
 #include <sys/inotify.h>
 #include <sys/vfs.h>
 
-#define OTHER_DIR "/tmp/other"
-
 /* Before privileges are dropped.  Returns 0 or -errno. */
 int fs_stage(enum mounts mounts)
 {

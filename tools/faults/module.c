@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The module and its offices come and go. */
+#include <sys/mount.h>
+
 #include "faults.h"
 
 static bool exists(const char *path)
@@ -27,15 +29,32 @@ static void check_unshare(struct stage *stage)
 
 /* ---- loading ---- */
 
+/* Somebody mounts it as soon as that goes: one that is mounted must not fail to load any more. */
+static long mount_meanwhile(void *arg)
+{
+	bool *stop = arg;
+
+	while (!__atomic_load_n(stop, __ATOMIC_ACQUIRE)) {
+		if (!mount("kpost", OTHER_DIR, "kpost", 0, NULL))
+			return umount(OTHER_DIR);
+		kt_pause();
+	}
+	return 0;
+}
+
 static long call_load(struct stage *stage)
 {
 	/* tools/faults/run has put it there, to be read without the network. */
 	int fd = open("/run/kpost-faults.ko", O_RDONLY | O_CLOEXEC);
+	bool stop = false;
 	long ret;
 
 	if (fd < 0)
 		return -errno;
+	kt_start_fn(&stage->job, mount_meanwhile, &stop);
 	ret = faulty(stage, syscall(SYS_finit_module, fd, "", 0));
+	__atomic_store_n(&stop, true, __ATOMIC_RELEASE);
+	must(stage, kt_join(&stage->job) && !stage->job.ret);
 	close(fd);
 	return ret;
 }
@@ -83,6 +102,7 @@ const struct trial module_trials[] = {
 	{
 		.name = "load the module",
 		.routes = IOCTL,
+		.mounts = APART,
 		.root = true,
 		.bare = true,
 		.once = true,
