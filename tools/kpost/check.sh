@@ -738,7 +738,7 @@ sh_mounted()
 paths()
 {
 	is 'mount makes its directory, and is content with what is there' 0 '755 777\n' sh_mounted \
-		'kpost mount "$DIR"; [ "$(grep -c " $DIR " /proc/self/mounts)" = 1 ]
+		'kpost mount "$DIR" && [ "$(grep -c " $DIR " /proc/self/mounts)" = 1 ] || exit
 		 mode=$(stat -c %a "$DIR"); umount "$DIR"; echo $(stat -c %a "$DIR") $mode'
 	is '... but mounts over the mailboxes of another office' 0 'theirs\n\n' sh_mounted \
 		'kpost create theirs; ls "$DIR"
