@@ -131,11 +131,19 @@ static int fs_drop_inode(struct inode *inode)
 
 static int fs_permission(kpost_idmap *idmap, struct inode *inode, int mask)
 {
+	spinlock_t *lock;
+	int err;
+
 	/* The mailbox may be asked only while the inode is held. */
 	if (mask & MAY_NOT_BLOCK)
 		return -ECHILD;
+	lock = &fs_mailbox(inode)->office->lock;
+	/* Owner and mode are those of one moment: none of them changes meanwhile. */
+	spin_lock(lock);
 	fs_refresh(inode);
-	return generic_permission(idmap, inode, mask);
+	err = generic_permission(idmap, inode, mask);
+	spin_unlock(lock);
+	return err;
 }
 
 /* Is who has @cred told of the mailbox that the inode is of? */
@@ -157,8 +165,6 @@ static int fs_getattr(kpost_idmap *idmap, const struct path *path, struct kstat 
 	struct kpost_mailbox *mailbox = fs_mailbox(inode);
 	struct kpost_times times;
 
-	if (!fs_tells(inode, current_cred()))
-		return -EACCES;
 	fs_refresh(inode);
 	kpost_compat_fillattr(idmap, mask, inode, stat);
 	kpost_mailbox_times(mailbox, &times);
@@ -171,6 +177,14 @@ static int fs_getattr(kpost_idmap *idmap, const struct path *path, struct kstat 
 	/* What waits, and what a read should have room for. */
 	stat->size = READ_ONCE(mailbox->bytes);
 	stat->blksize = max_t(u32, mailbox->message_max, PAGE_SIZE);
+	/* No error, or programs could not use what they have open. */
+	if (!fs_tells(inode, current_cred())) {
+		stat->mode = S_IFIFO;
+		stat->uid = INVALID_UID;
+		stat->gid = INVALID_GID;
+		stat->size = 0;
+		stat->atime = stat->mtime = stat->ctime = stat->btime = (struct timespec64){};
+	}
 	return 0;
 }
 
@@ -183,6 +197,8 @@ static int fs_setattr(kpost_idmap *idmap, struct dentry *dentry, struct iattr *a
 	/* What the times are says the mailbox. */
 	if (attr->ia_valid & (ATTR_ATIME_SET | ATTR_MTIME_SET))
 		return -EPERM;
+	/* There is none, and to look for it would sleep. */
+	attr->ia_valid &= ~ATTR_KILL_PRIV;
 	spin_lock(&mailbox->office->lock);
 	/* Whose it is does not change between the look and the change. */
 	fs_refresh(inode);
@@ -386,7 +402,7 @@ static int fs_mknod(kpost_idmap *idmap, struct inode *dir, struct dentry *dentry
 		if (kpost_office_find(office, arg.name))
 			err = -EEXIST;
 		else
-			err = kpost_office_may_name(office, arg.name, mailbox->uid) ?:
+			err = kpost_office_may_name(office, arg.name, current_fsuid()) ?:
 				      kpost_mailbox_count(mailbox);
 		if (!err)
 			kpost_office_add(office, mailbox);
@@ -425,6 +441,8 @@ static int fs_unlink(struct inode *dir, struct dentry *dentry)
 	fs_refresh(inode);
 	if (mailbox->named)
 		err = inode_owner_or_capable(kpost_compat_no_idmap, inode) ? 0 : -EPERM;
+	else if (mailbox->succeeded)
+		err = -ESTALE; /* has the path walked again: another has the name */
 	if (!err)
 		kpost_mailbox_unname(mailbox);
 	spin_unlock(&office->lock);
@@ -543,6 +561,11 @@ static int fs_iterate(struct file *file, struct dir_context *ctx)
 /* What a file is that is only asked about: it goes with whoever asks. */
 static int fs_asked_open(struct inode *inode, struct file *file)
 {
+	/* And nobody who watches is told. */
+#ifdef FMODE_NONOTIFY_PERM
+	file->f_mode &= ~FMODE_NONOTIFY_PERM;
+#endif
+	file->f_mode |= FMODE_NONOTIFY;
 	return stream_open(inode, file);
 }
 
@@ -599,7 +622,7 @@ static int fs_make_allowed(struct file *dir, struct dentry *dentry, umode_t mode
 /*
  * A mailbox is about to be made by an operation on the directory @dir, and not by path, and opened
  * with @rights.  What guards paths guards that too.  Returns 0, to be ended by
- * kpost_fs_change_end(), or -EROFS, -EACCES, -EOVERFLOW, -ENOMEM.
+ * kpost_fs_change_end(), or -EROFS, -EACCES, -EOVERFLOW, -ENOMEM, -ENFILE, or what those say.
  */
 int kpost_fs_make_begin(struct file *dir, const char *name, umode_t mode, u32 rights)
 {
@@ -777,6 +800,8 @@ static int fs_fill_super(struct super_block *sb, struct fs_context *fc)
 
 static int fs_get_tree(struct fs_context *fc)
 {
+	/* Whoever mounts it read-only has one that is; others have their own. */
+	fc->sb_flags &= ~SB_RDONLY;
 	return get_tree_keyed(fc, fs_fill_super, get_net(fc->net_ns));
 }
 

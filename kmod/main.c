@@ -58,16 +58,17 @@
  *	network namespace, and so the office.  An endpoint holds its mailbox.
  *	The office holds each mailbox that has a name in it.  A mount of its file
  *	system holds module and namespace likewise, and an inode there its mailbox,
- *	which does not know of it.  A message is owned by its sender until it is committed, then by the mailbox's lists,
- *	then by the receiver that has taken it.  A message uses its origin
- *	(which holds a struct pid), and holds what was charged for it, and its
- *	call.  A mailbox holds its maker's
- *	account, an endpoint its opener's.  A waiter is on the stack of its task and reached under
+ *	which does not know of it.  A message is owned by its sender until it is
+ *	committed, then by the mailbox's lists, then by the receiver that has taken
+ *	it.  A message uses its origin (which holds a struct pid), and holds what was
+ *	charged for it, and its call.  A mailbox holds its maker's account, an
+ *	endpoint its opener's.  A waiter is on the stack of its task and reached under
  *	the lock of the list it is in, see wait.h; that of a parked command is in what is parked,
  *	see park.h.  An operation under way, parked or from a worker of io_uring's too, holds its
  *	file.  A work item holds nothing: what it works for waits for it before it goes.  But an
- *	account's holds it where it tells of a share, and frees it when nobody else does; and a
- *	process's holds that.  A process is held by the calls that it received, by the endpoint
+ *	account's holds it where it tells of a share, and frees it when nobody else does; a
+ *	process's holds that; and one for a name that came or went by path holds mailbox and
+ *	namespace, and is waited for before the module goes.  A process is held by the calls that it received, by the endpoint
  *	that it received through last, by its callers, and by its waits that can be cancelled,
  *	which are on the stacks of their tasks or parked.  A caller holds the calls in its trees,
  *	and goes with the last.

@@ -112,8 +112,8 @@ struct kpost_mailbox *kpost_office_next(struct kpost_office *office, const struc
 }
 
 /*
- * May the task give @name, which is free, to what will be @uid's?  What is reserved is for those who
- * may set what is: root of the network namespace, as for its other sysctls.  Returns 0 or -EPERM.
+ * May the task give @name, which is free, as user @uid?  What is reserved is for those who may set
+ * what is: root of the network namespace, as for its other sysctls.  Returns 0 or -EPERM.
  */
 int kpost_office_may_name(struct kpost_office *office, const char *name, kuid_t uid)
 {

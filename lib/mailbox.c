@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -115,7 +116,13 @@ static int open_path(const char *path, int flags)
 	if (S_ISDIR(st.st_mode))
 		return -EISDIR;
 	fd = open(path, flags);
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	/* Somebody may have put another file there meanwhile. */
+	if (!fstatfs(fd, &fs) && (unsigned long)fs.f_type == KPOST_SUPER_MAGIC)
+		return fd;
+	close(fd);
+	return -ENOTTY;
 }
 
 KPOST_EXPORT int kpost_open_path(const char *path, unsigned int rights, unsigned int flags)

@@ -433,6 +433,33 @@ TEST_F(fs, unlink_does_not_take_as_long_as_what_is_in_the_mailbox)
 	       (unsigned long long)device / 1000);
 }
 
+/* the events that have come, as " what:name" each */
+static const char *events(int fd, char *text, size_t size)
+{
+	static const struct { uint32_t bit; const char *name; } kinds[] = {
+		{ IN_CREATE, "create" }, { IN_DELETE, "delete" }, { IN_OPEN, "open" },
+		{ IN_MODIFY, "modify" }, { IN_ACCESS, "access" }, { IN_CLOSE_WRITE, "close" },
+		{ IN_CLOSE_NOWRITE, "close" }, { IN_DELETE_SELF, "self" },
+	};
+	char buf[4096] __attribute__((aligned(8)));
+	ssize_t len = read(fd, buf, sizeof(buf)), at = 0;
+	size_t used = 0, i;
+
+	text[0] = '\0';
+	while (at < len) {
+		const struct inotify_event *event = (void *)(buf + at);
+
+		for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+			if (event->mask & kinds[i].bit && used < size)
+				used += (size_t)snprintf(text + used, size - used, " %s:%s",
+							 kinds[i].name,
+							 event->len ? event->name : "");
+		}
+		at += (ssize_t)(sizeof(*event) + event->len);
+	}
+	return text;
+}
+
 /* ---- the directory -------------------------------------------------------------- */
 
 TEST_F(fs, readdir_tells_each_name_once_while_others_come_and_go)
@@ -473,6 +500,19 @@ TEST_F(fs, readdir_tells_each_name_once_while_others_come_and_go)
 		;
 	EXPECT_EQ(2 + stays + 200 - 4, i);
 	closedir(dir);
+}
+
+/* what the directory's OPEN asks others for is nobody's to see */
+TEST_F(fs, its_directory_tells_who_watches_of_what_it_makes_only)
+{
+	int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	int dir = fs_open_at(FS_DIR, O_RDONLY | O_DIRECTORY);
+	struct kpost_open open = kt_open_args("a", KT_ALL, KPOST_OPEN_CREATE | KPOST_OPEN_EXCL);
+
+	ASSERT_LE(0, inotify_add_watch(watch, FS_DIR, IN_CREATE | IN_DELETE | IN_OPEN | IN_CLOSE));
+	ASSERT_LE(0, kt_ioctl(dir, KPOST_IOC_OPEN, &open));
+	EXPECT_EQ(-EEXIST, kt_ioctl(dir, KPOST_IOC_OPEN, &open));
+	EXPECT_STREQ(" create:a", events(watch, self->names, sizeof(self->names)));
 }
 
 TEST_F(fs, its_directory_is_a_counter_for_what_files_do_not_say)
@@ -801,9 +841,13 @@ static int looks_around(void *arg)
 	CHECK_EQ(0, fs_mkfifo("mine", 0600));
 	CHECK_EQ(2, fs_list(FS_DIR, names, sizeof(names)));
 	CHECK_EQ(0, strcmp(names, " mine open"));
-	CHECK_EQ(-1, stat(fs_path("secret"), &st));
-	CHECK_EQ(EACCES, errno);
+	CHECK_EQ(0, stat(fs_path("secret"), &st));
+	CHECK_EQ(S_IFIFO, st.st_mode);
+	CHECK_EQ(65534, st.st_uid);
+	CHECK_EQ(0, st.st_size);
+	CHECK_EQ(0, st.st_mtim.tv_sec);
 	CHECK_EQ(0, stat(fs_path("open"), &st));
+	CHECK_EQ(0, st.st_uid);
 	CHECK_EQ(0, access(FS_DIR, R_OK));
 	CHECK_EQ(-1, inotify_add_watch(watch, FS_DIR, IN_CREATE | IN_DELETE));
 	CHECK_EQ(EACCES, errno);
@@ -820,6 +864,7 @@ TEST_F(fs, a_private_office_tells_by_path_too_only_of_what_one_could_open)
 	int watch = inotify_init1(IN_CLOEXEC), dir = fs_open_at(FS_DIR, O_RDONLY | O_DIRECTORY);
 
 	ASSERT_EQ(0, fs_mkfifo("secret", 0600));
+	EXPECT_EQ(0, fs_write(fs_path("secret"), "12345"));
 	ASSERT_EQ(0, fs_mkfifo("open", 0622));
 	ASSERT_EQ(0, set_sysctl("private", "1"));
 	EXPECT_EQ(0, child_run(looks_around, &dir));
@@ -831,33 +876,6 @@ TEST_F(fs, a_private_office_tells_by_path_too_only_of_what_one_could_open)
 }
 
 /* ---- who watches ------------------------------------------------------------------ */
-
-/* the events that have come, as " what:name" each */
-static const char *events(int fd, char *text, size_t size)
-{
-	static const struct { uint32_t bit; const char *name; } kinds[] = {
-		{ IN_CREATE, "create" }, { IN_DELETE, "delete" }, { IN_OPEN, "open" },
-		{ IN_MODIFY, "modify" }, { IN_ACCESS, "access" }, { IN_CLOSE_WRITE, "close" },
-		{ IN_CLOSE_NOWRITE, "close" }, { IN_DELETE_SELF, "self" },
-	};
-	char buf[4096] __attribute__((aligned(8)));
-	ssize_t len = read(fd, buf, sizeof(buf)), at = 0;
-	size_t used = 0, i;
-
-	text[0] = '\0';
-	while (at < len) {
-		const struct inotify_event *event = (void *)(buf + at);
-
-		for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-			if (event->mask & kinds[i].bit && used < size)
-				used += (size_t)snprintf(text + used, size - used, " %s:%s",
-							 kinds[i].name,
-							 event->len ? event->name : "");
-		}
-		at += (ssize_t)(sizeof(*event) + event->len);
-	}
-	return text;
-}
 
 TEST_F(fs, inotify_tells_of_each_name_once_whoever_gave_it_or_took_it)
 {

@@ -91,9 +91,16 @@ int mailbox_try(const char *name, unsigned int rights)
 {
 	const struct kpost_attr attr = { .owner = owner.uid };
 
-	if (is_path(name))
-		return kpost_open_path(name, rights, 0);
-	return kpost_open(name, rights, owner.flag, &attr, 0);
+	struct kpost_stat st;
+	int fd;
+
+	if (!is_path(name))
+		return kpost_open(name, rights, owner.flag, &attr, 0);
+	fd = kpost_open_path(name, rights, 0);
+	if (fd < 0 || !owner.flag || (!kpost_stat(fd, &st) && st.uid == owner.uid))
+		return fd;
+	close(fd);
+	return -EPERM;
 }
 
 _Noreturn void fail_sizes(const char *name)
@@ -117,8 +124,13 @@ int mailbox_open(const char *name, unsigned int rights, unsigned int flags,
 	if (is_path(name)) {
 		fd = path_open(name, rights, flags | owner.flag, &how);
 		/* open(2) does not ask whose it is. */
-		if (!kpost_stat(fd, &st))
+		if (owner.flag && rights != KPOST_RIGHT_ADMIN) {
+			int ret = kpost_stat(fd, &st);
+
+			if (ret)
+				fail(ret, name, "cannot see whose mailbox '%s' is", shown(name));
 			check_owner(name, st.uid);
+		}
 		return fd;
 	}
 	check_name(name);

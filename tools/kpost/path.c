@@ -135,8 +135,11 @@ int path_open(const char *path, unsigned int rights, unsigned int flags,
 		if (fd == -ENOENT && flags & KPOST_OPEN_CREATE)
 			fd = path_make(path, rights, flags, attr);
 		/* It is there: made meanwhile, or, for who only wants it made, before. */
-		if (fd == -EOPNOTSUPP && admin)
+		if (fd == -EOPNOTSUPP && admin) {
 			fd = open(path, O_PATH | O_CLOEXEC);
+			if (fd < 0)
+				fd = errno == ENOENT ? -EOPNOTSUPP : -errno;
+		}
 	} while (fd == -EOPNOTSUPP);
 	if (fd == -EINVAL && flags & KPOST_OPEN_CREATE)
 		fail_sizes(path);
