@@ -113,15 +113,15 @@ bool path_is_walked(const struct operation *op)
 
 static void open_path(const struct operation *op)
 {
-	static const int further[] = { O_NONBLOCK, O_CREAT, O_PATH, O_TRUNC, O_DIRECT, O_DIRECTORY };
+	static const int more[] = { O_NONBLOCK, O_CREAT, O_PATH, O_TRUNC, O_DIRECT, O_DIRECTORY };
 	int flags = (op->flags & O_ACCMODE) | O_CLOEXEC;
 	char path[PATH_SIZE];
 	unsigned int i;
 	int fd;
 
-	for (i = 0; i < sizeof(further) / sizeof(further[0]); i++)
+	for (i = 0; i < sizeof(more) / sizeof(more[0]); i++)
 		if (op->flags & 4u << i)
-			flags |= further[i];
+			flags |= more[i];
 	if (op->value % 4 == DIRECTORY && !op->flags)
 		flags |= O_DIRECTORY;
 	compose_path(path, op);

@@ -29,7 +29,7 @@
 	X(SETUP_PERSISTENT) /* slot 1: all rights on a persistent "a", with a message */ \
 	X(SETUP_NOTHING) \
 	X(SETUP_KEYED) /* as SETUP_NAMED, and keyed; senders may replace and drop what is old */ \
-	X(SETUP_PATHS) /* by path, of "a": slot 1: both ways; slot 2: sends; slot 3: the directory */
+	X(SETUP_PATHS) /* by path, of "a": 1: both ways; 2: sends; 3: the directory */
 
 #define KINDS(X) \
 	X(OP_NOTHING) \

@@ -81,7 +81,7 @@ static void join_lanes(struct files *files)
 		struct lane *lane = &files->lanes[i];
 
 		pthread_join(lane->thread, NULL);
-		for (int what = 0; what < WHATS; what++) {
+		for (int what = 0; what < WHAT_COUNT; what++) {
 			files->seen->worked[what] += lane->worked[what];
 			files->seen->failed[what] += lane->failed[what];
 			lane->worked[what] = lane->failed[what] = 0;
@@ -212,7 +212,7 @@ static void note_seen(const struct files_seen *seen)
 	char text[1024] = "";
 	size_t len = 0;
 
-	for (int i = 0; i < WHATS && len < sizeof(text); i++)
+	for (int i = 0; i < WHAT_COUNT && len < sizeof(text); i++)
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s %llu/%llu",
 					i ? ", " : "", files_whats[i],
 					(unsigned long long)seen->worked[i],

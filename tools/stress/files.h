@@ -36,14 +36,14 @@ enum what {
 	BIND,
 	SPACE,
 	UNLOAD,
-	WHATS
+	WHAT_COUNT
 };
 
 /* What the process that does it has seen; shared with the one that judges. */
 struct files_seen {
 	bool odd;
 	char odd_text[128];
-	uint64_t worked[WHATS], failed[WHATS];
+	uint64_t worked[WHAT_COUNT], failed[WHAT_COUNT];
 	uint64_t mounts, sends, receipts, sent_by_kernel, received_by_kernel, left;
 	uint64_t wrong_messages;
 	bool counts_nothing;
@@ -72,7 +72,7 @@ struct lane {
 	struct chance chance;
 	uint32_t number; /* of the next message */
 	char path[64];
-	uint64_t worked[WHATS], failed[WHATS];
+	uint64_t worked[WHAT_COUNT], failed[WHAT_COUNT];
 };
 
 struct file_message {
@@ -87,7 +87,7 @@ static inline bool files_stopping(const struct files *files)
 }
 
 /* paths.c */
-extern const char *const files_whats[WHATS];
+extern const char *const files_whats[WHAT_COUNT];
 void files_send(struct lane *lane);
 void files_receive(struct lane *lane);
 void files_make(struct lane *lane);

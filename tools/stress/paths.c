@@ -12,7 +12,7 @@
 
 #include "files.h"
 
-const char *const files_whats[WHATS] = {
+const char *const files_whats[WHAT_COUNT] = {
 	[OPEN_TO_SEND] = "open to send",
 	[WRITE] = "write",
 	[OPEN_TO_RECEIVE] = "open to receive",
@@ -36,7 +36,7 @@ const char *const files_whats[WHATS] = {
 static const struct {
 	int errnos[4];
 	int bare[4];
-} mays[WHATS] = {
+} mays[WHAT_COUNT] = {
 	[OPEN_TO_SEND] = { { ENOENT }, { 0 } },
 	[WRITE] = { { EAGAIN, EPIPE }, { 0 } },
 	[OPEN_TO_RECEIVE] = { { ENOENT }, { 0 } },
@@ -149,7 +149,7 @@ void files_receive(struct lane *lane)
 			break;
 		if (n != sizeof(message) || message.sender >= SENDERS ||
 		    message.number >= NUMBERS || message.sum != message_sum(&message) ||
-		    message.steady != (path != lane->path)) {
+		    message.steady == (path == lane->path)) {
 			add(&files->seen->wrong_messages, 1);
 			break;
 		}
