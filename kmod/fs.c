@@ -129,20 +129,20 @@ static int fs_drop_inode(struct inode *inode)
 	return 1;
 }
 
-static int fs_permission(kpost_idmap *idmap, struct inode *inode, int mask)
+static int fs_permission(struct kpost_idmap *idmap, struct inode *inode, int mask)
 {
-	spinlock_t *lock;
+	struct kpost_office *office;
 	int err;
 
 	/* The mailbox may be asked only while the inode is held. */
 	if (mask & MAY_NOT_BLOCK)
 		return -ECHILD;
-	lock = &fs_mailbox(inode)->office->lock;
+	office = fs_mailbox(inode)->office;
 	/* Owner and mode are those of one moment: none of them changes meanwhile. */
-	spin_lock(lock);
+	spin_lock(&office->lock);
 	fs_refresh(inode);
 	err = generic_permission(idmap, inode, mask);
-	spin_unlock(lock);
+	spin_unlock(&office->lock);
 	return err;
 }
 
@@ -158,8 +158,8 @@ static bool fs_tells(const struct inode *inode, const struct cred *cred)
 	return tells;
 }
 
-static int fs_getattr(kpost_idmap *idmap, const struct path *path, struct kstat *stat, u32 mask,
-		      unsigned int flags)
+static int fs_getattr(struct kpost_idmap *idmap, const struct path *path, struct kstat *stat,
+		      u32 mask, unsigned int flags)
 {
 	struct inode *inode = d_inode(path->dentry);
 	struct kpost_mailbox *mailbox = fs_mailbox(inode);
@@ -183,12 +183,15 @@ static int fs_getattr(kpost_idmap *idmap, const struct path *path, struct kstat 
 		stat->uid = INVALID_UID;
 		stat->gid = INVALID_GID;
 		stat->size = 0;
-		stat->atime = stat->mtime = stat->ctime = stat->btime = (struct timespec64){};
+		stat->atime = (struct timespec64){};
+		stat->mtime = stat->atime;
+		stat->ctime = stat->atime;
+		stat->btime = stat->atime;
 	}
 	return 0;
 }
 
-static int fs_setattr(kpost_idmap *idmap, struct dentry *dentry, struct iattr *attr)
+static int fs_setattr(struct kpost_idmap *idmap, struct dentry *dentry, struct iattr *attr)
 {
 	struct inode *inode = d_inode(dentry);
 	struct kpost_mailbox *mailbox = fs_mailbox(inode);
@@ -364,8 +367,8 @@ static void fs_later_queue(struct fs_later *later, struct kpost_mailbox *mailbox
 }
 
 /* mkfifo(2) makes a mailbox that stays until it is unlinked, as files do. */
-static int fs_mknod(kpost_idmap *idmap, struct inode *dir, struct dentry *dentry, umode_t mode,
-		    dev_t dev)
+static int fs_mknod(struct kpost_idmap *idmap, struct inode *dir, struct dentry *dentry,
+		    umode_t mode, dev_t dev)
 {
 	struct kpost_office *office = fs_office(dir->i_sb);
 	struct kpost_mailbox *mailbox;
@@ -420,8 +423,8 @@ static int fs_mknod(kpost_idmap *idmap, struct inode *dir, struct dentry *dentry
 }
 
 /* What open(2) makes with O_CREAT is no named pipe either, and a slip of the pen no mailbox. */
-static int fs_create(kpost_idmap *idmap, struct inode *dir, struct dentry *dentry,
-		     umode_t mode KPOST_CREATE_EXCL)
+static int fs_create(struct kpost_idmap *idmap, struct inode *dir, struct dentry *dentry,
+		     KPOST_CREATE_MODE)
 {
 	return -ENOENT;
 }
@@ -459,7 +462,7 @@ static int fs_unlink(struct inode *dir, struct dentry *dentry)
  * Who watches the directory is told of all names that come and go.  That takes permission to read
  * it, as opening it does, but nothing is opened, or only asked for.
  */
-static int fs_root_permission(kpost_idmap *idmap, struct inode *inode, int mask)
+static int fs_root_permission(struct kpost_idmap *idmap, struct inode *inode, int mask)
 {
 	struct kpost_office *office = fs_office(inode->i_sb);
 
@@ -470,7 +473,7 @@ static int fs_root_permission(kpost_idmap *idmap, struct inode *inode, int mask)
 }
 
 /* All may make names, and the office knows who may take them away. */
-static int fs_root_setattr(kpost_idmap *idmap, struct dentry *dentry, struct iattr *attr)
+static int fs_root_setattr(struct kpost_idmap *idmap, struct dentry *dentry, struct iattr *attr)
 {
 	return -EPERM;
 }
@@ -495,8 +498,10 @@ struct fs_cursor {
 
 static int fs_root_open(struct inode *inode, struct file *file)
 {
-	file->private_data = kzalloc(sizeof(struct fs_cursor), GFP_KERNEL_ACCOUNT);
-	return file->private_data ? 0 : -ENOMEM;
+	struct fs_cursor *cursor = kzalloc(sizeof(*cursor), GFP_KERNEL_ACCOUNT);
+
+	file->private_data = cursor;
+	return cursor ? 0 : -ENOMEM;
 }
 
 static int fs_root_release(struct inode *inode, struct file *file)

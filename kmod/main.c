@@ -68,10 +68,10 @@
  *	file.  A work item holds nothing: what it works for waits for it before it goes.  But an
  *	account's holds it where it tells of a share, and frees it when nobody else does; a
  *	process's holds that; and one for a name that came or went by path holds mailbox and
- *	namespace, and is waited for before the module goes.  A process is held by the calls that it received, by the endpoint
- *	that it received through last, by its callers, and by its waits that can be cancelled,
- *	which are on the stacks of their tasks or parked.  A caller holds the calls in its trees,
- *	and goes with the last.
+ *	namespace, and is waited for before the module goes.  A process is held by the calls that
+ *	it received, by the endpoint that it received through last, by its callers, and by its waits
+ *	that can be cancelled, which are on the stacks of their tasks or parked.  A caller holds the
+ *	calls in its trees, and goes with the last.
  */
 #include <linux/module.h>
 

@@ -120,8 +120,9 @@ static struct timespec64 time_real(u64 time)
 
 void kpost_mailbox_times(struct kpost_mailbox *mailbox, struct kpost_times *times)
 {
-	times->made = times->received = times->sent =
-		(struct timespec64){ .tv_sec = mailbox->made_at };
+	times->made = (struct timespec64){ .tv_sec = mailbox->made_at };
+	times->received = times->made;
+	times->sent = times->made;
 	spin_lock(&mailbox->lock);
 	if (mailbox->sent)
 		times->sent = time_real(mailbox->sent_at);

@@ -250,6 +250,11 @@ struct mounting {
 	int stop;
 };
 
+static unsigned int mounts_done(struct mounting *mounting)
+{
+	return __atomic_load_n(&mounting->mounts, __ATOMIC_RELAXED);
+}
+
 static long mounts_and_opens(void *arg)
 {
 	struct mounting *mounting = arg;
@@ -290,9 +295,8 @@ TEST_F(unload, mounting_while_it_is_unloaded_works_or_does_not)
 	for (unloads = 0; unloads < 10; unloads++) {
 		ASSERT_TRUE(kt_until(unload() == 0));
 		ASSERT_EQ(0, load());
-		mounts = __atomic_load_n(&mounting.mounts, __ATOMIC_RELAXED);
-		ASSERT_TRUE(kt_until(kt_done(&job) ||
-				     __atomic_load_n(&mounting.mounts, __ATOMIC_RELAXED) != mounts));
+		mounts = mounts_done(&mounting);
+		ASSERT_TRUE(kt_until(kt_done(&job) || mounts_done(&mounting) != mounts));
 	}
 	__atomic_store_n(&mounting.stop, 1, __ATOMIC_RELEASE);
 	ASSERT_TRUE(kt_join(&job));

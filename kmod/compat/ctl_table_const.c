@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/sysctl.h>
 
-int handler(const struct ctl_table *table, int write, void *buffer, size_t *lenp, loff_t *ppos);
-void probe(struct ctl_table *table);
-void probe(struct ctl_table *table)
+void probe(struct ctl_table *table, const struct ctl_table *other);
+void probe(struct ctl_table *table, const struct ctl_table *other)
 {
-	table->proc_handler = handler;
+	table->proc_handler(other, 0, NULL, NULL, NULL);
 }

@@ -11,10 +11,10 @@
 
 /* How a mount maps owners. */
 #ifdef KPOST_HAVE_MNT_IDMAP
-typedef struct mnt_idmap kpost_idmap;
+#define kpost_idmap mnt_idmap
 #define kpost_compat_no_idmap (&nop_mnt_idmap)
 #else
-typedef struct user_namespace kpost_idmap;
+#define kpost_idmap user_namespace
 #define kpost_compat_no_idmap (&init_user_ns)
 #endif
 
@@ -23,7 +23,7 @@ static inline bool kpost_compat_mapped(const struct file *file)
 	return is_idmapped_mnt(file->f_path.mnt);
 }
 
-static inline void kpost_compat_fillattr(kpost_idmap *idmap, u32 mask, struct inode *inode,
+static inline void kpost_compat_fillattr(struct kpost_idmap *idmap, u32 mask, struct inode *inode,
 					 struct kstat *stat)
 {
 #ifdef KPOST_HAVE_FILLATTR_MASK
@@ -41,9 +41,9 @@ static inline void kpost_compat_fillattr(kpost_idmap *idmap, u32 mask, struct in
 #endif
 
 #ifdef KPOST_HAVE_CREATE_EXCL
-#define KPOST_CREATE_EXCL , bool excl
+#define KPOST_CREATE_MODE umode_t mode, bool excl
 #else
-#define KPOST_CREATE_EXCL
+#define KPOST_CREATE_MODE umode_t mode
 #endif
 
 static inline void kpost_compat_set_d_op(struct super_block *sb, const struct dentry_operations *op)

@@ -27,7 +27,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
 	.parser = parse,
 	.args_doc = "[DIR]",
-	.doc = "Mount the mailboxes that have a name as files, in DIR, which is made if it is missing, "
+	.doc = "Mount the mailboxes that have a name as files, in DIR, which is made if it is "
+	       "missing, "
 	       "or in " DEFAULT_DIR ". If they are mounted there already, that is all right. "
 	       "umount(8) undoes it.",
 };
@@ -57,11 +58,10 @@ static _Noreturn void fail_to_mount(const char *dir, int error)
 			   "it with 'modprobe kpost' as root",
 			   shown(dir));
 	case EPERM:
-		fail_plain(
-			STATUS_PERMISSION,
-			"cannot mount mailboxes at '%s': not permitted; only root of the network "
-			"namespace may, where it may mount at all",
-			shown(dir));
+		fail_plain(STATUS_PERMISSION,
+			   "cannot mount mailboxes at '%s': only root of the network namespace "
+			   "may, where it may mount at all",
+			   shown(dir));
 	default:
 		fail_plain(STATUS_FAILED, "cannot mount mailboxes at '%s': %s", shown(dir),
 			   strerror(error));

@@ -54,11 +54,10 @@ int counter_open(const char **name)
 	if (!dir)
 		fail(ENOMEM, NULL, "cannot open '%s'", shown(path));
 	if (has_mailboxes(path) && !has_mailboxes(dir))
-		fail_plain(
-			STATUS_USAGE,
-			"'%s' is a mailbox that is mounted by itself: to look at it, or to remove "
-			"it, goes by its name, or in the directory of mailboxes",
-			shown(path));
+		fail_plain(STATUS_USAGE,
+			   "'%s' is a mailbox that is mounted by itself: look at it, or remove it, "
+			   "by its name, or in the directory of mailboxes",
+			   shown(path));
 	fd = directory_open(dir);
 	free(dir);
 	*name = base + 1;

@@ -135,6 +135,7 @@ void files_receive(struct lane *lane)
 {
 	int flags = chance_below(&lane->chance, 2) ? O_RDONLY : O_RDWR;
 	const char *path = some_path(lane, true);
+	bool steady = path != lane->path;
 	struct files *files = lane->files;
 	int fd = open(path, flags | O_NONBLOCK | O_CLOEXEC);
 	struct file_message message;
@@ -149,7 +150,7 @@ void files_receive(struct lane *lane)
 			break;
 		if (n != sizeof(message) || message.sender >= SENDERS ||
 		    message.number >= NUMBERS || message.sum != message_sum(&message) ||
-		    message.steady == (path == lane->path)) {
+		    message.steady != steady) {
 			add(&files->seen->wrong_messages, 1);
 			break;
 		}
