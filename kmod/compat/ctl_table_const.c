@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/sysctl.h>
 
-void probe(struct ctl_table *table, const struct ctl_table *other);
-void probe(struct ctl_table *table, const struct ctl_table *other)
+int handler(const struct ctl_table *table, int write, void *buffer, size_t *lenp, loff_t *ppos);
+
+proc_handler *probe(void);
+proc_handler *probe(void)
 {
-	table->proc_handler(other, 0, NULL, NULL, NULL);
+	return handler;
 }
