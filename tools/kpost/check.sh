@@ -681,26 +681,26 @@ work()
 owners()
 {
 	is '--owner by name and by number' 0 'x\nx\n' sh_in \
-		'kpost create --mode 666 $MAILBOX-o; kpost send --owner root $MAILBOX-o <<<x
-		 kpost send --owner 0 $MAILBOX-o <<<x; kpost recv --owner 0 -n 2 -t 0 $MAILBOX-o'
+		'kpost create --mode 666 $MAILBOX-owned; kpost send --owner root $MAILBOX-owned <<<x
+		 kpost send --owner 0 $MAILBOX-owned <<<x; kpost recv --owner 0 -n 2 -t 0 $MAILBOX-owned'
 	is '... by all that open one' 0 'x\n\nyX\n' sh_in \
-		'kpost grant --owner root $MAILBOX-o -- echo x; kpost recv -t 0 $MAILBOX-o
-		 kpost send $MAILBOX-o <<<y; kpost work --owner root $MAILBOX-o -- cat >$WORK/out & pid=$!
+		'kpost grant --owner root $MAILBOX-owned -- echo x; kpost recv -t 0 $MAILBOX-owned
+		 kpost send $MAILBOX-owned <<<y; kpost work --owner root $MAILBOX-owned -- cat >$WORK/out & pid=$!
 		 soon test -s $WORK/out; kill $pid; wait $pid; cat $WORK/out
-		 kpost serve --owner root $MAILBOX-s -- tr a-z A-Z & pid=$!
-		 kpost wait -t 10 $MAILBOX-s; kpost call -t 60 --owner root $MAILBOX-s x; kill $pid; wait $pid'
-	kpost rm "$mailbox-o"
-	sh_in 'setpriv --reuid 65534 --regid 65534 --clear-groups kpost create --mode 666 $MAILBOX-o'
+		 kpost serve --owner root $MAILBOX-served -- tr a-z A-Z & pid=$!
+		 kpost wait -t 10 $MAILBOX-served; kpost call -t 60 --owner root $MAILBOX-served x; kill $pid; wait $pid'
+	kpost rm "$mailbox-owned"
+	sh_in 'setpriv --reuid 65534 --regid 65534 --clear-groups kpost create --mode 666 $MAILBOX-owned'
 	for verb in send recv call 'serve --succeed' serve work grant; do
 		command=
 		case $verb in serve* | work | grant) command='-- true' ;; esac
-		says "$verb --owner of a squatter's mailbox" 5 "user 65534's, and --owner demands root's.*kpost rm $mailbox-o" \
-			sh_in "kpost $verb --owner root \$MAILBOX-o $command </dev/null"
+		says "$verb --owner of a squatter's mailbox" 5 "user 65534's, and --owner demands root's.*kpost rm $mailbox-owned" \
+			sh_in "kpost $verb --owner root \$MAILBOX-owned $command </dev/null"
 	done
 	is '... sends nothing, and shuts nothing' 0 '"sent":0\n"shut":false\n' sh_in \
-		'kpost stat --json $MAILBOX-o | grep -oE "\"(sent|shut)\":[^,]*" | sort'
-	says 'work --aside to one' 5 "mailbox '$mailbox-o': it is user 65534's" sh_in \
-		'kpost work --owner root --aside $MAILBOX-o $MAILBOX -- true'
+		'kpost stat --json $MAILBOX-owned | grep -oE "\"(sent|shut)\":[^,]*" | sort'
+	says 'work --aside to one' 5 "mailbox '$mailbox-owned': it is user 65534's" sh_in \
+		'kpost work --owner root --aside $MAILBOX-owned $MAILBOX -- true'
 	says 'serve --owner of one that would be made' 5 "it would be user 0's, and --owner demands nobody's" \
 		kpost serve --owner nobody "$mailbox-none" -- true
 	says 'send --create --owner likewise' 5 "it would be user 0's, and --owner demands 12345's" sh_in \
@@ -708,7 +708,7 @@ owners()
 	says '... makes nothing' 3 'no such mailbox' kpost stat "$mailbox-none"
 	says '--owner of nobody' 2 "no user 'no-such-user'" kpost send --owner no-such-user "$mailbox"
 	says '--owner of no number' 2 "no user '4294967295'" kpost recv --owner 4294967295 "$mailbox"
-	kpost rm "$mailbox-o"
+	kpost rm "$mailbox-owned"
 	says 'a name that is for root to give' 5 'net.kpost.reserved.*have root make it' sh_in \
 		'setpriv --reuid 65534 --regid 65534 --clear-groups kpost create sys.$MAILBOX'
 	says '... and so for serve --owner' 5 'net.kpost.reserved' sh_in \
@@ -716,11 +716,11 @@ owners()
 	is '... which root gives' 0 '' sh_in 'kpost create sys.$MAILBOX; kpost rm sys.$MAILBOX'
 	is 'a private office tells only of what one could open' 0 'open\n3\n0\n' sh_in \
 		'user="setpriv --reuid 65534 --regid 65534 --clear-groups kpost"
-		 kpost create --mode 602 $MAILBOX-p; echo 1 >/proc/sys/net/kpost/private
-		 $user ls --names | grep -x $MAILBOX-p >/dev/null && echo open
+		 kpost create --mode 602 $MAILBOX-told; echo 1 >/proc/sys/net/kpost/private
+		 $user ls --names | grep -x $MAILBOX-told >/dev/null && echo open
 		 $user ls --names | grep -x $MAILBOX; $user stat $MAILBOX 2>/dev/null; echo $?
 		 $user wait -t 10 $MAILBOX; echo $?
-		 echo 0 >/proc/sys/net/kpost/private; kpost rm $MAILBOX-p'
+		 echo 0 >/proc/sys/net/kpost/private; kpost rm $MAILBOX-told'
 	is 'info --json tells that there are owners' 0 '"owner":true\n' sh_in \
 		'kpost info --json | grep -o "\"owner\":true"'
 }
