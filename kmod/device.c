@@ -237,10 +237,8 @@ static int open_named(struct kpost_office *office, struct opening *opening,
 	if (!err)
 		kpost_endpoint_attach(opening->file, mailbox);
 	spin_unlock(&office->lock);
-	if (old && !err) {
-		kpost_fs_unnamed(old);
-		kpost_mailbox_unnamed(old);
-	}
+	if (old && !err)
+		kpost_mailbox_unnamed(old, true);
 	if (fresh) {
 		if (mailbox == fresh && !err) {
 			kpost_office_announce(office, arg->name);
@@ -352,10 +350,8 @@ static long device_unlink(struct kpost_counter *counter, struct kpost_operand *o
 	if (!err)
 		kpost_mailbox_unname(mailbox);
 	spin_unlock(&office->lock);
-	if (!err) {
-		kpost_fs_unnamed(mailbox);
-		kpost_mailbox_unnamed(mailbox);
-	}
+	if (!err)
+		kpost_mailbox_unnamed(mailbox, true);
 	if (counter->at_dir)
 		kpost_fs_change_end(counter->file);
 	return err;

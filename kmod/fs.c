@@ -346,7 +346,7 @@ static void fs_unnamed_work(struct work_struct *work)
 	struct fs_later *later = container_of(work, struct fs_later, work);
 
 	/* With the reference that the office had. */
-	kpost_mailbox_unnamed(later->mailbox);
+	kpost_mailbox_unnamed(later->mailbox, false);
 	fs_later_done(later);
 }
 

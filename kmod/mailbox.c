@@ -399,14 +399,17 @@ static void mailbox_send_away(struct kpost_mailbox *mailbox)
 	kpost_kept_trim(mailbox);
 }
 
-/* @mailbox was closed, with no lock held any more; @named says whether it had a name till then. */
+/*
+ * @mailbox was closed, with no lock held any more; @named says whether it had a name till then.
+ * Who watches files comes last: that may wait for a stranger who looks at the file just then.
+ */
 static void mailbox_closed(struct kpost_mailbox *mailbox, bool named)
 {
-	if (named)
-		kpost_fs_unnamed(mailbox);
 	mailbox_drain(mailbox);
-	if (named)
+	if (named) {
+		kpost_fs_unnamed(mailbox);
 		kpost_mailbox_put(mailbox);
+	}
 }
 
 /* There is no sender, and since it has no name there will be none. */
@@ -431,7 +434,8 @@ void kpost_mailbox_unname(struct kpost_mailbox *mailbox)
 		mailbox_close(mailbox);
 }
 
-void kpost_mailbox_unnamed(struct kpost_mailbox *mailbox)
+/* @tell says whether those who watch files have still to be told; that comes last, see above. */
+void kpost_mailbox_unnamed(struct kpost_mailbox *mailbox, bool tell)
 {
 	struct kpost_wakes wakes = {};
 	bool shut, closed;
@@ -447,6 +451,8 @@ void kpost_mailbox_unnamed(struct kpost_mailbox *mailbox)
 		mailbox_drain(mailbox);
 	else if (shut)
 		mailbox_send_away(mailbox);
+	if (tell)
+		kpost_fs_unnamed(mailbox);
 	kpost_mailbox_put(mailbox);
 }
 

@@ -160,7 +160,7 @@ void kpost_mailbox_unname(struct kpost_mailbox *mailbox);
 int kpost_mailbox_succeed(struct kpost_mailbox *old, struct kpost_mailbox *mailbox);
 
 /* Without: what may take a while. */
-void kpost_mailbox_unnamed(struct kpost_mailbox *mailbox);
+void kpost_mailbox_unnamed(struct kpost_mailbox *mailbox, bool tell);
 void kpost_mailbox_detach(struct kpost_mailbox *mailbox, u32 rights);
 
 int kpost_mailbox_setattr(struct kpost_mailbox *mailbox, const struct kpost_setattr *arg);

@@ -303,7 +303,7 @@ static void __net_exit office_exit(struct net *net)
 		spin_unlock(&office->lock);
 		if (!mailbox)
 			break;
-		kpost_mailbox_unnamed(mailbox);
+		kpost_mailbox_unnamed(mailbox, false);
 	}
 	/* What still tells somebody holds an account of this office. */
 	kpost_accounts_flush(office);
