@@ -32,17 +32,20 @@ const char *const files_whats[WHAT_COUNT] = {
 	[UNLOAD] = "unload",
 };
 
-/* The errors that each may have, and those that it may where nothing is mounted, or loaded. */
+/*
+ * The errors that each may have, and those that it may where nothing is mounted, or loaded.  ESTALE:
+ * the name was handed on twice meanwhile.
+ */
 static const struct {
 	int errnos[4];
 	int bare[4];
 } mays[WHAT_COUNT] = {
 	[OPEN_TO_SEND] = { { ENOENT }, { 0 } },
 	[WRITE] = { { EAGAIN, EPIPE }, { 0 } },
-	[OPEN_TO_RECEIVE] = { { ENOENT }, { 0 } },
+	[OPEN_TO_RECEIVE] = { { ENOENT, ESTALE }, { 0 } },
 	[READ] = { { EAGAIN }, { 0 } },
 	[MKFIFO] = { { EEXIST }, { EROFS } },
-	[UNLINK] = { { ENOENT }, { EROFS } },
+	[UNLINK] = { { ENOENT, ESTALE }, { EROFS } },
 	[UNLINK_BY_DEVICE] = { { ENOENT }, { 0 } },
 	[CHANGE] = { { ENOENT }, { EROFS } },
 	[LOOK] = { { ENOENT }, { 0 } },
