@@ -685,8 +685,8 @@ owners()
 		 kpost send --owner 0 $MAILBOX-owned <<<x; kpost recv --owner 0 -n 2 -t 0 $MAILBOX-owned'
 	is '... by all that open one' 0 'x\n\nyX\n' sh_in \
 		'kpost grant --owner root $MAILBOX-owned -- echo x; kpost recv -t 0 $MAILBOX-owned
-		 kpost send $MAILBOX-owned <<<y; kpost work --owner root $MAILBOX-owned -- cat >$WORK/out & pid=$!
-		 soon test -s $WORK/out; kill $pid; wait $pid; cat $WORK/out
+		 kpost send $MAILBOX-owned <<<y; kpost work --owner root $MAILBOX-owned -- cat >$WORK/worked & pid=$!
+		 soon test -s $WORK/worked; kill $pid; wait $pid; cat $WORK/worked
 		 kpost serve --owner root $MAILBOX-served -- tr a-z A-Z & pid=$!
 		 kpost wait -t 10 $MAILBOX-served; kpost call -t 60 --owner root $MAILBOX-served x; kill $pid; wait $pid'
 	kpost rm "$mailbox-owned"
