@@ -33,8 +33,8 @@ const char *const files_whats[WHAT_COUNT] = {
 };
 
 /*
- * The errors that each may have, and those that it may where nothing is mounted, or loaded.  ESTALE:
- * the name was handed on twice meanwhile.
+ * The errors that each may have, and those that it may where nothing is mounted, or loaded.
+ * ESTALE: the name was handed on twice meanwhile.
  */
 static const struct {
 	int errnos[4];
