@@ -392,11 +392,11 @@ static int fill(const char *name)
 	unsigned int i;
 	int fd;
 
-	open.messages = 64 * 1024;
+	open.messages = 16 * 1024;
 	fd = kt_do_open(&open);
 	for (i = 0; i < 1024; i++)
 		entries[i] = kt_send_args("x", 1, 0, 0, 0);
-	for (i = 0; i < 64; i++) {
+	for (i = 0; i < 16; i++) {
 		if (kt_ioctl(fd, KPOST_IOC_SENDV, &batch) != 1024)
 			return -EIO;
 	}
