@@ -35,7 +35,8 @@ quote = '$(subst ','\'',$(1))'
 
 ifneq ($(ELSEWHERE),)
 
-all module demo test test-32 detectors faults fuzz stress bench bench-wall bench-profile vm:
+all module demo test test-32 detectors faults fuzz stress bench bench-wall bench-profile \
+bridge bridge-test bridge-stress bridge-bench vm:
 	@tools/root $(ELSEWHERE) sh tools/setup $@ \
 		KERNEL=$(if $(FOREIGN),$(FOREIGN):)$(notdir $(SERIES)) \
 		$(foreach name,INPUT TIME FULL CMD TESTS ARGS,$(if $($(name)),$(name)=$(call quote,$($(name)))))
@@ -103,6 +104,22 @@ stress: module lib ## everything at once, each message accounted for [TIME=2m] [
 	@$(MAKE) -C tools/stress
 	@tools/stress/run --kernel $(KERNEL) $(if $(TIME),--time $(TIME)) $(if $(FULL),--full)
 
+bridge: lib ## kpost-bridge, which joins mailboxes of several machines through NATS
+	@$(MAKE) -C tools/bridge
+
+bridge-test: bridge-program ## the bridge between three machines in one VM [KERNEL=]
+	@tools/bridge/tests/run --kernel $(KERNEL)
+
+bridge-stress: bridge-program ## the same, with what it is made of killed at random [TIME=10m] [KERNEL=] [SEED=]
+	@tools/bridge/tests/run --kernel $(KERNEL) --time $(or $(TIME),10m)
+
+bridge-bench: bridge ## what a message costs the bridge, and NATS alone, on this machine
+	@$(MAKE) -C tools/bridge/tests
+	@tools/bridge/tests/bench
+
+bridge-program: module tools bridge
+	@$(MAKE) -C tools/bridge/tests
+
 bench: bench-program ## what a message costs here and by others' means, in instructions [KERNEL=] [ARGS=]
 	@tools/bench/run --kernel $(KERNEL) $(ARGS)
 
@@ -146,7 +163,10 @@ install: lib tools docs ## library, headers, command, man pages, DKMS source [PR
 install-dkms: install ## and have DKMS build the module for this kernel and those to come
 	@tools/dkms add
 
-install-systemd: ## load kpost at each boot, and a unit that mounts mailboxes as files
+install-bridge: bridge ## kpost-bridge, for the unit of install-systemd, or to be run by hand
+	@$(MAKE) -C tools/bridge install
+
+install-systemd: ## load kpost at each boot, units that mount mailboxes as files and run kpost-bridge
 	@$(MAKE) -C tools/packaging install
 
 uninstall: ## remove what the install targets install
@@ -164,5 +184,6 @@ help: ## list the targets
 endif
 
 .PHONY: all module lib tools selftests docs demo test test-32 test-matrix kernels detectors faults fuzz stress \
+	bridge bridge-test bridge-stress bridge-bench bridge-program \
 	bench bench-wall bench-charts bench-profile bench-check bench-baseline bench-program \
-	model dkms newcomer vm lint install install-dkms install-systemd uninstall clean distclean help
+	model dkms newcomer vm lint install install-dkms install-bridge install-systemd uninstall clean distclean help

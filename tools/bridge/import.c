@@ -1,0 +1,683 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Import: stream to mailbox.
+ *
+ * A message is acknowledged to JetStream once it is in the mailbox; whatever happens before, it
+ * comes again.  That it is not doubled then is the mailbox's doing: each is sent with its number
+ * in the stream, and the mailbox takes none that is not above its mark (KPOST_NUMBERED).
+ *
+ * So nothing must be sent out of order, or the mark would lose what comes late.  JetStream gives
+ * new messages before those that it gives again.  Hence a message is taken only if the consumer
+ * gives it for the first time, and as the one behind the last; after anything else, and after
+ * each fault, the consumer is deleted and made anew, and all that is not acknowledged comes again,
+ * in order.
+ *
+ * Messages are pulled by hand, a request at a time, since the library's own function for that
+ * overruns its list in the version that Debian 12 has.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "bridge.h"
+
+#define PULL_LEAST (2 * SECOND) /* an election forgets requests, and tells nobody */
+#define PULL_MOST (8 * SECOND) /* of one that is idle */
+#define SLACK (1500 * MS) /* after which its end should have been told */
+#define EARLY (50 * MS) /* a timer can be so much: its clock is coarse */
+#define ACK_WAIT (30 * SECOND)
+/* Numbers have the time when the stream was made above this, and below it its own. */
+#define NUMBER_BITS 40
+#define NUMBER_MASK ((1ull << NUMBER_BITS) - 1)
+
+enum phase {
+	DOWN,
+	DELETING, /* the consumer */
+	MAKING,
+	PULLING,
+};
+
+struct item {
+	natsMsg *message;
+	uint64_t sequence; /* in the stream */
+	uint64_t identity, number; /* of the mailbox that it is from, and in that; or 0 */
+	struct origin *origin;
+};
+
+struct import {
+	struct route route;
+	enum phase phase;
+	struct item *queue; /* a ring of twice the batch */
+	uint64_t head, tail;
+	uint64_t last; /* sequence of the consumer's that was taken last */
+	uint64_t asked; /* how many are to come */
+	uint64_t pull; /* how long the last request waits */
+	uint64_t heard; /* when the server said something last */
+	uint64_t alive; /* when it was told last that work goes on */
+	uint64_t backoff;
+	bool progress; /* something was taken since the consumer was made */
+	uint64_t made; /* when the stream was */
+	uint64_t last_sequence; /* that it has given */
+	bool full; /* the mailbox is: one waits to be told */
+	bool aside; /* the first in the queue is on its way to the dead letters */
+	uint64_t aside_at;
+	struct origin *origins;
+};
+
+static struct import *import_of(struct route *route)
+{
+	return (struct import *)route;
+}
+
+static unsigned int ring_size(const struct import *import)
+{
+	return 2 * import->route.config->window;
+}
+
+static struct item *item_at(struct import *import, uint64_t index)
+{
+	return &import->queue[index % ring_size(import)];
+}
+
+/* ---- the consumer ---------------------------------------------------------- */
+
+static char *consumer_subject(const struct import *import, const char *what)
+{
+	const struct route_config *config = import->route.config;
+
+	return text("$JS.API.CONSUMER.%s.%s.%s", what, config->stream, config->consumer);
+}
+
+static void forget(struct import *import)
+{
+	for (; import->head != import->tail; import->head++)
+		natsMsg_Destroy(item_at(import, import->head)->message);
+	import->aside = false;
+	import->asked = 0;
+	import->last = 0;
+	import->full = false;
+	for (struct origin *origin = import->origins; origin; origin = origin->next)
+		event_del(origin->ready);
+}
+
+/* Later; sooner where that has not been so for a while. */
+static void again(struct import *import)
+{
+	import->backoff = import->backoff ? 2 * import->backoff : 100 * MS;
+	if (import->backoff > 5 * SECOND)
+		import->backoff = 5 * SECOND;
+	import->phase = DOWN;
+	if (import->route.state == STATE_RUNNING)
+		route_state(&import->route, STATE_WAITING, "consumer %s is made anew",
+			    import->route.config->consumer);
+	route_timer(&import->route, import->backoff);
+}
+
+static void pull(struct import *import)
+{
+	struct route *route = &import->route;
+	uint64_t window = route->config->window, queued = import->tail - import->head;
+	char *subject, *reply, *body;
+	natsStatus status;
+	uint64_t wanted;
+
+	if (queued + import->asked > window / 2)
+		return;
+	wanted = window - queued - import->asked;
+	subject = consumer_subject(import, "MSG.NEXT");
+	/* With the consumer's number, since what is said of the one before can come later. */
+	reply = text("%s.r.%u.%" PRIu64 ".%" PRIu64, link_inbox(route->bridge->streams),
+		     route->index, route->counts.anew, wanted);
+	body = text("{\"batch\":%" PRIu64 ",\"expires\":%" PRIu64 "}", wanted, import->pull);
+	status = link_publish_text(route->bridge->streams, subject, reply, body);
+	if (status == NATS_OK)
+		import->asked += wanted;
+	import->heard = now();
+	route_timer(route, import->pull + SLACK + EARLY);
+	free(subject);
+	free(reply);
+	free(body);
+}
+
+static void consumer_made(struct route *route, json_t *answer, const char *error, int code)
+{
+	struct import *import = import_of(route);
+
+	if (import->phase != MAKING)
+		return;
+	if (!answer || error[0]) {
+		route_state(route, STATE_WAITING, "consumer %s: %s", route->config->consumer,
+			    error);
+		again(import);
+		return;
+	}
+	import->phase = PULLING;
+	import->pull = PULL_LEAST;
+	import->alive = now();
+	route_state(route, STATE_RUNNING, "%s", "");
+	pull(import);
+}
+
+static void consumer_deleted(struct route *route, json_t *answer, const char *error, int code)
+{
+	struct import *import = import_of(route);
+	const struct route_config *config = route->config;
+	char *subject, *body;
+	json_t *json;
+
+	if (import->phase != DELETING)
+		return;
+	if (!answer || (error[0] && code != 10014)) { /* 10014: there is none */
+		route_state(route, STATE_WAITING, "consumer %s: %s", config->consumer, error);
+		again(import);
+		return;
+	}
+	json = json_pack("{s:s, s:{s:s, s:s, s:s, s:I, s:i, s:I, s:s, s:s}}", "stream_name",
+			 config->stream, "config", "durable_name", config->consumer,
+			 "deliver_policy", "all", "ack_policy", "explicit", "ack_wait",
+			 (json_int_t)ACK_WAIT, "max_deliver", -1, "max_ack_pending",
+			 (json_int_t)ring_size(import), "filter_subject", config->subject,
+			 "replay_policy", "instant");
+	body = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	if (!body)
+		fail(EXIT_FAILURE, "out of memory");
+	subject = consumer_subject(import, "DURABLE.CREATE");
+	import->phase = MAKING;
+	api_request(route, subject, body, consumer_made);
+	json_decref(json);
+	free(body);
+	free(subject);
+}
+
+static void make_anew(struct import *import)
+{
+	char *subject = consumer_subject(import, "DELETE");
+
+	forget(import);
+	import->progress = false;
+	route_timer(&import->route, 0);
+	import->phase = DELETING;
+	import->route.counts.anew++;
+	api_request(&import->route, subject, "", consumer_deleted);
+	free(subject);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *data)
+{
+	struct import *import = data;
+
+	import->full = false;
+	route_touch(&import->route);
+	bridge_pump(import->route.bridge);
+}
+
+/* At once, unless that was of no use the last time: others may do the same to this one. */
+static void start_over(struct import *import)
+{
+	if (import->progress) {
+		make_anew(import);
+		return;
+	}
+	forget(import);
+	again(import);
+}
+
+/* ---- to the mailbox -------------------------------------------------------- */
+
+static void tell(struct import *import, natsMsg *message, const char *what)
+{
+	/* If that is lost, it comes again, and the mailbox knows it. */
+	link_publish_text(import->route.bridge->streams, natsMsg_GetReply(message), NULL, what);
+}
+
+/* The first in the queue is done with. */
+static void acknowledge(struct import *import)
+{
+	struct item *item = item_at(import, import->head);
+
+	tell(import, item->message, "+ACK");
+	natsMsg_Destroy(item->message);
+	import->head++;
+}
+
+static uint64_t header_number(natsMsg *message, const char *name)
+{
+	const char *value;
+
+	return natsMsgHeader_Get(message, name, &value) == NATS_OK ? strtoull(value, NULL, 10) : 0;
+}
+
+/* Was it this machine that sent it?  Dead letters are, and can be taken out again. */
+static bool comes_round(const struct import *import, const char *subject)
+{
+	char machine[200];
+	const char *rest;
+
+	if (!origin_machine(subject, machine, sizeof(machine)) ||
+	    strcmp(machine, import->route.bridge->config.machine))
+		return false;
+	rest = strchr(strchr(subject, '.') + 1, '.');
+	return strncmp(rest, ".dead.", 6);
+}
+
+/* The first one cannot be put into the mailbox, now or ever. */
+static void put_aside(struct import *import, int err)
+{
+	struct item *item = item_at(import, import->head);
+	struct route *route = &import->route;
+	char *reply = text("%s.r.%u.aside%" PRIu64, link_inbox(route->bridge->streams),
+			   route->index, item->sequence);
+	char *id = text("%s.%" PRIu64 ".%" PRIu64, route->config->stream, import->made,
+			item->sequence);
+	natsStatus status;
+
+	route_error(route, "a message of %d bytes for the dead letters: %s",
+		    natsMsg_GetDataLength(item->message), strerror(err));
+	status = route_put_aside(route, natsMsg_GetSubject(item->message), id,
+				 natsMsg_GetData(item->message),
+				 natsMsg_GetDataLength(item->message), strerror(err), reply);
+	import->aside = status == NATS_OK;
+	import->aside_at = now();
+	if (status != NATS_OK)
+		route_timer(route, SECOND);
+	free(reply);
+	free(id);
+}
+
+static void was_put_aside(struct import *import, natsMsg *message, const char *sequence)
+{
+	struct route *route = &import->route;
+
+	if (!import->aside || import->head == import->tail ||
+	    item_at(import, import->head)->sequence != strtoull(sequence, NULL, 10))
+		return;
+	import->aside = false;
+	if (natsMsg_IsNoResponders(message) ||
+	    memmem(natsMsg_GetData(message), natsMsg_GetDataLength(message), "\"error\"", 7)) {
+		route_state(route, STATE_WAITING,
+			    "no stream takes its dead letters, kpost.%s.dead.%s, or it is full",
+			    route->bridge->config.machine, route->config->mailbox);
+		import->aside = true; /* until the timer tries again */
+		route_timer(route, SECOND);
+		return;
+	}
+	route->counts.aside++;
+	route_state(route, STATE_RUNNING, "%s", "");
+	acknowledge(import);
+	route_touch(route);
+}
+
+static void send_failed(struct import *import, int err)
+{
+	struct route *route = &import->route;
+	struct origin *origin = item_at(import, import->head)->origin;
+
+	switch (-err) {
+	case EAGAIN:
+	case EDQUOT:
+	case ENOBUFS:
+		import->full = true;
+		event_add(origin->ready, NULL);
+		route_timer(route, SECOND); /* has JetStream told that they are worked on */
+		break;
+	case EPIPE:
+		route_anew(route, "the mailbox was removed, or shut");
+		break;
+	case EMSGSIZE:
+	case EINVAL:
+		put_aside(import, -err);
+		break;
+	default:
+		route_error(route, "send: %s", strerror(-err));
+		import->full = true;
+		route_timer(route, SECOND);
+	}
+}
+
+/* What no mailbox takes holds up nobody. */
+static unsigned int priority_of(natsMsg *message)
+{
+	uint64_t priority = header_number(message, "Kpost-Priority");
+
+	return priority < KPOST_PRIORITY_MAX ? priority : KPOST_PRIORITY_MAX;
+}
+
+/* Returns whether there is more to be done at once. */
+static bool send_some(struct import *import)
+{
+	struct kpost_send entries[ROUND];
+	struct route *route = &import->route;
+	struct origin *origin = item_at(import, import->head)->origin;
+	unsigned int count = 0;
+	int ret;
+
+	if (!origin || item_at(import, import->head)->sequence > NUMBER_MASK) {
+		put_aside(import, origin ? EOVERFLOW : EACCES);
+		return false;
+	}
+	if (seen_has(origin->seen, item_at(import, import->head)->identity,
+		     item_at(import, import->head)->number)) {
+		import->route.counts.duplicates++;
+		acknowledge(import);
+		return true;
+	}
+
+	for (uint64_t i = import->head; i != import->tail && count < ROUND; i++) {
+		struct item *item = item_at(import, i);
+
+		if (item->origin != origin || item->sequence > NUMBER_MASK)
+			break;
+		/* One that is no later than that before it may be it: it is looked at alone. */
+		if (count && item->number <= item_at(import, i - 1)->number)
+			break;
+		entries[count++] = (struct kpost_send){
+			.flags = KPOST_NUMBERED,
+			.priority = priority_of(item->message),
+			.buf = (uintptr_t)natsMsg_GetData(item->message),
+			.len = natsMsg_GetDataLength(item->message),
+			.tag = header_number(item->message, "Kpost-Tag"),
+			.number = import->made << NUMBER_BITS | item->sequence,
+		};
+	}
+	ret = kpost_send_batch(origin->fd, entries, count, KPOST_DONTWAIT, 0, NULL);
+	if (ret < 0) {
+		send_failed(import, ret);
+		return false;
+	}
+	for (int i = 0; i < ret; i++) {
+		struct item *item = item_at(import, import->head);
+
+		if (item->number)
+			origin->seen = seen_note(origin->seen, item->identity, item->number);
+		if (entries[i].out_flags & KPOST_SEND_REPEATED)
+			route->counts.duplicates++;
+		else
+			route->counts.out++;
+		acknowledge(import);
+	}
+	return true;
+}
+
+static void pump(struct route *route)
+{
+	struct import *import = import_of(route);
+
+	while (import->phase == PULLING && import->head != import->tail && !import->full &&
+	       !import->aside && send_some(import))
+		;
+	if (import->phase == PULLING)
+		pull(import);
+	route->unacked = import->tail - import->head;
+}
+
+/* ---- from the stream ------------------------------------------------------- */
+
+/* What the subject of an acknowledgment says of its message. */
+struct meta {
+	uint64_t delivered, sequence, consumer;
+};
+
+static bool meta_read(const char *subject, struct meta *meta)
+{
+	const char *tokens[13];
+	unsigned int count = 0, first;
+	char *end;
+
+	for (const char *at = subject; at && count < 13; at = strchr(at, '.')) {
+		if (*at == '.')
+			at++;
+		tokens[count++] = at;
+	}
+	/* $JS.ACK.[domain.account.]stream.consumer.delivered.sequence.consumer's.time.pending */
+	if (count < 9)
+		return false;
+	first = count == 9 ? 4 : 6;
+	meta->delivered = strtoull(tokens[first], &end, 10);
+	meta->sequence = strtoull(tokens[first + 1], &end, 10);
+	meta->consumer = strtoull(tokens[first + 2], &end, 10);
+	return meta->delivered && meta->sequence && meta->consumer;
+}
+
+/*
+ * A stream that gives numbers again, since a server has lost what it had, or it was set back, or is
+ * an older one: what is new would be taken for what is known.
+ */
+static bool was_set_back(const struct import *import, struct origin *origin)
+{
+	struct kpost_stat st;
+
+	if (origin->looked_at)
+		return false;
+	origin->looked_at = true;
+	return kpost_stat(origin->fd, &st) ||
+	       st.mark > (import->made << NUMBER_BITS | import->last_sequence);
+}
+
+static void was_older(struct import *import)
+{
+	const struct route_config *config = import->route.config;
+
+	route_state(&import->route, STATE_WAITING,
+		    "stream %s was set back, or is older than what mailbox %s has seen: new ones "
+		    "would be taken for known ones; remove the mailbox, once it is empty",
+		    config->stream, config->mailbox);
+	forget(import);
+	again(import);
+}
+
+/* Returns whether it has a place in the queue. */
+static bool came(struct import *import, natsMsg *message)
+{
+	struct route *route = &import->route;
+	uint64_t identity = 0, number = 0;
+	struct origin *origin = NULL;
+	struct meta meta;
+	const char *id;
+	int error = 0;
+
+	if (import->phase != PULLING)
+		return false;
+	import->heard = now();
+	if (import->asked)
+		import->asked--;
+	if (!meta_read(natsMsg_GetReply(message), &meta) || meta.delivered != 1 ||
+	    meta.consumer != import->last + 1 || import->tail - import->head >= ring_size(import)) {
+		start_over(import);
+		return false;
+	}
+	import->progress = true;
+	import->pull = PULL_LEAST;
+	import->backoff = 0;
+	import->last = meta.consumer;
+	if (meta.sequence > import->last_sequence)
+		import->last_sequence = meta.sequence;
+	route->counts.in++;
+	if (comes_round(import, natsMsg_GetSubject(message))) {
+		route->counts.looped++;
+		route_error(route, "a message came that was on this machine before: it is dropped");
+		tell(import, message, "+ACK");
+		return false;
+	}
+	origin = origin_get(&import->origins, route, natsMsg_GetSubject(message), EV_WRITE,
+			    on_writable, &error);
+	if (!origin && error != -EACCES) {
+		/* It goes to no other place: what cannot be had now can be had later. */
+		if (error == -EPIPE) {
+			route_anew(route, "the mailbox was removed, or shut");
+			return false;
+		}
+		route_state(route, STATE_WAITING, "an endpoint on %s: %s", route->config->mailbox,
+			    strerror(-error));
+		forget(import);
+		again(import);
+		return false;
+	}
+	if (origin && was_set_back(import, origin)) {
+		was_older(import);
+		return false;
+	}
+	if (natsMsgHeader_Get(message, "Nats-Msg-Id", &id) != NATS_OK ||
+	    !seen_parse(id, &identity, &number))
+		identity = number = 0;
+	*item_at(import, import->tail++) = (struct item){
+		.message = message,
+		.sequence = meta.sequence,
+		.identity = identity,
+		.number = number,
+		.origin = origin, /* without one it is for the dead letters */
+	};
+	route_touch(route);
+	return true;
+}
+
+/* A request is over: nothing came, or not all. */
+static void request_over(struct import *import, natsMsg *message, const char *wanted)
+{
+	const char *status = "", *left;
+	char *end;
+	uint64_t number = strtoull(wanted, &end, 10), unused;
+
+	if (import->phase != PULLING || number != import->route.counts.anew || *end != '.')
+		return;
+	unused = strtoull(end + 1, NULL, 10);
+	import->heard = now();
+	if (natsMsgHeader_Get(message, "Status", &status) != NATS_OK &&
+	    !natsMsg_IsNoResponders(message))
+		return;
+	if (natsMsgHeader_Get(message, "Nats-Pending-Messages", &left) == NATS_OK)
+		unused = strtoull(left, NULL, 10);
+	import->asked -= unused < import->asked ? unused : import->asked;
+	if (natsMsg_IsNoResponders(message) || !strcmp(status, "409")) {
+		/* The consumer is gone, or its leader is. */
+		start_over(import);
+		return;
+	}
+	if (import->pull < PULL_MOST)
+		import->pull *= 2;
+	if (import->pull > PULL_MOST)
+		import->pull = PULL_MOST;
+	route_touch(&import->route);
+}
+
+static bool message(struct route *route, natsMsg *message, const char *what)
+{
+	struct import *import = import_of(route);
+
+	if (!what)
+		return came(import, message);
+	if (!strncmp(what, "aside", 5))
+		was_put_aside(import, message, what + 5);
+	else
+		request_over(import, message, what);
+	return false;
+}
+
+/* ---- the route ------------------------------------------------------------- */
+
+static void on_timer(struct route *route)
+{
+	struct import *import = import_of(route);
+	uint64_t at = now();
+
+	if (import->phase == DOWN) {
+		route_check_stream(route);
+		return;
+	}
+	if (import->phase != PULLING)
+		return;
+	if (import->head != import->tail) {
+		/* Long before it would be given again. */
+		if (at - import->alive > ACK_WAIT / 3) {
+			for (uint64_t i = import->head; i != import->tail; i++)
+				tell(import, item_at(import, i)->message, "+WPI");
+			import->alive = at;
+		}
+		if (import->aside && at - import->aside_at > SECOND)
+			import->aside = false;
+		else if (!import->aside)
+			import->full = false;
+		route_timer(route, SECOND);
+		route_touch(route);
+		return;
+	}
+	if (import->asked && at - import->heard > import->pull + SLACK) {
+		route_error(route, "no answer from consumer %s", route->config->consumer);
+		start_over(import);
+		return;
+	}
+	route_timer(route, import->pull + SLACK + EARLY);
+	route_touch(route);
+}
+
+static void start(struct route *route, json_t *info)
+{
+	struct import *import = import_of(route);
+	int64_t made = stream_made(info);
+
+	if (made < 0) {
+		route_state(route, STATE_REFUSED, "stream %s does not say when it was made",
+			    route->config->stream);
+		return;
+	}
+	if (!import->queue)
+		import->queue = make(ring_size(import) * sizeof(import->queue[0]));
+	import->made = made;
+	import->last_sequence = stream_last(info);
+	for (struct origin *origin = import->origins; origin; origin = origin->next)
+		origin->looked_at = false;
+	make_anew(import);
+}
+
+static void give_back(struct route *route)
+{
+	struct import *import = import_of(route);
+
+	forget(import);
+	origins_free(&import->origins);
+	import->phase = DOWN;
+	route_timer(route, 0);
+}
+
+static void link_changed(struct route *route, bool up)
+{
+	struct import *import = import_of(route);
+
+	if (route->state == STATE_STANDBY || route->state == STATE_REFUSED)
+		return;
+	forget(import);
+	import->phase = DOWN;
+	route_timer(route, 0);
+	if (up)
+		route_check_stream(route);
+	else if (import->queue)
+		route_state(route, STATE_WAITING, "no connection to NATS");
+}
+
+/* What is said of the mailbox is said by sending to it. */
+static void readable(struct route *route)
+{
+	route_watch(route, false);
+}
+
+static uint64_t oldest(const struct route *route)
+{
+	return 0;
+}
+
+static struct route *import_make(void)
+{
+	return make(sizeof(struct import));
+}
+
+const struct route_ops import_ops = {
+	.kind = "import",
+	.make = import_make,
+	.rights = KPOST_RIGHT_SEND,
+	.start = start,
+	.forget = give_back,
+	.link_changed = link_changed,
+	.message = message,
+	.readable = readable,
+	.timer = on_timer,
+	.pump = pump,
+	.oldest = oldest,
+};
