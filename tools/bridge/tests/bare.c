@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What NATS alone takes for what the bridge does, to compare: a message published to a stream and
+ * acknowledged, with a window; and messages pulled and acknowledged, with a batch.
+ *
+ * usage: kpost-bare publish|pull URL STREAM SUBJECT COUNT [SIZE]
+ */
+#include <inttypes.h>
+#include <nats/nats.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define WINDOW 256
+/* The bridge's: a work queue takes one for each subject. */
+#define CONSUMER "m2-in"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static uint64_t answered;
+
+static void __attribute__((noreturn)) die(const char *what, natsStatus status)
+{
+	fprintf(stderr, "kpost-bare: %s: %s\n", what, natsStatus_GetText(status));
+	exit(2);
+}
+
+static void need(const char *what, natsStatus status)
+{
+	if (status != NATS_OK)
+		die(what, status);
+}
+
+static double seconds_of(struct timeval tv)
+{
+	return tv.tv_sec + tv.tv_usec * 1e-6;
+}
+
+static double cpu(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec * 1e-9;
+}
+
+static void on_answer(natsConnection *connection, natsSubscription *subscription, natsMsg *message,
+		      void *data)
+{
+	pthread_mutex_lock(&lock);
+	answered++;
+	pthread_cond_signal(&changed);
+	pthread_mutex_unlock(&lock);
+	natsMsg_Destroy(message);
+}
+
+static void publish(natsConnection *connection, const char *subject, uint64_t count, size_t size)
+{
+	natsSubscription *subscription;
+	natsInbox *inbox;
+	char *data = calloc(1, size);
+
+	need("inbox", natsInbox_Create(&inbox));
+	need("subscribe",
+	     natsConnection_Subscribe(&subscription, connection, inbox, on_answer, NULL));
+	for (uint64_t i = 0; i < count; i++) {
+		pthread_mutex_lock(&lock);
+		while (i - answered >= WINDOW)
+			pthread_cond_wait(&changed, &lock);
+		pthread_mutex_unlock(&lock);
+		need("publish",
+		     natsConnection_PublishRequest(connection, subject, inbox, data, (int)size));
+	}
+	pthread_mutex_lock(&lock);
+	while (answered < count)
+		pthread_cond_wait(&changed, &lock);
+	pthread_mutex_unlock(&lock);
+}
+
+static void acknowledge(natsConnection *connection, const char *reply)
+{
+	need("acknowledge", natsConnection_PublishString(connection, reply, "+ACK"));
+}
+
+static void pull(natsConnection *connection, const char *stream, uint64_t count)
+{
+	natsSubscription *subscription;
+	natsInbox *inbox;
+	natsMsg *message;
+	char subject[300], body[600];
+
+	snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.DURABLE.CREATE.%s." CONSUMER, stream);
+	snprintf(body, sizeof(body),
+		 "{\"stream_name\":\"%s\",\"config\":{\"durable_name\":\"" CONSUMER
+		 "\",\"ack_policy\":"
+		 "\"explicit\",\"deliver_policy\":\"all\",\"max_ack_pending\":1024}}",
+		 stream);
+	need("consumer", natsConnection_RequestString(&message, connection, subject, body, 5000));
+	natsMsg_Destroy(message);
+	need("inbox", natsInbox_Create(&inbox));
+	need("subscribe", natsConnection_SubscribeSync(&subscription, connection, inbox));
+	snprintf(subject, sizeof(subject), "$JS.API.CONSUMER.MSG.NEXT.%s." CONSUMER, stream);
+	snprintf(body, sizeof(body), "{\"batch\":%d,\"expires\":2000000000}", WINDOW);
+	for (uint64_t i = 0, asked = 0; i < count;) {
+		if (asked <= WINDOW / 2) {
+			need("pull",
+			     natsConnection_PublishRequestString(connection, subject, inbox, body));
+			asked += WINDOW;
+		}
+		need("next", natsSubscription_NextMsg(&message, subscription, 5000));
+		if (natsMsg_GetReply(message)) {
+			acknowledge(connection, natsMsg_GetReply(message));
+			i++;
+			asked--;
+		} else {
+			asked = 0;
+		}
+		natsMsg_Destroy(message);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	natsConnection *connection;
+	double begin, used;
+	uint64_t count;
+
+	if (argc < 6) {
+		fprintf(stderr, "usage: kpost-bare publish|pull URL STREAM SUBJECT COUNT [SIZE]\n");
+		return 2;
+	}
+	need("connect", natsConnection_ConnectTo(&connection, argv[2]));
+	count = strtoull(argv[5], NULL, 10);
+	begin = now();
+	used = cpu();
+	if (!strcmp(argv[1], "publish"))
+		publish(connection, argv[4], count, argc > 6 ? strtoul(argv[6], NULL, 10) : 64);
+	else
+		pull(connection, argv[3], count);
+	natsConnection_FlushTimeout(connection, 5000);
+	printf("messages=%" PRIu64 " rate=%.0f cpu_us=%.2f\n", count, count / (now() - begin),
+	       (cpu() - used) * 1e6 / count);
+	return 0;
+}

@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Numbered messages, and calls, for the tests of the bridge: what one machine sends, and
+ * whether each of it came to another, once and in order.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kpost.h"
+
+#define MAGIC 0x776f6c66
+#define SECOND 1000000000ull
+/* How long to wait for somebody to make the mailbox, or for an answer. */
+#define PATIENCE_MS 60000
+#define CALL_MS 30000
+#define RUNS_MAX 64
+#define BADGES_MAX 64
+#define NUMBER_MAX 100000000
+
+struct record {
+	uint32_t magic;
+	uint32_t size;
+	uint64_t run; /* of the sender, so that two do not count for one */
+	uint64_t number;
+	uint64_t time;
+};
+
+static volatile sig_atomic_t stop, hurry;
+
+static void on_signal(int number)
+{
+	if (number == SIGUSR1)
+		hurry = 1;
+	else
+		stop = 1;
+}
+
+static void __attribute__((noreturn, format(printf, 1, 2))) die(const char *format, ...)
+{
+	va_list args;
+
+	fflush(stdout);
+	fputs("flow: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	exit(2);
+}
+
+static uint64_t now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
+}
+
+static uint64_t number_of(const char *text, const char *what, uint64_t max)
+{
+	char *end;
+	uint64_t value = strtoull(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || value > max)
+		die("'%s' is no %s", text, what);
+	return value;
+}
+
+static void *memory(void *old, size_t size)
+{
+	void *new = realloc(old, size ? size : 1);
+
+	if (!new)
+		die("no memory");
+	return new;
+}
+
+static const char *name_of_error(int error)
+{
+	const char *name = strerrorname_np(error);
+
+	return name ? name : "?";
+}
+
+static int open_existing(const char *name, unsigned int rights)
+{
+	int fd = kpost_open(name, rights, KPOST_OPEN_WAIT, NULL, kpost_deadline(PATIENCE_MS));
+
+	if (fd < 0)
+		die("cannot open mailbox '%s': %s", name, name_of_error(-fd));
+	return fd;
+}
+
+/* ---- send: at a rate, until it is told to hurry by SIGUSR1 */
+
+/* After each message, so that no stall is made up for: what is to happen meanwhile is as late. */
+static void wait_for_turn(uint64_t rate)
+{
+	struct timespec time = { .tv_sec = rate == 1, .tv_nsec = (long)(SECOND / rate % SECOND) };
+
+	/* Told to hurry, or to stop, it does not sleep on. */
+	nanosleep(&time, NULL);
+}
+
+static int send_numbers(int argc, char **argv)
+{
+	const char *name = argv[0];
+	uint64_t count = number_of(argv[1], "count", NUMBER_MAX);
+	size_t size = argc > 2 ? number_of(argv[2], "size", KPOST_PAYLOAD_MAX) : 64;
+	uint64_t rate = argc > 3 ? number_of(argv[3], "rate", NUMBER_MAX) : 0;
+	struct record record = { .magic = MAGIC };
+	uint64_t i, took, longest = 0, again = 0;
+	char *payload;
+	int ret, fd;
+
+	if (size < sizeof(record))
+		die("a message has at least %zu bytes", sizeof(record));
+	if (getrandom(&record.run, sizeof(record.run), 0) != sizeof(record.run))
+		die("no random number");
+	record.size = (uint32_t)size;
+	payload = memory(NULL, size);
+	for (i = 0; i < size; i++)
+		payload[i] = (char)i;
+	fd = open_existing(name, KPOST_RIGHT_SEND);
+	for (i = 0; i < count && !stop;) {
+		if (rate && !hurry)
+			wait_for_turn(rate);
+		record.number = i + 1;
+		record.time = now();
+		memcpy(payload, &record, sizeof(record));
+		ret = kpost_send(fd, payload, size, 0, 0, 0);
+		took = now() - record.time;
+		longest = took > longest ? took : longest;
+		if (!ret) {
+			i++;
+		} else if (ret == -EPIPE) {
+			/* It was made anew: the message is not sent, and goes to the new one. */
+			close(fd);
+			fd = open_existing(name, KPOST_RIGHT_SEND);
+			again++;
+		} else if (ret != -EINTR) {
+			printf("sent=%" PRIu64 " error=%s\n", i, name_of_error(-ret));
+			return 1;
+		}
+	}
+	printf("sent=%" PRIu64 " longest_ms=%" PRIu64 " reopened=%" PRIu64 "\n", i,
+	       longest / 1000000, again);
+	free(payload);
+	return i < count;
+}
+
+/* ---- recv */
+
+struct run {
+	uint64_t id;
+	uint64_t highest;
+	uint64_t room; /* in seen, which has a byte for each number */
+	unsigned char *seen;
+};
+
+static struct run runs[RUNS_MAX];
+static unsigned int run_count;
+
+static struct {
+	uint64_t badge;
+	uint64_t messages;
+} badges[BADGES_MAX];
+
+static unsigned int badge_count;
+
+static struct {
+	uint64_t received; /* different ones */
+	uint64_t doubled;
+	uint64_t late;
+} counts;
+
+static struct run *find_run(uint64_t id)
+{
+	unsigned int i;
+
+	for (i = 0; i < run_count; i++) {
+		if (runs[i].id == id)
+			return &runs[i];
+	}
+	if (run_count == RUNS_MAX)
+		die("messages of more than %u senders", RUNS_MAX);
+	runs[run_count].id = id;
+	return &runs[run_count++];
+}
+
+static void count_badge(uint64_t badge)
+{
+	unsigned int i;
+
+	for (i = 0; i < badge_count && badges[i].badge != badge; i++)
+		;
+	if (i == BADGES_MAX)
+		die("more than %u badges", BADGES_MAX);
+	if (i == badge_count)
+		badges[badge_count++].badge = badge;
+	badges[i].messages++;
+}
+
+static void count_message(const char *payload, size_t size, const struct kpost_message *message)
+{
+	struct record record;
+	struct run *run;
+	size_t i;
+
+	if (size < sizeof(record))
+		die("a message of %zu bytes, which nobody here sends", size);
+	memcpy(&record, payload, sizeof(record));
+	if (record.magic != MAGIC || !record.number || record.number > NUMBER_MAX)
+		die("a message that nobody here sends");
+	if (record.size != size)
+		die("message %" PRIu64 " has %zu bytes, not %" PRIu32, record.number, size,
+		    record.size);
+	for (i = sizeof(record); i < size; i++) {
+		if (payload[i] != (char)i)
+			die("message %" PRIu64 " is wrong at byte %zu", record.number, i);
+	}
+	run = find_run(record.run);
+	if (record.number >= run->room) {
+		uint64_t room = record.number * 2 + 1024;
+
+		run->seen = memory(run->seen, room);
+		memset(run->seen + run->room, 0, room - run->room);
+		run->room = room;
+	}
+	count_badge(message->badge);
+	if (run->seen[record.number]) {
+		counts.doubled++;
+		return;
+	}
+	run->seen[record.number] = 1;
+	counts.received++;
+	if (record.number < run->highest)
+		counts.late++;
+	else
+		run->highest = record.number;
+}
+
+static int by_badge(const void *left, const void *right)
+{
+	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+
+	return a < b ? -1 : a > b;
+}
+
+static void report_badges(void)
+{
+	unsigned int i;
+
+	printf(" badges=");
+	qsort(badges, badge_count, sizeof(badges[0]), by_badge);
+	for (i = 0; i < badge_count; i++)
+		printf("%s%" PRIu64 ":%" PRIu64, i ? "," : "", badges[i].badge, badges[i].messages);
+	printf("%s\n", badge_count ? "" : "-");
+}
+
+static void report_received(uint64_t expected)
+{
+	uint64_t received = counts.received;
+
+	printf("received=%" PRIu64 " missing=%" PRIu64 " doubled=%" PRIu64 " late=%" PRIu64,
+	       received, expected > received ? expected - received : 0, counts.doubled,
+	       counts.late);
+	report_badges();
+}
+
+/* After the last one it stays a while if asked to, for those that come twice. */
+static int recv_numbers(int argc, char **argv)
+{
+	uint64_t count = number_of(argv[1], "count", NUMBER_MAX);
+	int64_t silence = (int64_t)number_of(argv[2], "time", 86400) * 1000;
+	int64_t linger = argc > 3 ? (int64_t)number_of(argv[3], "time", 86400) * 1000 : -1;
+	int fd = open_existing(argv[0], KPOST_RIGHT_RECV);
+	struct kpost_message message;
+	size_t room = 4096;
+	char *payload = memory(NULL, room);
+	ssize_t ret;
+
+	while (!stop) {
+		int64_t wait = silence;
+
+		if (counts.received >= count) {
+			if (linger < 0)
+				break;
+			wait = linger;
+		}
+		ret = kpost_recv(fd, payload, room, &message, 0, kpost_deadline(wait));
+		if (ret == -EMSGSIZE) {
+			room = message.size;
+			payload = memory(payload, room);
+		} else if (ret >= 0) {
+			count_message(payload, (size_t)ret, &message);
+		} else if (ret == -ETIMEDOUT) {
+			break;
+		} else if (ret != -EINTR) {
+			fprintf(stderr, "flow: cannot receive: %s\n", name_of_error(-(int)ret));
+			break;
+		}
+	}
+	report_received(count);
+	return counts.received != count || counts.doubled || counts.late;
+}
+
+/* ---- calls */
+
+static int by_time(const void *left, const void *right)
+{
+	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+
+	return a < b ? -1 : a > b;
+}
+
+static int call_numbers(int argc, char **argv)
+{
+	uint64_t count = number_of(argv[1], "count", NUMBER_MAX);
+	size_t size = argc > 2 ? number_of(argv[2], "size", KPOST_PAYLOAD_MAX) : 64;
+	int fd = open_existing(argv[0], KPOST_RIGHT_SEND);
+	uint64_t *times = memory(NULL, (count + 1) * sizeof(*times));
+	char *request = memory(NULL, size), *reply = memory(NULL, size);
+	static uint64_t errors[4096];
+	uint64_t i, good = 0, begin;
+	ssize_t ret;
+	int error;
+
+	memset(request, 0, size);
+	for (i = 0; i < count && !stop; i++) {
+		memcpy(request, &i, size < sizeof(i) ? size : sizeof(i));
+		begin = now();
+		ret = kpost_call(fd, request, size, reply, size, kpost_deadline(CALL_MS));
+		/* An answer to something else is as wrong as can be. */
+		if (ret >= 0 && ((size_t)ret != size || memcmp(request, reply, size)))
+			ret = -EBADMSG;
+		if (ret < 0)
+			errors[-ret < 4096 ? -ret : 0]++;
+		else
+			times[good++] = now() - begin;
+		if (ret == -EPIPE) {
+			close(fd);
+			fd = open_existing(argv[0], KPOST_RIGHT_SEND);
+		}
+	}
+	qsort(times, good, sizeof(*times), by_time);
+	printf("calls=%" PRIu64 " answered=%" PRIu64 " p50_us=%" PRIu64 " p99_us=%" PRIu64
+	       " errors=",
+	       i, good, good ? times[good / 2] / 1000 : 0,
+	       good ? times[good * 99 / 100] / 1000 : 0);
+	begin = 0;
+	for (error = 0; error < 4096; error++) {
+		if (errors[error])
+			printf("%s%s:%" PRIu64, begin++ ? "," : "", name_of_error(error),
+			       errors[error]);
+	}
+	printf("%s\n", begin ? "" : "-");
+	return good < count;
+}
+
+static int answer(int argc, char **argv)
+{
+	const struct kpost_attr attr = {
+		.mode = 0666,
+		.bytes = argc > 1 ? number_of(argv[1], "size", KPOST_PAYLOAD_MAX) * 4 : 0,
+	};
+	struct kpost_response response = { .token = 0 };
+	struct kpost_message message;
+	uint64_t answered = 0;
+	struct kpost_stat st;
+	char *payload;
+	ssize_t ret;
+	int fd;
+
+	fd = kpost_open(argv[0], KPOST_RIGHT_RECV, KPOST_OPEN_CREATE, &attr, 0);
+	if (fd < 0)
+		die("cannot make mailbox '%s': %s", argv[0], name_of_error(-fd));
+	ret = kpost_stat(fd, &st);
+	if (ret)
+		die("cannot look at mailbox '%s': %s", argv[0], name_of_error(-(int)ret));
+	payload = memory(NULL, st.message_max);
+	/* Nobody is to call before, and the output may be a pipe. */
+	puts("ready");
+	fflush(stdout);
+	while (!stop) {
+		response.buf = payload;
+		ret = kpost_reply_recv(fd, &response, payload, st.message_max, &message, 0, 0);
+		if (ret >= 0) {
+			answered += message.token != 0;
+			count_badge(message.badge);
+			response.token = message.token;
+			response.len = (size_t)ret;
+			if (response.len > message.reply_max)
+				response.len = message.reply_max;
+		} else if (response.token) {
+			/* The caller has left; the next one may be there. */
+			response.token = 0;
+		} else if (ret != -EINTR && ret != -ECANCELED) {
+			die("cannot receive: %s", name_of_error(-(int)ret));
+		}
+	}
+	printf("answered=%" PRIu64, answered);
+	report_badges();
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	int least;
+	int most;
+	const char *arguments;
+} verbs[] = {
+	{ "send", send_numbers, 2, 4, "NAME COUNT [SIZE] [RATE]" },
+	{ "recv", recv_numbers, 3, 4, "NAME COUNT SILENCE_S [LINGER_S]" },
+	{ "call", call_numbers, 2, 3, "NAME COUNT [SIZE]" },
+	{ "answer", answer, 1, 2, "NAME [SIZE]" },
+};
+
+int main(int argc, char **argv)
+{
+	/* A wait is to end, hence no SA_RESTART. */
+	struct sigaction action = { .sa_handler = on_signal };
+	unsigned int i;
+
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGUSR1, &action, NULL);
+	setvbuf(stdout, NULL, _IOFBF, BUFSIZ);
+	for (i = 0; argc > 1 && i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		if (!strcmp(argv[1], verbs[i].name) && argc - 2 >= verbs[i].least &&
+		    argc - 2 <= verbs[i].most)
+			return verbs[i].run(argc - 2, argv + 2);
+	}
+	for (i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		fprintf(stderr, "usage: kpost-flow %s %s\n", verbs[i].name, verbs[i].arguments);
+	return 2;
+}
