@@ -796,6 +796,25 @@ paths()
 		 kpost send "$WORK/bound"'
 }
 
+# kpost, with no other programs but those in the directory $WORK/programs
+sh_with()
+{
+	rm -rf "$work/programs" && mkdir "$work/programs"
+	sh_in "cd \$WORK/programs; $1; PATH=\$WORK/programs exec $(command -v kpost) $2"
+}
+
+bridge()
+{
+	says 'bridge, which is not installed' 127 "cannot run 'kpost-bridge'.* not installed" \
+		sh_with : 'bridge --help'
+	says '... or cannot be run' 126 "cannot run 'kpost-bridge': Permission denied" \
+		sh_with ': >kpost-bridge' 'bridge status'
+	is '... has its arguments as they are, and its own status' 9 '<--help>\n<a b>\n<>\n' \
+		sh_with 'echo "#!$BASH
+			printf \"<%s>\n\" \"\$@\"; exit 9" >kpost-bridge; chmod +x kpost-bridge' \
+		'bridge --help "a b" ""'
+}
+
 complaints()
 {
 	says 'no such mailbox' 3 "make it with 'kpost create $mailbox-none'" \
@@ -838,7 +857,7 @@ complaints()
 }
 
 echo 'TAP version 13'
-parts=${*:-basics output_lost looking calls grants limits ends work owners paths complaints}
+parts=${*:-basics output_lost looking calls grants limits ends work owners paths bridge complaints}
 kpost create "$mailbox"
 for part in $parts; do
 	"$part"

@@ -37,7 +37,7 @@ _kpost()
 	COMPREPLY=()
 
 	if ((COMP_CWORD == 1)); then
-		_kpost_words create send recv call serve work grant ls stat set shut rm wait mount info \
+		_kpost_words create send recv call serve work grant ls stat set shut rm wait mount bridge info \
 			--help --version
 		return
 	fi
@@ -67,6 +67,7 @@ _kpost()
 		stat) options='--json' ;;
 		set) options='--mode --owner --messages --bytes --overflow --held-max' ;;
 		wait) options='--timeout' ;;
+		bridge) options='--check --setup --json' ;;
 		info) options='--json' ;;
 		esac
 		# shellcheck disable=SC2086 # words of ours
@@ -90,6 +91,10 @@ _kpost()
 			fi
 		done
 		_kpost_mailboxes
+		;;
+	bridge)
+		_kpost_words status
+		mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$cur")
 		;;
 	ls | mount) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
 	create | recv | call | serve | work | grant | stat | rm) _kpost_mailboxes ;;

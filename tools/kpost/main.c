@@ -28,6 +28,7 @@ static const struct verb {
 	{ "rm", verb_remove, "remove mailboxes" },
 	{ "wait", verb_wait, "wait until there is a mailbox" },
 	{ "mount", verb_mount, "have the mailboxes as files" },
+	{ "bridge", verb_bridge, "join mailboxes of several machines through NATS" },
 	{ "info", verb_info, "show the module's version and limits" },
 };
 
@@ -53,7 +54,7 @@ static void help(FILE *to)
 	      "  5  no permission\n"
 	      "  6  no /dev/kpost: the kernel module is not loaded\n"
 	      "  7  the other side has gone: mailbox closed, or call given up\n"
-	      "126  grant, work: the command cannot be run; 127: it was not found\n",
+	      "126  grant, work, bridge: the command cannot be run; 127: it was not found\n",
 	      to);
 }
 

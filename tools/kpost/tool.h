@@ -36,6 +36,7 @@ enum {
 
 /* ---- the verbs ---------------------------------------------------------- */
 
+int verb_bridge(int argc, char **argv);
 int verb_call(int argc, char **argv);
 int verb_create(int argc, char **argv);
 int verb_grant(int argc, char **argv);
