@@ -20,7 +20,11 @@ struct seen {
 
 bool seen_parse(const char *id, uint64_t *identity, uint64_t *sequence)
 {
-	return sscanf(id, "%" SCNx64 ".%" SCNu64, identity, sequence) == 2 && *sequence;
+	int end = 0;
+
+	/* All of it: a dead letter's id can begin like one. */
+	return sscanf(id, "%" SCNx64 ".%" SCNu64 "%n", identity, sequence, &end) == 2 &&
+	       *sequence && !id[end];
 }
 
 static uint64_t bit_of(uint64_t sequence)
