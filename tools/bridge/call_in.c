@@ -196,10 +196,10 @@ static void give_up_late(struct call_in *in)
 	for (unsigned int i = 0; in->count && i < in->route.config->window; i++) {
 		struct asked *asked = &in->asked[i];
 
-		/* What has been answered meanwhile is collected in the next round. */
-		if (!asked->reply || asked->until > at ||
-		    kpost_call_cancel(asked->fd, asked->id) < 0)
+		if (!asked->reply || asked->until > at)
 			continue;
+		/* If there was none any more, nobody else will end it. */
+		kpost_call_cancel(asked->fd, asked->id);
 		answer(in, asked->reply, NULL, 0, ETIMEDOUT);
 		asked_end(in, i);
 	}

@@ -4,7 +4,6 @@
  * said to be so below; all else is the loop's.
  */
 #include <pthread.h>
-#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -26,7 +25,6 @@ struct arrival {
 
 struct link {
 	struct bridge *bridge;
-	const char *what;
 	natsConnection *connection;
 	natsSubscription *inbox_subscription, *reply_subscription;
 	char inbox[200];
@@ -383,7 +381,6 @@ struct link *link_open(struct bridge *bridge, const char *what, bool at_once)
 	natsStatus status;
 
 	link->bridge = bridge;
-	link->what = what;
 	pthread_mutex_init(&link->lock, NULL);
 	need(natsStatistics_Create(&link->statistics), "statistics");
 	link->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -25,16 +25,22 @@ uint64_t now(void)
 	return ts.tv_sec * SECOND + ts.tv_nsec;
 }
 
+__attribute__((format(printf, 1, 0))) static void say_all(const char *format, va_list args)
+{
+	char line[600];
+
+	vsnprintf(line, sizeof(line), format, args);
+	printable(line);
+	fprintf(stderr, "kpost-bridge: %s\n", line);
+}
+
 void say(const char *format, ...)
 {
 	va_list args;
-	char line[600];
 
 	va_start(args, format);
-	vsnprintf(line, sizeof(line), format, args);
+	say_all(format, args);
 	va_end(args);
-	printable(line);
-	fprintf(stderr, "kpost-bridge: %s\n", line);
 }
 
 void printable(char *line)
@@ -47,13 +53,10 @@ void printable(char *line)
 void fail(int status, const char *format, ...)
 {
 	va_list args;
-	char line[600];
 
 	va_start(args, format);
-	vsnprintf(line, sizeof(line), format, args);
+	say_all(format, args);
 	va_end(args);
-	printable(line);
-	fprintf(stderr, "kpost-bridge: %s\n", line);
 	/* The library's threads may be anywhere: nothing of theirs is taken down. */
 	fflush(NULL);
 	_Exit(status);
@@ -193,15 +196,22 @@ void bridge_pump(struct bridge *bridge)
 
 static bool is_new = true; /* no route has run yet */
 
+/*
+ * Streams are the administrator's.  What has another's lock or mailbox is looked at again: a local
+ * user, who can take a name, could else keep a bridge from being started ever again.
+ */
 void bridge_refused(struct bridge *bridge)
 {
-	for (unsigned int i = 0; is_new && i < bridge->routes_count; i++)
-		is_new = bridge->routes[i]->state == STATE_STARTING ||
-			 bridge->routes[i]->state == STATE_REFUSED;
-	for (unsigned int i = 0; is_new && i < bridge->routes_count; i++)
-		if (bridge->routes[i]->state == STATE_STARTING)
-			return;
-	if (is_new)
+	bool all = true;
+
+	for (unsigned int i = 0; is_new && i < bridge->routes_count; i++) {
+		const struct route *route = bridge->routes[i];
+		bool refused = route->state == STATE_REFUSED && route->fd >= 0;
+
+		is_new = refused || route->state == STATE_STARTING;
+		all &= refused;
+	}
+	if (is_new && all)
 		fail(EX_CONFIG, "no route can be begun");
 }
 
