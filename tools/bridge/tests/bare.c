@@ -11,8 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
+
+#include "usage.h"
 
 #define WINDOW 256
 /* The bridge's: a work queue takes one for each subject. */
@@ -32,19 +33,6 @@ static void need(const char *what, natsStatus status)
 {
 	if (status != NATS_OK)
 		die(what, status);
-}
-
-static double seconds_of(struct timeval tv)
-{
-	return tv.tv_sec + tv.tv_usec * 1e-6;
-}
-
-static double cpu(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
-	return seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
 }
 
 static double now(void)

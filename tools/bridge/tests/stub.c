@@ -12,9 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "usage.h"
 
 static uint64_t count, size, given, done, first_time, last_number;
 static double first_cpu;
@@ -25,19 +26,6 @@ static uint64_t now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
-
-static double seconds_of(struct timeval tv)
-{
-	return tv.tv_sec + tv.tv_usec * 1e-6;
-}
-
-static double cpu(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
-	return seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
 }
 
 static void begin(void)
