@@ -43,7 +43,7 @@ struct figure {
 	double value; /* of one message: one of the batches, or the median of time */
 	unsigned int rank; /* which of the batches: 0 for the least */
 	double p99, p999; /* of time; zero where a step is no message's whole way */
-	double spread; /* of time: between runs, as a part of the median */
+	double spread; /* of time: between rounds, as a part of the median */
 	unsigned long messages; /* that were measured */
 	const char *unit;
 };
@@ -61,9 +61,16 @@ struct pace {
 
 void measure(struct figure *figure, void (*step)(void *arg), void *arg, const struct load *load,
 	     struct pace pace);
+/*
+ * How often all cases of a plan are measured, one after the other.  A machine is now fast, now slow,
+ * for seconds: by rounds all cases have their part of both.
+ */
+#define ROUNDS 11
+unsigned int rounds(void);
+/* The medians of a case's rounds, in the first. */
+void figures_join(struct figure *figures, unsigned int count);
 /* An instruction that does nothing, and that tools/bench/profile's plugin knows. */
 void mark_case(void);
-void rest(void);
 
 /* ---- transports ------------------------------------------------------------- */
 

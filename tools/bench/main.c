@@ -62,32 +62,39 @@ static void run_case(const struct workload *workload, struct run *run)
 	_exit(0);
 }
 
-static void do_case(const struct plan *plan, const struct workload *workload,
-		    const struct transport *transport, unsigned long value, struct figure *figure)
+/* Of a plan's table. */
+struct cell {
+	const struct transport *transport;
+	struct load load;
+	unsigned int number; /* of the case, as the plugin counts them */
+	bool there; /* it could be measured, each time */
+	struct figure figures[ROUNDS];
+};
+
+static void do_case(const struct workload *workload, struct cell *cell, unsigned int round)
 {
 	struct run run = {
-		.transport = transport,
-		.load = plan_load(plan, value),
-		.figure = figure,
+		.transport = cell->transport,
+		.load = cell->load,
+		.figure = &cell->figures[round],
 	};
 	int status;
 	pid_t pid;
 
-	if (run.load.size < transport->min)
-		return;
-	memset(figure, 0, sizeof(*figure));
-	cases++;
 	mark_case();
 	pid = process_start();
 	if (!pid)
 		run_case(workload, &run);
 	if (waitpid(pid, &status, 0) != pid)
 		die("lost a process");
-	if (status && !(WIFEXITED(status) && WEXITSTATUS(status) == STATUS_SKIP)) {
-		failed++;
-		fprintf(stderr, "kpost-bench: %s of %s failed\n", workload->name, transport->name);
+	if (status) {
+		cell->there = false;
+		if (!WIFEXITED(status) || WEXITSTATUS(status) != STATUS_SKIP) {
+			failed++;
+			fprintf(stderr, "kpost-bench: %s of %s failed\n", workload->name,
+				cell->transport->name);
+		}
 	}
-	report(plan, workload, transport, &run.load, status ? NULL : figure, cases);
 	cgroups_remove();
 }
 
@@ -105,36 +112,65 @@ static unsigned int count_for(const struct plan *plan, const struct transport *t
 	return transport->traits & NO_DATA && !strcmp(plan->vary, "size") ? 1 : plan->count;
 }
 
-static void do_plan(const struct plan *plan, const struct workload *workload, struct figure *figure)
+static unsigned int make_cells(struct cell *cells, const struct plan *plan,
+			       const struct workload *workload)
 {
-	const struct transport *const *transport;
+	unsigned int count = 0;
 
-	if (options.json)
-		fprintf(stderr, "%s by %s\n", workload->name, plan->vary);
-	for (transport = transports; *transport; transport++) {
+	for (const struct transport *const *transport = transports; *transport; transport++) {
 		if (!workload->fits(*transport) || !wanted(options.transports, *transport))
 			continue;
 		/* Who names a transport wants it. */
 		if (!options.transports && !wanted(plan->only, *transport))
 			continue;
-		for (unsigned int i = 0; i < count_for(plan, *transport); i++)
-			do_case(plan, workload, *transport, plan->values[i], figure);
+		for (unsigned int i = 0; i < count_for(plan, *transport); i++) {
+			struct load load = plan_load(plan, plan->values[i]);
+
+			if (load.size < (*transport)->min)
+				continue;
+			memset(&cells[count], 0, sizeof(*cells));
+			cells[count].transport = *transport;
+			cells[count].load = load;
+			cells[count].there = true;
+			cells[count++].number = ++cases;
+		}
+	}
+	return count;
+}
+
+static void do_plan(const struct plan *plan, const struct workload *workload)
+{
+	static struct cell *cells;
+	unsigned int count;
+
+	if (options.json)
+		fprintf(stderr, "%s by %s\n", workload->name, plan->vary);
+	if (!cells)
+		cells = shared(sizeof(transports) / sizeof(transports[0]) * VALUES *
+			       sizeof(*cells));
+	count = make_cells(cells, plan, workload);
+	for (unsigned int round = 0; round < rounds(); round++)
+		for (unsigned int i = 0; i < count; i++)
+			if (cells[i].there)
+				do_case(workload, &cells[i], round);
+	for (unsigned int i = 0; i < count; i++) {
+		figures_join(cells[i].figures, rounds());
+		report(plan, workload, cells[i].transport, &cells[i].load,
+		       cells[i].there ? cells[i].figures : NULL, cells[i].number);
 	}
 }
 
 static void do_all(void)
 {
-	struct figure *figure = shared(sizeof(*figure));
-
 	for (size_t w = 0; options.own_load && w < workload_count; w++)
 		if (has_word(options.workloads ? options.workloads : "self", workloads[w].name))
-			do_plan(&options.plan, &workloads[w], figure);
+			do_plan(&options.plan, &workloads[w]);
 	for (size_t i = 0; !options.own_load && i < plan_count; i++)
 		for (size_t w = 0; w < workload_count; w++)
 			if (has_word(plans[i].sets, options.set) &&
 			    !strcmp(plans[i].workload, workloads[w].name) &&
 			    (!options.workloads || has_word(options.workloads, workloads[w].name)))
-				do_plan(&plans[i], &workloads[w], figure);
+				do_plan(&plans[i], &workloads[w]);
 }
 
 /* ---- options ---------------------------------------------------------------- */

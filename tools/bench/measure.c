@@ -9,7 +9,7 @@
 
 #define BATCHES 20
 #define LONG_BATCHES 5
-#define RUNS 11
+#define WARM_NS 20000000ull
 #define RUN_NS 100000000ull
 #define SAMPLES 200000 /* of one run, at most */
 
@@ -34,13 +34,12 @@ void mark_case(void)
 	MARK("0x6b70a003");
 }
 
-/* Work left over from the boot or from the case before. */
-void rest(void)
+/* Work left over from the boot or from the case before; among rounds that is little. */
+static void rest(void)
 {
-	static bool rested;
-	struct timespec ts = { rested ? 0 : 2, rested ? 20000000 : 0 };
+	bool once = the_clock == CLOCK_INSTRUCTIONS;
+	struct timespec ts = { once ? 2 : 0, once ? 0 : 20000000 };
 
-	rested = true;
 	nanosleep(&ts, NULL);
 }
 
@@ -122,13 +121,13 @@ static void measure_instructions(struct figure *figure, void (*step)(void *), vo
 	figure->unit = "instructions";
 }
 
-/* One run: the time of each step, sorted. Returns how many. */
-static size_t time_run(double *samples, void (*step)(void *), void *arg)
+/* The time of each step, for so long. Returns how many. */
+static size_t time_steps(double *samples, void (*step)(void *), void *arg, uint64_t ns)
 {
 	uint64_t began = now_ns(), last = began, next;
 	size_t count = 0;
 
-	while (count < SAMPLES && last - began < RUN_NS) {
+	while (count < SAMPLES && last - began < ns) {
 		step(arg);
 		next = now_ns();
 		samples[count++] = (double)(next - last);
@@ -144,37 +143,53 @@ static void nothing(void *arg)
 
 static void measure_time(struct figure *figure, void (*step)(void *), void *arg, struct pace pace)
 {
-	double *samples = calloc((size_t)RUNS * SAMPLES, sizeof(double)), values[RUNS];
-	double look, sum, per = (double)pace.messages;
-	size_t count, all = 0, run, i;
+	double *samples = calloc(SAMPLES, sizeof(double)), per = (double)pace.messages;
+	double look, sum = 0;
+	size_t count, i;
 
-	count = time_run(samples, nothing, NULL);
+	count = time_steps(samples, nothing, NULL, WARM_NS);
 	qsort(samples, count, sizeof(double), compare);
 	look = sorted_at(samples, count, 0.5); /* what a look at the clock costs */
-	time_run(samples, step, arg);
-	for (run = 0; run < RUNS; run++) {
-		double *own = samples + all;
-
-		count = time_run(own, step, arg);
-		for (sum = 0, i = 0; i < count; i++) {
-			own[i] = (own[i] > look ? own[i] - look : 0) / per;
-			sum += own[i];
-		}
-		qsort(own, count, sizeof(double), compare);
-		values[run] = pace.whole ? sum / (double)count : sorted_at(own, count, 0.5);
-		all += count;
+	time_steps(samples, step, arg, WARM_NS);
+	count = time_steps(samples, step, arg, RUN_NS);
+	for (i = 0; i < count; i++) {
+		samples[i] = (samples[i] > look ? samples[i] - look : 0) / per;
+		sum += samples[i];
 	}
-	qsort(samples, all, sizeof(double), compare);
-	qsort(values, RUNS, sizeof(double), compare);
-	figure->value = values[RUNS / 2];
-	figure->spread = (values[RUNS - 1] - values[0]) / figure->value;
+	qsort(samples, count, sizeof(double), compare);
+	figure->value = pace.whole ? sum / (double)count : sorted_at(samples, count, 0.5);
 	if (!pace.whole) {
-		figure->p99 = sorted_at(samples, all, 0.99);
-		figure->p999 = sorted_at(samples, all, 0.999);
+		figure->p99 = sorted_at(samples, count, 0.99);
+		figure->p999 = sorted_at(samples, count, 0.999);
 	}
-	figure->messages = all * pace.messages;
+	figure->messages = count * pace.messages;
 	figure->unit = "ns";
 	free(samples);
+}
+
+unsigned int rounds(void)
+{
+	return the_clock == CLOCK_TIME ? ROUNDS : 1;
+}
+
+void figures_join(struct figure *figures, unsigned int count)
+{
+	double values[ROUNDS], p99[ROUNDS], p999[ROUNDS];
+
+	for (unsigned int i = 0; i < count; i++) {
+		values[i] = figures[i].value;
+		p99[i] = figures[i].p99;
+		p999[i] = figures[i].p999;
+		figures->messages += i ? figures[i].messages : 0;
+	}
+	qsort(values, count, sizeof(double), compare);
+	qsort(p99, count, sizeof(double), compare);
+	qsort(p999, count, sizeof(double), compare);
+	figures->value = values[count / 2];
+	figures->p99 = p99[count / 2];
+	figures->p999 = p999[count / 2];
+	if (count > 1)
+		figures->spread = (values[count - 1] - values[0]) / figures->value;
 }
 
 void measure(struct figure *figure, void (*step)(void *), void *arg, const struct load *load,
