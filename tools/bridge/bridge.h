@@ -214,6 +214,8 @@ void route_timer(struct route *route, uint64_t nanoseconds); /* 0: none */
 void route_watch(struct route *route, bool readable);
 /* Its mailbox has gone: all of it is given up, and begun anew. */
 void route_anew(struct route *route, const char *why);
+/* For one message of the route, until the next call: all routes share it. */
+void *route_buffer(const struct route *route);
 /* What that, or a lock, means. */
 const char *mailbox_fault(int err);
 /*

@@ -23,7 +23,6 @@ struct call_in {
 	struct asked *asked;
 	unsigned int count, free;
 	struct origin *origins;
-	void *reply;
 	natsSubscription *subscription; /* NULL: there is no server */
 };
 
@@ -64,6 +63,7 @@ static void on_replies(evutil_socket_t fd, short what, void *data)
 {
 	struct route *route = data;
 	struct call_in *in = in_of(route);
+	void *reply = route_buffer(route);
 	struct kpost_answer got;
 	ssize_t size = -EAGAIN;
 
@@ -71,12 +71,12 @@ static void on_replies(evutil_socket_t fd, short what, void *data)
 		struct asked *asked;
 
 		got.id = 0;
-		size = kpost_call_collect(fd, 0, in->reply, route->config->message_max, &got,
+		size = kpost_call_collect(fd, 0, reply, route->config->message_max, &got,
 					  KPOST_DONTWAIT, 0);
 		if (size < 0 && !got.id)
 			break;
 		asked = &in->asked[got.user_data];
-		answer(in, asked->reply, in->reply, size < 0 ? 0 : size, size < 0 ? -size : 0);
+		answer(in, asked->reply, reply, size < 0 ? 0 : size, size < 0 ? -size : 0);
 		if (size >= 0)
 			route->counts.out++;
 		size = 0; /* how that one ended says nothing of the mailbox */
@@ -129,7 +129,7 @@ static int submit(struct call_in *in, natsMsg *message, struct origin *origin, c
 		.id = id,
 		.fd = origin->fd,
 	};
-	in->count++;
+	in->route.unacked = ++in->count;
 	return 0;
 }
 
@@ -264,7 +264,6 @@ static void in_link(struct route *route, bool up)
 		in->asked = make(route->config->window * sizeof(in->asked[0]));
 		for (unsigned int i = 0; i < route->config->window; i++)
 			in->asked[i].next_free = i + 1;
-		in->reply = make(route->config->message_max);
 	}
 	if (!up)
 		route_state(route, STATE_WAITING, "no connection to NATS");

@@ -23,7 +23,6 @@ struct call_out {
 	struct route route;
 	struct pending *pending; /* of as many as may be in flight */
 	unsigned int count, next;
-	void *request;
 };
 
 static struct call_out *out_of(struct route *route)
@@ -63,6 +62,7 @@ static natsStatus set_number(natsMsg *message, const char *name, uint64_t number
 	return natsMsgHeader_Set(message, name, text);
 }
 
+/* What was received, which is in route_buffer(). */
 static natsStatus request(struct call_out *out, const struct kpost_message *call, ssize_t size,
 			  const char *reply, uint64_t left)
 {
@@ -73,7 +73,8 @@ static natsStatus request(struct call_out *out, const struct kpost_message *call
 
 	snprintf(sender, sizeof(sender), "%d %u %u %u %u %" PRIu64, call->pid, call->uid, call->gid,
 		 call->opener_uid, call->opener_gid, call->badge);
-	status = natsMsg_Create(&message, route->config->subject, reply, out->request, size);
+	status = natsMsg_Create(&message, route->config->subject, reply,
+				route_buffer(route), size);
 	if (status == NATS_OK && call->priority)
 		status = set_number(message, "Kpost-Priority", call->priority);
 	if (status == NATS_OK && call->tag)
@@ -132,8 +133,8 @@ static void out_pump(struct route *route)
 	if (route->state != STATE_RUNNING && route->state != STATE_WAITING)
 		return;
 	for (int i = 0; i < ROUND && out->count < route->config->window; i++) {
-		size = kpost_recv(route->fd, out->request, route->config->message_max, &call,
-				  KPOST_DONTWAIT, 0);
+		size = kpost_recv(route->fd, route_buffer(route), route->config->message_max,
+				  &call, KPOST_DONTWAIT, 0);
 		if (size < 0)
 			break;
 		take(out, &call, size);
@@ -217,10 +218,8 @@ static void out_link(struct route *route, bool up)
 
 	if (route->state == STATE_STANDBY || route->state == STATE_REFUSED)
 		return;
-	if (!out->pending) {
+	if (!out->pending)
 		out->pending = make(route->config->window * sizeof(out->pending[0]));
-		out->request = make(route->config->message_max);
-	}
 	if (up)
 		route_state(route, STATE_RUNNING, "%s", "");
 	else

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <systemd/sd-daemon.h>
@@ -251,12 +252,24 @@ static void begin_routes(struct bridge *bridge)
 	bridge_refused(bridge);
 }
 
+/* A route has two files open, and one more for each machine that it hears of. */
+static void lift_limit(void)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 static int run(struct bridge *bridge)
 {
 	static const struct timeval second = { 1, 0 };
 	struct event_config *config = event_config_new();
 	struct event *every;
 
+	lift_limit();
 	event_config_set_flag(config,
 			      EVENT_BASE_FLAG_PRECISE_TIMER | EVENT_BASE_FLAG_NO_CACHE_TIME);
 	bridge->base = event_base_new_with_config(config);

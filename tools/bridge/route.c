@@ -117,6 +117,19 @@ static void on_readable(evutil_socket_t fd, short what, void *data)
 	bridge_pump(route->bridge);
 }
 
+void *route_buffer(const struct route *route)
+{
+	static void *buffer;
+	static uint64_t size;
+
+	if (size < route->config->message_max) {
+		size = route->config->message_max;
+		free(buffer);
+		buffer = make(size);
+	}
+	return buffer;
+}
+
 /* ---- the lock -------------------------------------------------------------- */
 
 static void on_lock_gone(evutil_socket_t fd, short what, void *data)
