@@ -107,8 +107,8 @@ stress: module lib ## everything at once, each message accounted for [TIME=2m] [
 bridge: lib ## kpost-bridge, which joins mailboxes of several machines through NATS
 	@$(MAKE) -C tools/bridge
 
-bridge-test: bridge-program ## the bridge between three machines in one VM [KERNEL=]
-	@tools/bridge/tests/run --kernel $(KERNEL)
+bridge-test: bridge-program ## the bridge between three machines in one VM [KERNEL=] [FULL=1] [TESTS=]
+	@tools/bridge/tests/run --kernel $(KERNEL) $(if $(FULL),--full) $(TESTS)
 
 bridge-stress: bridge-program ## the same, with what it is made of killed at random [TIME=10m] [KERNEL=] [SEED=]
 	@tools/bridge/tests/run --kernel $(KERNEL) --time $(or $(TIME),10m)

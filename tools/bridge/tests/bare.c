@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What NATS alone takes for what the bridge does, to compare: a message published to a stream and
- * acknowledged, with a window; and messages pulled and acknowledged, with a batch.
+ * acknowledged, with a window; messages pulled and acknowledged, with a batch; and requests, one
+ * after the other, with another process that answers until it is killed.
  *
  * usage: kpost-bare publish|pull URL STREAM SUBJECT COUNT [SIZE]
+ *        kpost-bare request|answer URL SUBJECT [COUNT]
  */
 #include <inttypes.h>
 #include <nats/nats.h>
@@ -12,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "usage.h"
 
@@ -118,14 +121,84 @@ static void pull(natsConnection *connection, const char *stream, uint64_t count)
 	}
 }
 
+/* As the bridge has it for calls: each is written at once. */
+static natsConnection *connect_for_calls(const char *url)
+{
+	natsConnection *connection;
+	natsOptions *options;
+
+	need("options", natsOptions_Create(&options));
+	need("url", natsOptions_SetURL(options, url));
+	need("send", natsOptions_SetSendAsap(options, true));
+	need("connect", natsConnection_Connect(&connection, options));
+	natsOptions_Destroy(options);
+	return connection;
+}
+
+static int by_time(const void *left, const void *right)
+{
+	double a = *(const double *)left, b = *(const double *)right;
+
+	return a < b ? -1 : a > b;
+}
+
+static void request(natsConnection *connection, const char *subject, uint64_t count)
+{
+	double *times = calloc(count, sizeof(*times));
+	natsMsg *message;
+
+	for (uint64_t i = 0; times && i < count; i++) {
+		times[i] = now();
+		need("request",
+		     natsConnection_RequestString(&message, connection, subject, "", 10000));
+		times[i] = now() - times[i];
+		natsMsg_Destroy(message);
+	}
+	qsort(times, count, sizeof(*times), by_time);
+	printf("requests=%" PRIu64 " p50_us=%.0f\n", count, times[count / 2] * 1e6);
+}
+
+static void on_request(natsConnection *connection, natsSubscription *subscription, natsMsg *message,
+		       void *data)
+{
+	need("answer", natsConnection_PublishString(connection, natsMsg_GetReply(message), ""));
+	natsMsg_Destroy(message);
+}
+
+static void answer(natsConnection *connection, const char *subject)
+{
+	natsSubscription *subscription;
+
+	need("subscribe",
+	     natsConnection_Subscribe(&subscription, connection, subject, on_request, NULL));
+	need("flush", natsConnection_FlushTimeout(connection, 5000));
+	puts("ready");
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+
+static int calls(int argc, char **argv)
+{
+	natsConnection *connection = connect_for_calls(argv[2]);
+
+	if (!strcmp(argv[1], "answer"))
+		answer(connection, argv[3]);
+	request(connection, argv[3], argc > 4 ? strtoull(argv[4], NULL, 10) : 100);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	natsConnection *connection;
 	double begin, used;
 	uint64_t count;
 
+	if (argc >= 4 && (!strcmp(argv[1], "request") || !strcmp(argv[1], "answer")))
+		return calls(argc, argv);
 	if (argc < 6) {
-		fprintf(stderr, "usage: kpost-bare publish|pull URL STREAM SUBJECT COUNT [SIZE]\n");
+		fprintf(stderr, "usage: kpost-bare publish|pull URL STREAM SUBJECT COUNT [SIZE]\n"
+				"       kpost-bare request|answer URL SUBJECT [COUNT]\n");
 		return 2;
 	}
 	need("connect", natsConnection_ConnectTo(&connection, argv[2]));

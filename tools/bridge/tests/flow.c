@@ -25,6 +25,7 @@
 #define RUNS_MAX 64
 #define BADGES_MAX 64
 #define NUMBER_MAX 100000000
+#define ERRORS 4096
 
 struct record {
 	uint32_t magic;
@@ -323,52 +324,120 @@ static int by_time(const void *left, const void *right)
 	return a < b ? -1 : a > b;
 }
 
+/* A call's number is the beginning of its request, and of the reply. */
+static int submit(int fd, uint64_t number, char *request, size_t size)
+{
+	const struct kpost_options options = { .deadline = kpost_deadline(CALL_MS) };
+	struct iovec piece = { request, size };
+
+	memcpy(request, &number, size < sizeof(number) ? size : sizeof(number));
+	return (int)kpost_call_submit(fd, &piece, 1, size, number, &options, NULL);
+}
+
+/* How long each took that was answered, and each that was not. */
+static struct {
+	uint64_t begun, answered, failed;
+	uint64_t *since, *times, *failed_times;
+	uint64_t errors[ERRORS];
+} calls;
+
+static void call_failed(uint64_t number, int error)
+{
+	calls.errors[error < ERRORS ? error : 0]++;
+	calls.failed_times[calls.failed++] = now() - calls.since[number];
+}
+
+/* All that are under way have ended so, since none of them can any more. */
+static void calls_failed(uint64_t under_way, int error)
+{
+	while (under_way--)
+		call_failed(calls.begun - 1, error);
+}
+
+static uint64_t percentile(const uint64_t *times, uint64_t count, unsigned int percent)
+{
+	return count ? times[count * percent / 100] / 1000 : 0;
+}
+
+static void report_calls(void)
+{
+	const char *separator = "";
+
+	qsort(calls.times, calls.answered, sizeof(*calls.times), by_time);
+	qsort(calls.failed_times, calls.failed, sizeof(*calls.times), by_time);
+	printf("calls=%" PRIu64 " answered=%" PRIu64 " p50_us=%" PRIu64 " p99_us=%" PRIu64
+	       " failed_p50_us=%" PRIu64 " errors=",
+	       calls.begun, calls.answered, percentile(calls.times, calls.answered, 50),
+	       percentile(calls.times, calls.answered, 99),
+	       percentile(calls.failed_times, calls.failed, 50));
+	for (int error = 0; error < ERRORS; error++) {
+		if (!calls.errors[error])
+			continue;
+		printf("%s%s:%" PRIu64, separator, name_of_error(error), calls.errors[error]);
+		separator = ",";
+	}
+	puts(separator[0] ? "" : "-");
+}
+
+/* So many at once, of which each that has ended makes room for the next. */
 static int call_numbers(int argc, char **argv)
 {
 	uint64_t count = number_of(argv[1], "count", NUMBER_MAX);
 	size_t size = argc > 2 ? number_of(argv[2], "size", KPOST_PAYLOAD_MAX) : 64;
+	uint64_t at_once = argc > 3 ? number_of(argv[3], "number", NUMBER_MAX) : 1;
 	int fd = open_existing(argv[0], KPOST_RIGHT_SEND);
-	uint64_t *times = memory(NULL, (count + 1) * sizeof(*times));
 	char *request = memory(NULL, size), *reply = memory(NULL, size);
-	static uint64_t errors[4096];
-	uint64_t i, good = 0, begin;
+	uint64_t under_way;
+	struct kpost_answer got;
 	ssize_t ret;
-	int error;
 
+	calls.since = memory(NULL, (count + 1) * sizeof(*calls.since));
+	calls.times = memory(NULL, (count + 1) * sizeof(*calls.times));
+	calls.failed_times = memory(NULL, (count + 1) * sizeof(*calls.times));
 	memset(request, 0, size);
-	for (i = 0; i < count && !stop; i++) {
-		memcpy(request, &i, size < sizeof(i) ? size : sizeof(i));
-		begin = now();
-		ret = kpost_call(fd, request, size, reply, size, kpost_deadline(CALL_MS));
+	for (;;) {
+		under_way = calls.begun - calls.answered - calls.failed;
+		if (!stop && calls.begun < count && under_way < at_once) {
+			calls.since[calls.begun] = now();
+			ret = submit(fd, calls.begun++, request, size);
+			if (ret)
+				call_failed(calls.begun - 1, (int)-ret);
+			if (ret == -EPIPE) {
+				/* It was made anew, and what was under way is over with the old one. */
+				calls_failed(under_way, EPIPE);
+				close(fd);
+				fd = open_existing(argv[0], KPOST_RIGHT_SEND);
+			}
+			continue;
+		}
+		if (!under_way)
+			break;
+		got.id = 0;
+		ret = kpost_call_collect(fd, 0, reply, size, &got, 0, kpost_deadline(2 * CALL_MS));
+		if (ret == -EINTR)
+			continue;
+		if (ret < 0 && !got.id) {
+			calls_failed(under_way, (int)-ret);
+			continue;
+		}
+		memcpy(request, &got.user_data,
+		       size < sizeof(got.user_data) ? size : sizeof(got.user_data));
 		/* An answer to something else is as wrong as can be. */
 		if (ret >= 0 && ((size_t)ret != size || memcmp(request, reply, size)))
 			ret = -EBADMSG;
 		if (ret < 0)
-			errors[-ret < 4096 ? -ret : 0]++;
+			call_failed(got.user_data, (int)-ret);
 		else
-			times[good++] = now() - begin;
-		if (ret == -EPIPE) {
-			close(fd);
-			fd = open_existing(argv[0], KPOST_RIGHT_SEND);
-		}
+			calls.times[calls.answered++] = now() - calls.since[got.user_data];
 	}
-	qsort(times, good, sizeof(*times), by_time);
-	printf("calls=%" PRIu64 " answered=%" PRIu64 " p50_us=%" PRIu64 " p99_us=%" PRIu64
-	       " errors=",
-	       i, good, good ? times[good / 2] / 1000 : 0,
-	       good ? times[good * 99 / 100] / 1000 : 0);
-	begin = 0;
-	for (error = 0; error < 4096; error++) {
-		if (errors[error])
-			printf("%s%s:%" PRIu64, begin++ ? "," : "", name_of_error(error),
-			       errors[error]);
-	}
-	printf("%s\n", begin ? "" : "-");
-	return good < count;
+	report_calls();
+	return calls.answered < count;
 }
 
 static int answer(int argc, char **argv)
 {
+	/* After so many it takes calls and does not answer them. */
+	uint64_t most = argc > 2 ? number_of(argv[2], "number", NUMBER_MAX) : UINT64_MAX;
 	const struct kpost_attr attr = {
 		.mode = 0666,
 		.bytes = argc > 1 ? number_of(argv[1], "size", KPOST_PAYLOAD_MAX) * 4 : 0,
@@ -395,9 +464,9 @@ static int answer(int argc, char **argv)
 		response.buf = payload;
 		ret = kpost_reply_recv(fd, &response, payload, st.message_max, &message, 0, 0);
 		if (ret >= 0) {
-			answered += message.token != 0;
 			count_badge(message.badge);
-			response.token = message.token;
+			response.token = answered < most ? message.token : 0;
+			answered += response.token != 0;
 			response.len = (size_t)ret;
 			if (response.len > message.reply_max)
 				response.len = message.reply_max;
@@ -422,8 +491,8 @@ static const struct {
 } verbs[] = {
 	{ "send", send_numbers, 2, 4, "NAME COUNT [SIZE] [RATE]" },
 	{ "recv", recv_numbers, 3, 4, "NAME COUNT SILENCE_S [LINGER_S]" },
-	{ "call", call_numbers, 2, 3, "NAME COUNT [SIZE]" },
-	{ "answer", answer, 1, 2, "NAME [SIZE]" },
+	{ "call", call_numbers, 2, 4, "NAME COUNT [SIZE [AT_ONCE]]" },
+	{ "answer", answer, 1, 3, "NAME [SIZE [MOST]]" },
 };
 
 int main(int argc, char **argv)
