@@ -18,6 +18,8 @@
 #define CALLS_MAX 4096
 #define CALL_BYTES_MAX (32 << 20)
 
+#define RECONNECT_MS 100
+
 struct arrival {
 	struct route *route;
 	natsMsg *message;
@@ -25,7 +27,10 @@ struct arrival {
 
 struct link {
 	struct bridge *bridge;
-	natsConnection *connection;
+	const char *what;
+	bool at_once;
+	natsOptions *options;
+	natsConnection *connection; /* once it was up */
 	natsSubscription *inbox_subscription, *reply_subscription;
 	char inbox[200];
 	int wake;
@@ -110,6 +115,18 @@ static void changed(struct link *link, bool up)
 	wake(link);
 }
 
+/* Unless it has gone, and perhaps come back, since it was there for the first time. */
+static void first_up(struct link *link)
+{
+	pthread_mutex_lock(&link->lock);
+	if (!link->changes) {
+		link->up = true;
+		link->changes++;
+	}
+	pthread_mutex_unlock(&link->lock);
+	wake(link);
+}
+
 static void on_up(natsConnection *connection, void *data)
 {
 	changed(data, true);
@@ -120,6 +137,21 @@ static void on_down(natsConnection *connection, void *data)
 	changed(data, false);
 }
 
+/* Returns whether it is another than the last one. */
+static bool note_error(struct link *link, const char *error)
+{
+	char line[sizeof(link->error)];
+	bool is_new;
+
+	snprintf(line, sizeof(line), "%s", error);
+	printable(line);
+	pthread_mutex_lock(&link->lock);
+	is_new = strcmp(link->error, line);
+	memcpy(link->error, line, sizeof(line));
+	pthread_mutex_unlock(&link->lock);
+	return is_new;
+}
+
 static void on_error(natsConnection *connection, natsSubscription *subscription, natsStatus status,
 		     void *data)
 {
@@ -128,10 +160,7 @@ static void on_error(natsConnection *connection, natsSubscription *subscription,
 
 	if (natsConnection_GetLastError(connection, &last) == NATS_OK || !last || !last[0])
 		last = natsStatus_GetText(status);
-	pthread_mutex_lock(&link->lock);
-	snprintf(link->error, sizeof(link->error), "%s", last);
-	printable(link->error);
-	pthread_mutex_unlock(&link->lock);
+	note_error(link, last);
 	wake(link);
 }
 
@@ -286,6 +315,8 @@ natsStatus link_subscribe(struct link *link, struct route *route, natsSubscripti
 	natsSubscription *made;
 	natsStatus status;
 
+	if (!link->is_up)
+		return NATS_CONNECTION_DISCONNECTED;
 	status = natsConnection_QueueSubscribe(&made, link->connection, subject, "kpost",
 					       on_subject, route);
 	if (status != NATS_OK)
@@ -357,7 +388,7 @@ natsOptions *link_options(const struct config *config, const char *what)
 static void set_endurance(natsOptions *options, struct link *link, bool at_once)
 {
 	need(natsOptions_SetMaxReconnect(options, -1), "reconnect");
-	need(natsOptions_SetReconnectWait(options, 100), "reconnect");
+	need(natsOptions_SetReconnectWait(options, RECONNECT_MS), "reconnect");
 	need(natsOptions_SetReconnectJitter(options, 50, 50), "reconnect");
 	need(natsOptions_SetReconnectBufSize(options, 0), "reconnect");
 	need(natsOptions_SetWriteDeadline(options, 1000), "deadline");
@@ -369,45 +400,19 @@ static void set_endurance(natsOptions *options, struct link *link, bool at_once)
 	need(natsOptions_SetReconnectedCB(options, on_up, link), "callback");
 	need(natsOptions_SetErrorHandler(options, on_error, link), "callback");
 	need(natsOptions_SetClosedCB(options, on_closed, link), "callback");
-	need(natsOptions_SetRetryOnFailedConnect(options, true, on_up, link), "callback");
 }
 
-struct link *link_open(struct bridge *bridge, const char *what, bool at_once)
+static void subscribe(struct link *link)
 {
-	struct link *link = make(sizeof(*link));
-	natsOptions *options = link_options(&bridge->config, what);
-	natsInbox *unique;
-	char *all;
-	natsStatus status;
+	char *all = text("%s.>", link->inbox);
 
-	link->bridge = bridge;
-	pthread_mutex_init(&link->lock, NULL);
-	need(natsStatistics_Create(&link->statistics), "statistics");
-	link->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (link->wake < 0)
-		fail(EX_OSERR, "eventfd: %s", strerror(errno));
-	link->woken = event_new(bridge->base, link->wake, EV_READ | EV_PERSIST, on_wake, link);
-	event_add(link->woken, NULL);
-	set_endurance(options, link, at_once);
-	status = natsConnection_Connect(&link->connection, options);
-	if (status != NATS_OK && status != NATS_NOT_YET_CONNECTED)
-		need(status, "NATS");
-	natsOptions_Destroy(options);
-	if (status == NATS_OK)
-		changed(link, true);
-	/* Nobody else's: what a bridge before this one asked for comes to no inbox. */
-	need(natsInbox_Create(&unique), "inbox");
-	snprintf(link->inbox, sizeof(link->inbox), "_INBOX.%s.%s", bridge->config.machine,
-		 strrchr(unique, '.') + 1);
-	natsInbox_Destroy(unique);
-	all = text("%s.>", link->inbox);
 	need(natsConnection_Subscribe(&link->inbox_subscription, link->connection, all, on_inbox,
 				      link),
 	     "inbox");
 	natsSubscription_SetPendingLimits(link->inbox_subscription, -1, -1);
 	free(all);
-	if (!at_once)
-		return link;
+	if (!link->at_once)
+		return;
 	/* Replies come under the name of the machine that replies: its rights go no further. */
 	natsSubscription_NoDeliveryDelay(link->inbox_subscription);
 	all = text("kpost.*.reply.%s.>", strchr(link->inbox, '.') + 1);
@@ -416,5 +421,60 @@ struct link *link_open(struct bridge *bridge, const char *what, bool at_once)
 	     "replies");
 	natsSubscription_NoDeliveryDelay(link->reply_subscription);
 	free(all);
+}
+
+/*
+ * The first time, in a thread of its own.  The library can try again by itself, but before 3.12 it
+ * gives up for good if the last server of the list took the connection and then ended it, as one
+ * does that is killed at that moment, or what stands for one that is not there yet.
+ */
+static void *connect_first(void *data)
+{
+	struct link *link = data;
+	natsStatus status;
+
+	while ((status = natsConnection_Connect(&link->connection, link->options)) != NATS_OK) {
+		const char *error = nats_GetLastError(NULL) ?: natsStatus_GetText(status);
+
+		if (status == NATS_CONNECTION_AUTH_FAILED)
+			fail(EX_UNAVAILABLE, "NATS: %s", error);
+		if (note_error(link, error))
+			say("no connection to NATS yet, for %s: %s", link->what, error);
+		usleep(RECONNECT_MS * 1000);
+	}
+	natsOptions_Destroy(link->options);
+	subscribe(link);
+	first_up(link);
+	return NULL;
+}
+
+struct link *link_open(struct bridge *bridge, const char *what, bool at_once)
+{
+	struct link *link = make(sizeof(*link));
+	natsInbox *unique;
+	pthread_t thread;
+	int ret;
+
+	link->bridge = bridge;
+	link->what = what;
+	link->at_once = at_once;
+	pthread_mutex_init(&link->lock, NULL);
+	need(natsStatistics_Create(&link->statistics), "statistics");
+	link->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (link->wake < 0)
+		fail(EX_OSERR, "eventfd: %s", strerror(errno));
+	link->woken = event_new(bridge->base, link->wake, EV_READ | EV_PERSIST, on_wake, link);
+	event_add(link->woken, NULL);
+	/* Nobody else's: what a bridge before this one asked for comes to no inbox. */
+	need(natsInbox_Create(&unique), "inbox");
+	snprintf(link->inbox, sizeof(link->inbox), "_INBOX.%s.%s", bridge->config.machine,
+		 strrchr(unique, '.') + 1);
+	natsInbox_Destroy(unique);
+	link->options = link_options(&bridge->config, what);
+	set_endurance(link->options, link, at_once);
+	ret = pthread_create(&thread, NULL, connect_first, link);
+	if (ret)
+		fail(EX_OSERR, "a thread: %s", strerror(ret));
+	pthread_detach(thread);
 	return link;
 }
