@@ -10,41 +10,14 @@
 # is a server of the cluster without JetStream, outside of the machines, for what the tests
 # themselves have to say and to ask, and for bridges that shall do without.
 
+: "${top:?}" # of the tree
+# shellcheck source=tools/bridge/tests/common.sh
+. "$top/tools/bridge/tests/common.sh"
 machines=(m1 m2 m3)
 net=10.9.0
-bed=$(mktemp -d)
-declare -A pids=()
 
 # The mailboxes that machines may import: rights have no wildcard for a part of a word.
 importable='orders jobs slow small spare stress'
-
-say()
-{
-	echo "# $*"
-}
-
-# within SECONDS COMMAND...: until it succeeds
-within()
-{
-	local end=$((SECONDS + $1))
-	shift
-	until "$@"; do
-		[ $SECONDS -lt $end ] || return 1
-		sleep 0.1
-	done
-}
-
-# throughout SECONDS COMMAND...: it succeeds all the time
-throughout()
-{
-	local end=$((SECONDS + $1))
-	shift
-	while "$@"; do
-		[ $SECONDS -lt $end ] || return 0
-		sleep 0.5
-	done
-	return 1
-}
 
 # ---- machines and processes
 
@@ -58,70 +31,9 @@ network_of()
 	[ "$1" = desk ] && echo /proc/self/ns/net || echo "/run/netns/$1"
 }
 
-in_machine()
+enter()
 {
-	nsenter --net="$(network_of "$1")" -- "${@:2}"
-}
-
-# start NAME MACHINE COMMAND...: in the background; what it prints is appended to $bed/NAME.out and
-# $bed/NAME.log
-start()
-{
-	nsenter --net="$(network_of "$2")" -- "${@:3}" >>"$bed/$1.out" 2>>"$bed/$1.log" </dev/null &
-	pids[$1]=$!
-}
-
-running()
-{
-	[ -n "${pids[$1]-}" ] && kill -0 "${pids[$1]}" 2>/dev/null
-}
-
-ended()
-{
-	! running "$1"
-}
-
-# finish NAME SECONDS: its status; if it is late, it is asked to end, and then made to
-finish()
-{
-	local status
-	[ -n "${pids[$1]-}" ] || return 127
-	if ! within "$2" ended "$1"; then
-		say "$1 is late"
-		kill -TERM "${pids[$1]}"
-		within 10 ended "$1" || kill -KILL "${pids[$1]}"
-	fi
-	wait "${pids[$1]}" 2>/dev/null
-	status=$?
-	unset "pids[$1]"
-	return $status
-}
-
-# crash NAME: as if it was never told
-crash()
-{
-	[ -n "${pids[$1]-}" ] || return
-	kill -KILL "${pids[$1]}" 2>/dev/null
-	wait "${pids[$1]}" 2>/dev/null
-	unset "pids[$1]"
-}
-
-signal()
-{
-	kill "-$2" "${pids[$1]}"
-}
-
-# stat_of MACHINE MAILBOX KEY: a number of 'kpost stat', 0 if there is no such mailbox
-stat_of()
-{
-	local json
-	json=$(in_machine "$1" kpost stat --json "$2" 2>/dev/null)
-	[[ $json =~ \"$3\":([0-9]+) ]] && echo "${BASH_REMATCH[1]}" || echo 0
-}
-
-stat_reaches()
-{
-	[ "$(stat_of "$1" "$2" "$3")" -ge "$4" ]
+	exec nsenter --net="$(network_of "$1")" -- "${@:2}"
 }
 
 has_mailbox()
@@ -255,29 +167,6 @@ server_config()
 	printf ']\n}\n'
 }
 
-start_server()
-{
-	start "nats-$1" "$1" nats-server -c "$bed/nats-$1.conf"
-}
-
-# What a server tells of itself: http_get MACHINE PATH
-http_get()
-{
-	# shellcheck disable=SC2016 # for the shell that is started
-	timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/8222" && printf "GET %s HTTP/1.0\r\n\r\n" "$2" >&3 && cat <&3' \
-		- "$(address "$1")" "$2" 2>/dev/null
-}
-
-healthy()
-{
-	[[ $(http_get "$1" /healthz) =~ \"status\":\ *\"ok\" ]]
-}
-
-has_leader()
-{
-	[[ $(http_get "$1" /jsz) =~ \"leader\":\ *\"m[0-9]\" ]]
-}
-
 server_ready()
 {
 	healthy "$1" && has_leader "$1"
@@ -297,44 +186,6 @@ tell()
 			PONG*) exit 0 ;;
 			esac
 		done' - "$(address desk)" "$1" "$2" "${3-}"
-}
-
-# ask SUBJECT [TEXT]: a request of the administrator at the desk; prints the reply
-ask()
-{
-	# shellcheck disable=SC2016 # for the shell that is started
-	timeout 20 bash -c '
-		exec 3<>"/dev/tcp/$1/4222" || exit
-		printf "%s\r\n" "CONNECT {\"verbose\":false,\"user\":\"admin\",\"pass\":\"admin-secret\"}" \
-			"SUB _INBOX.admin 1" "PUB $2 _INBOX.admin ${#3}" "$3" >&3
-		while IFS=" " read -r verb rest <&3; do
-			case $verb in
-			-ERR) echo "$rest" >&2; exit 1 ;;
-			PING*) printf "PONG\r\n" >&3 ;;
-			MSG) IFS= read -r reply <&3; echo "${reply%?}"; exit 0 ;;
-			esac
-		done' - "$(address desk)" "$1" "${2-}"
-}
-
-# stream_number STREAM KEY: of what the stream tells of itself, "messages" or "consumer_count"
-stream_number()
-{
-	local reply
-	reply=$(ask "\$JS.API.STREAM.INFO.$1" 2>/dev/null)
-	[[ $reply =~ \"$2\":([0-9]+) ]] && echo "${BASH_REMATCH[1]}" || echo unknown
-}
-
-stream_holds()
-{
-	[ "$(stream_number "$1" messages)" = "$2" ]
-}
-
-# make_stream NAME SUBJECT SETTINGS: by hand, as no bridge would make it
-make_stream()
-{
-	local reply
-	reply=$(ask "\$JS.API.STREAM.CREATE.$1" "{\"name\":\"$1\",\"subjects\":[\"$2\"],\"storage\":\"file\",$3}")
-	[[ $reply != *'"error"'* && -n $reply ]] || { say "$reply"; return 1; }
 }
 
 cluster_up()
@@ -365,31 +216,6 @@ bridge_config()
 		[ "${3-}" = desk ] || printf '%s\n' "ca = $bed/ca.pem" "cert = $bed/$2.pem" "key = $bed/$2.key"
 		cat
 	} >"$bed/$1.conf"
-}
-
-# As the administrator: makes the streams that stdin describes.
-set_up_streams()
-{
-	bridge_config setup m1
-	sed -i -e 's/^user = .*/user = admin/' -e 's/^password = .*/password = admin-secret/' "$bed/setup.conf"
-	within 60 in_machine m1 kpost-bridge --setup "$bed/setup.conf" >"$bed/setup.log" 2>&1 || {
-		tail -n 5 "$bed/setup.log" | sed 's/^/# /'
-		return 1
-	}
-}
-
-# start_bridge NAME MACHINE: with the file of that name
-start_bridge()
-{
-	start "bridge-$1" "$2" kpost-bridge "$bed/$1.conf"
-}
-
-# stop_bridge NAME: it is asked to end
-stop_bridge()
-{
-	running "bridge-$1" || return 0
-	signal "bridge-$1" TERM
-	finish "bridge-$1" 20
 }
 
 bed_up()

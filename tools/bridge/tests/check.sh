@@ -11,45 +11,13 @@ top=$(cd "$(dirname "$0")/../../.." && pwd)
 PATH=${BUILD:-$top/build}/bin:/usr/sbin:/sbin:$PATH
 # shellcheck source=tools/bridge/tests/bed.sh
 . "$top/tools/bridge/tests/bed.sh"
-count=0 failed=0 limit=600
+limit=600
 many=2000 rounds=1 stand=12
 # A machine that does other things meanwhile may take so many times as long.
 slack=4
 all_there='missing=0 doubled=0 late=0'
 
 # ---- results
-
-# verdict STATUS NAME: that is ok if the status is 0
-verdict()
-{
-	count=$((count + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $count - $2"
-	else
-		failed=$((failed + 1))
-		echo "not ok $count - $2"
-	fi
-}
-
-# Those that look at what was said of a machine's bridges when something was not ok.
-logs()
-{
-	local name
-	for name; do
-		[ ! -s "$bed/$name.log" ] || tail -n 8 "$bed/$name.log" | sed "s/^/# $name: /"
-	done
-}
-
-# is NAME EXPECTED GOT
-is()
-{
-	[ "$2" = "$3" ]
-	verdict $? "$1"
-	[ "$2" = "$3" ] && return
-	say "expected '$2'"
-	say "but it is '$3'"
-	return 1
-}
 
 # holds NAME PATTERN GOT: one of the lines, which is shown
 holds()
@@ -96,41 +64,11 @@ milliseconds()
 	echo $(((${EPOCHREALTIME/[.,]/} - begin) / 1000))
 }
 
-last_line()
-{
-	tail -n 1 "$bed/$1.out" 2>/dev/null
-}
-
 # status_of MACHINE ROUTE KEY: a number of the bridge's status
 status_of()
 {
 	[[ $(in_machine "$1" kpost-bridge status --json "$2" 2>&1) =~ \"$3\":\ ?([0-9]+) ]] &&
 		echo "${BASH_REMATCH[1]}"
-}
-
-# flow NAME MACHINE ARGUMENT...: kpost-flow in the background
-flow()
-{
-	rm -f "$bed/$1.out"
-	start "$1" "$2" kpost-flow "${@:3}"
-}
-
-# streams NAME SETTING...: one stream for the mailbox of that name, as all here have them
-streams()
-{
-	printf '%s\n' "[stream KPOST_${1^^}]" "subjects = kpost.*.q.$1 kpost.*.dead.$1" 'replicas = 3' \
-		'duplicate-window = 1h' 'retention = work-queue' "${@:2}" | set_up_streams
-}
-
-export_route()
-{
-	printf '%s\n' "[export $1]" "stream = KPOST_${1^^}" 'mode = 0622' "${@:2}"
-}
-
-import_route()
-{
-	printf '%s\n' "[import $1]" "stream = KPOST_${1^^}" 'badge.m1 = 101' 'badge.m3 = 103' \
-		'badge.* = 100' 'mode = 0644' "${@:2}"
 }
 
 # ---- messages
@@ -182,24 +120,6 @@ after()
 	say "$SECONDS s: $reached have come: ${*:2}"
 	"${@:2}"
 	[ "$(stat_of m2 "$mailbox" received)" -lt "$total" ] || { say "all had come before '${*:2}'"; return 1; }
-}
-
-bridge_again()
-{
-	crash "bridge-$1"
-	start_bridge "$1" "$1"
-}
-
-server_dies()
-{
-	crash "nats-$1"
-}
-
-# The next death comes when the cluster is whole again, else it would stand still.
-server_again()
-{
-	start_server "$1"
-	within 90 server_ready "$1" || say "the server of $1 is not well"
 }
 
 # Everything between sender and reader is killed, as often as is said, and in a long run a machine
