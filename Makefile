@@ -106,19 +106,16 @@ stress: module lib ## everything at once, each message accounted for [TIME=2m] [
 
 bridge: lib ## kpost-bridge, which joins mailboxes of several machines through NATS
 	@$(MAKE) -C tools/bridge
+	@$(MAKE) -C tools/bridge/tests
 
-bridge-test: bridge-program ## the bridge between three machines in one VM [KERNEL=] [FULL=1] [TESTS=]
+bridge-test: module tools bridge ## the bridge between three machines in one VM [KERNEL=] [FULL=1] [TESTS=]
 	@tools/bridge/tests/run --kernel $(KERNEL) $(if $(FULL),--full) $(TESTS)
 
-bridge-stress: bridge-program ## the same, with what it is made of killed at random [TIME=10m] [KERNEL=] [SEED=]
+bridge-stress: module tools bridge ## the same, with what it is made of killed at random [TIME=10m] [KERNEL=] [SEED=]
 	@tools/bridge/tests/run --kernel $(KERNEL) --time $(or $(TIME),10m)
 
 bridge-bench: bridge ## what a message costs the bridge, and NATS alone, on this machine
-	@$(MAKE) -C tools/bridge/tests
 	@tools/bridge/tests/bench
-
-bridge-program: module tools bridge
-	@$(MAKE) -C tools/bridge/tests
 
 bench: bench-program ## what a message costs here and by others' means, in instructions [KERNEL=] [ARGS=]
 	@tools/bench/run --kernel $(KERNEL) $(ARGS)
@@ -184,6 +181,6 @@ help: ## list the targets
 endif
 
 .PHONY: all module lib tools selftests docs demo test test-32 test-matrix kernels detectors faults fuzz stress \
-	bridge bridge-test bridge-stress bridge-bench bridge-program \
+	bridge bridge-test bridge-stress bridge-bench \
 	bench bench-wall bench-charts bench-profile bench-check bench-baseline bench-program \
 	model dkms newcomer vm lint install install-dkms install-bridge install-systemd uninstall clean distclean help

@@ -140,54 +140,7 @@ ssize_t kpost_recv_sized(int fd, void *buf, size_t len, struct kpost_message *me
 	return -EAGAIN;
 }
 
-int kpost_sendv_sized(int fd, const struct iovec *iov, int iovcnt,
-		      const struct kpost_options *options, uint64_t *sequence, size_t options_size)
-{
-	return -ENOSYS;
-}
-
 int kpost_return(int fd, uint64_t token, uint64_t not_before)
 {
 	return -ENOSYS;
-}
-
-int kpost_drop(int fd, uint64_t token)
-{
-	return -ENOSYS;
-}
-
-int kpost_reply(int fd, uint64_t token, const void *buf, size_t len)
-{
-	return -ENOSYS;
-}
-
-ssize_t kpost_call(int fd, const void *request, size_t len, void *reply, size_t reply_len,
-		   uint64_t deadline)
-{
-	return -ENOSYS;
-}
-
-ssize_t kpost_call_submit_sized(int fd, const struct iovec *request, int request_cnt,
-				size_t reply_max, uint64_t user_data,
-				const struct kpost_options *options, uint64_t *id,
-				size_t options_size)
-{
-	return -ENOSYS;
-}
-
-ssize_t kpost_call_collect_sized(int fd, uint64_t id, void *reply, size_t len,
-				 struct kpost_answer *answer, unsigned int flags, uint64_t deadline,
-				 size_t answer_size)
-{
-	return -EAGAIN;
-}
-
-int kpost_call_cancel(int fd, uint64_t id)
-{
-	return -ENOENT;
-}
-
-uint64_t kpost_deadline(int64_t milliseconds)
-{
-	return now() + milliseconds * 1000000ull;
 }
