@@ -10,8 +10,11 @@
  * In order, through all faults: what was not acknowledged stays in a ring, in the order in which it
  * was received.  After a fault nothing more is published until what is under way was answered, or
  * can be answered no more; then the first goes alone, and when that is acknowledged all others
- * follow, again.  (JetStream can refuse a message since it is full, and take the one behind it,
- * since somebody has just made room.  Where it is nearly full, there is one under way at a time.)
+ * follow, again.
+ *
+ * JetStream can refuse a message since it is full, and take the one behind it, since somebody has
+ * just made room.  So it is counted how many can be published before the stream can be nearly full;
+ * after so many there is one under way at a time, until it was looked at again.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -25,6 +28,7 @@
 #define SILENCE (3 * SECOND) /* after which an answer does not come any more */
 #define BACKOFF_LEAST (100 * MS)
 #define BACKOFF_MOST (5 * SECOND)
+#define LOOK_LEAST (20 * MS) /* between two looks at the stream */
 
 enum phase {
 	DOWN, /* there is no connection, or it was not begun */
@@ -51,8 +55,13 @@ struct exporter {
 	uint64_t head, next, tail; /* the first not acknowledged, to be published, free */
 	uint64_t acknowledged; /* behind the last that was */
 	unsigned int under_way;
-	uint64_t last_answer, settled, backoff, info_asked;
-	bool nearly_full;
+	uint64_t last_answer, settled, backoff;
+	/* As far as is known; no more than that are stored before it is nearly full. */
+	int64_t room;
+	uint64_t largest; /* bytes of the stream that one message takes, at the most */
+	uint64_t looked; /* when the stream was asked for its state last */
+	bool looking;
+	int64_t unknown; /* what that state can lack: was under way then, or published since */
 	uint64_t identity; /* of the mailbox */
 	uint64_t *done; /* tokens to be given back in this round */
 	unsigned int done_count;
@@ -101,6 +110,20 @@ static void back_off(struct exporter *export)
 
 /* ---- publishing ------------------------------------------------------------ */
 
+/* A size for which there was no room counted makes that unknown; so it is one of few. */
+static void count_published(struct exporter *export, natsMsg *message)
+{
+	uint64_t size = natsMsg_GetDataLength(message) + HEADERS_MAX;
+
+	export->unknown++;
+	export->room--;
+	if (size <= export->largest)
+		return;
+	while (size > export->largest)
+		export->largest *= 2;
+	export->room = 0;
+}
+
 static natsStatus publish(struct exporter *export, uint64_t index)
 {
 	struct slot *slot = slot_at(export, index);
@@ -111,6 +134,7 @@ static natsStatus publish(struct exporter *export, uint64_t index)
 	if (slot->tries++)
 		export->route.counts.resent++;
 	slot->state = SENT;
+	count_published(export, slot->message);
 	/* What is waited for is an answer to this, not to what was before a rest. */
 	if (!export->under_way++)
 		export->last_answer = now();
@@ -145,13 +169,17 @@ static void probe(struct exporter *export)
 	}
 }
 
+static void look(struct exporter *export);
+
 static void flow(struct exporter *export)
 {
 	while (export->phase == FLOWING && export->next != export->tail) {
 		struct slot *slot = slot_at(export, export->next);
 		natsStatus status = NATS_OK;
 
-		if (export->nearly_full && export->under_way)
+		if (export->room <= 0)
+			look(export);
+		if (export->room <= 0 && export->under_way)
 			return;
 		if (slot->state == UNSENT)
 			status = publish(export, export->next);
@@ -188,7 +216,7 @@ static void refused(struct exporter *export, natsMsg *message)
 	const char *what = json_string_value(json_object_get(error, "description"));
 
 	if (json_integer_value(json_object_get(error, "err_code")) == 10077)
-		export->nearly_full = true;
+		export->room = 0;
 	failed(export, "stream %s: %s", export->route.config->stream,
 	       what ?: "what answers is another");
 	json_decref(answer);
@@ -419,21 +447,53 @@ static void receive_all(struct exporter *export)
 
 /* ---- the route ------------------------------------------------------------- */
 
-static void fullness_seen(struct route *route, json_t *info, const char *error, int code)
+/* It may have been filled by a tenth more meanwhile, by others. */
+static void seen(struct exporter *export, json_t *info)
 {
-	struct exporter *export = export_of(route);
+	struct route *route = &export->route;
 	json_t *config = json_object_get(info, "config"), *state = json_object_get(info, "state");
 	json_int_t most = json_integer_value(json_object_get(config, "max_msgs"));
 	json_int_t most_bytes = json_integer_value(json_object_get(config, "max_bytes"));
 	json_int_t bytes = json_integer_value(json_object_get(state, "bytes"));
+	int64_t room = INT64_MAX, room_bytes;
 
-	if (!info || error[0])
-		return;
 	route->stream_messages = json_integer_value(json_object_get(state, "messages"));
 	route->stream_limit = most > 0 ? most : 0;
-	export->nearly_full = (most > 0 && (json_int_t)route->stream_messages > most - most / 10) ||
-			      (most_bytes > 0 && bytes > most_bytes - most_bytes / 10);
+	if (most > 0)
+		room = most - most / 10 - (int64_t)route->stream_messages;
+	if (most_bytes > 0) {
+		room_bytes = most_bytes - most_bytes / 10 - bytes;
+		room_bytes /= (int64_t) export->largest;
+		room = room_bytes < room ? room_bytes : room;
+	}
+	export->room = room - export->unknown;
+}
+
+static void looked(struct route *route, json_t *info, const char *error, int code)
+{
+	struct exporter *export = export_of(route);
+
+	export->looking = false;
+	if (!info || error[0])
+		return;
+	seen(export, info);
 	route_touch(route);
+}
+
+static void look(struct exporter *export)
+{
+	struct route *route = &export->route;
+	uint64_t at = now();
+	char *subject;
+
+	if (export->looking || at - export->looked < LOOK_LEAST)
+		return;
+	export->looking = true;
+	export->looked = at;
+	export->unknown = export->under_way;
+	subject = text("$JS.API.STREAM.INFO.%s", route->config->stream);
+	api_request(route, subject, "", looked);
+	free(subject);
 }
 
 static void arm(struct exporter *export)
@@ -473,12 +533,8 @@ static void on_timer(struct route *route)
 	case PROBING:
 		if (export->under_way && at - export->last_answer > SILENCE) {
 			failed(export, "no answer from stream %s for 3 s", route->config->stream);
-		} else if (at - export->info_asked > SECOND) {
-			char *subject = text("$JS.API.STREAM.INFO.%s", route->config->stream);
-
-			export->info_asked = at;
-			api_request(route, subject, "", fullness_seen);
-			free(subject);
+		} else if (at - export->looked > SECOND) {
+			look(export);
 		}
 		arm(export);
 		return;
@@ -551,6 +607,11 @@ static void start(struct route *route, json_t *info)
 		export->done = make(route->config->window * sizeof(export->done[0]));
 	}
 	export->identity = st.identity;
+	if (!export->largest)
+		export->largest = 2 * HEADERS_MAX;
+	/* What another bridge had under way, before this one, can be stored yet. */
+	export->unknown = route->config->window;
+	seen(export, info);
 	probe(export);
 }
 
