@@ -28,6 +28,7 @@
 #define SILENCE (3 * SECOND) /* after which an answer does not come any more */
 #define BACKOFF_LEAST (100 * MS)
 #define BACKOFF_MOST (5 * SECOND)
+#define BACKOFF_FULL (400 * MS) /* of a stream, which has room again at any moment */
 #define LOOK_LEAST (20 * MS) /* between two looks at the stream */
 
 enum phase {
@@ -56,6 +57,7 @@ struct exporter {
 	uint64_t acknowledged; /* behind the last that was */
 	unsigned int under_way;
 	uint64_t last_answer, settled, backoff;
+	bool full; /* the stream was: that is why it backs off */
 	/* As far as is known; no more than that are stored before it is nearly full. */
 	int64_t room;
 	uint64_t largest; /* bytes of the stream that one message takes, at the most */
@@ -94,6 +96,7 @@ __attribute__((format(printf, 2, 3))) static void failed(struct exporter *export
 	if (export->phase != FLOWING && export->phase != PROBING)
 		return;
 	route_state(&export->route, STATE_WAITING, "%s", text);
+	export->full = false;
 	export->settled = now() + SILENCE;
 	export->phase = SETTLING;
 	arm(export);
@@ -101,9 +104,11 @@ __attribute__((format(printf, 2, 3))) static void failed(struct exporter *export
 
 static void back_off(struct exporter *export)
 {
+	uint64_t most = export->full ? BACKOFF_FULL : BACKOFF_MOST;
+
 	export->backoff = export->backoff ? 2 * export->backoff : BACKOFF_LEAST;
-	if (export->backoff > BACKOFF_MOST)
-		export->backoff = BACKOFF_MOST;
+	if (export->backoff > most)
+		export->backoff = most;
 	export->phase = BACKING_OFF;
 	arm(export);
 }
@@ -215,10 +220,12 @@ static void refused(struct exporter *export, natsMsg *message)
 	json_t *error = json_object_get(answer, "error");
 	const char *what = json_string_value(json_object_get(error, "description"));
 
-	if (json_integer_value(json_object_get(error, "err_code")) == 10077)
-		export->room = 0;
 	failed(export, "stream %s: %s", export->route.config->stream,
 	       what ?: "what answers is another");
+	if (json_integer_value(json_object_get(error, "err_code")) == 10077) {
+		export->room = 0;
+		export->full = true;
+	}
 	json_decref(answer);
 }
 
