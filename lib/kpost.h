@@ -937,6 +937,75 @@ static inline ssize_t kpost_reply_recv(int fd, struct kpost_response *response, 
 				      sizeof(*response), sizeof(*message));
 }
 
+/* ---- origin.c: messages of other machines ------------------------------- */
+
+/* No envelope is longer, in bytes; nor will one of a later version be. */
+#define KPOST_ENVELOPE_MAX 512
+
+/**
+ * struct kpost_origin - which machine a message is of, and what is said of it there
+ * @identity: the mailbox that it was sent to there, see kpost_stat.identity; 0 if that is not told,
+ *	as of a call
+ * @sequence: its number in that mailbox, from 1 up; 0 if that is not told
+ * @stored: when JetStream stored it, in nanoseconds of CLOCK_REALTIME; 0 of a call
+ * @badge: of the endpoint that it was sent through there
+ * @pid: the sender's process there; 0 if that is not told
+ * @uid: the user there, as in struct kpost_message; 65534 if that is not told
+ * @gid: likewise the group
+ * @opener_uid: likewise the user that opened the endpoint
+ * @opener_gid: likewise its group
+ * @reserved: 0
+ * @machine: the machine's name, which ends with NUL; of a dead letter the one that put it aside
+ *
+ * @machine is true: the server lets no other machine say that it is this one, if its rights are
+ * set as kpost-bridge(8) says.  @stored is the server's.  All else is only what that machine
+ * claims: who controls it, or may publish in its name, can claim anything.  Its ids are those of
+ * its own users, and mean nothing here: they are for accounting, and never for a permission
+ * without looking at @machine.
+ */
+struct kpost_origin {
+	uint64_t identity;
+	uint64_t sequence;
+	uint64_t stored;
+	uint64_t badge;
+	pid_t pid;
+	uid_t uid;
+	gid_t gid;
+	uid_t opener_uid;
+	gid_t opener_gid;
+	unsigned int reserved;
+	char machine[200];
+};
+
+ssize_t kpost_bridge_origin_sized(uint64_t badge, const void *buf, size_t len,
+				  struct kpost_origin *origin, size_t size);
+
+/**
+ * kpost_bridge_origin - tell which machine a message is of, and where its payload begins; never
+ *	waits
+ * @badge: of the message: kpost_message.badge, or kpost_recv.badge
+ * @buf: the message; it need not be aligned
+ * @len: how much of it was stored
+ * @origin: out, if it succeeds; or NULL
+ *
+ * For mailboxes of routes of kpost-bridge that have "envelope = yes", and for no others: there the
+ * bridge puts an envelope before each payload.  Anybody who may send can write such bytes, but
+ * only the mailbox's owner, which is the bridge's user, can give badges.  Hence this takes the
+ * message's: local senders have 0, which has no envelope, whatever the bytes are; and an envelope
+ * is good only with the badge that the bridge has put into it.  A machine that comes in by a route
+ * without envelopes could write one itself.
+ *
+ * Any bytes are safe, also those of a message that was truncated.
+ *
+ * Returns where the payload begins, in bytes from @buf, which is more than 0 and at most @len; or
+ * -EBADMSG: there is no envelope, @len ends within it, or it is one of a later version.
+ */
+static inline ssize_t kpost_bridge_origin(uint64_t badge, const void *buf, size_t len,
+					  struct kpost_origin *origin)
+{
+	return kpost_bridge_origin_sized(badge, buf, len, origin, sizeof(*origin));
+}
+
 /* ---- uring.c: for the caller's own liburing ring ------------------------ */
 
 struct io_uring_sqe;

@@ -19,6 +19,7 @@ _Static_assert(sizeof(struct kpost_options) == 2 * 4 + 4 * 8, "no padding");
 _Static_assert(sizeof(struct kpost_message) == 10 * 8 + 8 * 4, "no padding");
 _Static_assert(sizeof(struct kpost_answer) == 7 * 8 + 6 * 4, "no padding");
 _Static_assert(sizeof(struct kpost_response) == 3 * 8 + 2 * sizeof(void *) + 2 * 4, "no padding");
+_Static_assert(sizeof(struct kpost_origin) == 4 * 8 + 6 * 4 + 200, "no padding");
 _Static_assert(sizeof(struct kpost_attr) == 8 + 8 + sizeof(size_t) + 4 * 4, "no padding");
 
 static void expect_zero(const void *bytes, size_t len)
