@@ -18,6 +18,7 @@
 #ifndef KPOST_BRIDGE_H
 #define KPOST_BRIDGE_H
 
+#include <envelope.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <jansson.h>
@@ -57,6 +58,8 @@ struct route_config {
 	unsigned int mode;
 	char *group; /* of the mailbox that is made, or NULL */
 	uint64_t message_max, bytes;
+	uint64_t mailbox_max; /* the longest in the mailbox: that, with its envelope */
+	bool envelope; /* before what comes in */
 	uint64_t timeout; /* of a call, in nanoseconds */
 	uint64_t duplicate_window; /* that its stream has to have, in nanoseconds */
 	struct badge *badges;
@@ -231,6 +234,7 @@ const char *state_name(enum route_state state);
 /* What comes from one machine goes through an endpoint of its own, with its badge. */
 struct origin {
 	char *machine;
+	uint64_t badge;
 	int fd;
 	struct seen *seen; /* what has come from it, see seen.c */
 	struct event *ready;
@@ -248,6 +252,8 @@ bool origin_machine(const char *subject, char *machine, size_t size);
 struct origin *origin_get(struct origin **origins, struct route *route, const char *subject,
 			  short what, event_callback_fn ready, int *error);
 void origins_free(struct origin **origins);
+/* All but identity, sequence and stored, which are 0. */
+void envelope_fill(struct kpost_envelope *envelope, const struct origin *origin, natsMsg *message);
 
 /* ---- seen.c: what has come already ---------------------------------------- */
 

@@ -98,7 +98,11 @@ static uint64_t header_number(natsMsg *message, const char *name, uint64_t other
 static int submit(struct call_in *in, natsMsg *message, struct origin *origin, const char *reply)
 {
 	struct route *route = &in->route;
-	struct iovec piece = { (void *)natsMsg_GetData(message), natsMsg_GetDataLength(message) };
+	struct kpost_envelope envelope;
+	struct iovec pieces[2] = {
+		{ &envelope, 0 }, /* none, but where it is told to */
+		{ (void *)natsMsg_GetData(message), natsMsg_GetDataLength(message) },
+	};
 	uint64_t left = header_number(message, "Kpost-Deadline", route->config->timeout / MS);
 	uint64_t reply_max = header_number(message, "Kpost-Reply-Max", route->config->message_max);
 	struct kpost_options options = {
@@ -112,13 +116,17 @@ static int submit(struct call_in *in, natsMsg *message, struct origin *origin, c
 	uint64_t id;
 	int ret;
 
+	if (route->config->envelope) {
+		envelope_fill(&envelope, origin, message);
+		pieces[0].iov_len = envelope.size;
+	}
 	if (!reply)
-		return kpost_sendv(origin->fd, &piece, 1, &options, NULL);
+		return kpost_sendv(origin->fd, pieces, 2, &options, NULL);
 	if (in->count == route->config->window)
 		return -EAGAIN;
 	if (reply_max > route->config->message_max)
 		reply_max = route->config->message_max;
-	ret = kpost_call_submit(origin->fd, &piece, 1, reply_max, slot, &options, &id);
+	ret = kpost_call_submit(origin->fd, pieces, 2, reply_max, slot, &options, &id);
 	if (ret)
 		return ret;
 	in->free = in->asked[slot].next_free;

@@ -138,6 +138,13 @@ static void subject(const struct reader *reader, char **field, const char *name,
 	set(reader, field, name, value);
 }
 
+static bool yes(const struct reader *reader, const char *name, const char *value)
+{
+	if (strcmp(value, "yes") && strcmp(value, "no"))
+		wrong(reader, "%s = %s: there are yes and no", name, value);
+	return !strcmp(value, "yes");
+}
+
 static void badge(const struct reader *reader, const char *machine, const char *value)
 {
 	struct badge *new = make(sizeof(*new));
@@ -219,6 +226,7 @@ static bool route_value(struct reader *reader, const char *name, const char *val
 {
 	struct route_config *route = reader->route;
 	bool streams = route->kind == ROUTE_EXPORT || route->kind == ROUTE_IMPORT;
+	bool comes_in = route->kind == ROUTE_IMPORT || route->kind == ROUTE_CALL_IN;
 
 	if (!strcmp(name, "mailbox"))
 		name_mailbox(reader, value);
@@ -242,9 +250,10 @@ static bool route_value(struct reader *reader, const char *name, const char *val
 		route->window = number(reader, name, value, 10, plain, 1, 4096);
 	else if (!strcmp(name, "consumer") && route->kind == ROUTE_IMPORT)
 		token(reader, &route->consumer, name, value);
-	else if (!strncmp(name, "badge.", 6) &&
-		 (route->kind == ROUTE_IMPORT || route->kind == ROUTE_CALL_IN))
+	else if (!strncmp(name, "badge.", 6) && comes_in)
 		badge(reader, name + 6, value);
+	else if (!strcmp(name, "envelope") && comes_in)
+		route->envelope = yes(reader, name, value);
 	else if (!strcmp(name, "in-flight") && !streams)
 		route->window = number(reader, name, value, 10, plain, 1, 65536);
 	else if (!strcmp(name, "timeout") && !streams)
@@ -345,11 +354,16 @@ static void route_finish(struct reader *reader, struct route_config *route)
 
 	snprintf(reader->section, sizeof(reader->section), "%s %s", kinds[route->kind],
 		 route->mailbox);
+	/* By its limit a mailbox that is there tells whether what is in it has envelopes. */
+	route->mailbox_max = route->message_max + (route->envelope ? KPOST_ENVELOPE_MAX : 0);
+	if (route->mailbox_max > KPOST_PAYLOAD_MAX)
+		wrong(reader, "message-max = is too large: with an envelope it is at most %u",
+		      KPOST_PAYLOAD_MAX - KPOST_ENVELOPE_MAX);
 	/* Room for twice what is under way, so that nobody waits for what is on its way back. */
 	if (!route->bytes)
 		route->bytes = 2 * route->window * 2048ull;
-	if (route->bytes < 4 * route->message_max)
-		route->bytes = 4 * route->message_max;
+	if (route->bytes < 4 * route->mailbox_max)
+		route->bytes = 4 * route->mailbox_max;
 	if (strlen(route->mailbox) > MAILBOX_MAX)
 		wrong(reader, "a mailbox with a route has a name of at most %d bytes", MAILBOX_MAX);
 	if (!route->subject)

@@ -40,6 +40,7 @@ struct item {
 	natsMsg *message;
 	uint64_t sequence; /* in the stream */
 	uint64_t identity, number; /* of the mailbox that it is from, and in that; or 0 */
+	uint64_t stored; /* when it was, in nanoseconds of CLOCK_REALTIME */
 	struct origin *origin;
 };
 
@@ -341,9 +342,26 @@ static unsigned int priority_of(natsMsg *message)
 	return priority < KPOST_PRIORITY_MAX ? priority : KPOST_PRIORITY_MAX;
 }
 
+/* Puts an envelope before what is to be sent. */
+static void wrap(const struct item *item, struct kpost_envelope *envelope,
+		 struct kpost_iovec pieces[2], struct kpost_send *entry)
+{
+	envelope_fill(envelope, item->origin, item->message);
+	envelope->identity = item->identity;
+	envelope->sequence = item->number;
+	envelope->stored = item->stored;
+	pieces[0] = (struct kpost_iovec){ (uintptr_t)envelope, envelope->size };
+	pieces[1] = (struct kpost_iovec){ entry->buf, entry->len };
+	entry->flags |= KPOST_IOVEC;
+	entry->buf = (uintptr_t)pieces;
+	entry->len = 2;
+}
+
 /* Returns whether there is more to be done at once. */
 static bool send_some(struct import *import)
 {
+	struct kpost_envelope envelopes[ROUND];
+	struct kpost_iovec pieces[ROUND][2];
 	struct kpost_send entries[ROUND];
 	struct route *route = &import->route;
 	struct origin *origin = item_at(import, import->head)->origin;
@@ -369,7 +387,7 @@ static bool send_some(struct import *import)
 		/* One that is no later than that before it may be it: it is looked at alone. */
 		if (count && item->number <= item_at(import, i - 1)->number)
 			break;
-		entries[count++] = (struct kpost_send){
+		entries[count] = (struct kpost_send){
 			.flags = KPOST_NUMBERED,
 			.priority = priority_of(item->message),
 			.buf = (uintptr_t)natsMsg_GetData(item->message),
@@ -377,6 +395,9 @@ static bool send_some(struct import *import)
 			.tag = header_number(item->message, "Kpost-Tag"),
 			.number = import->made << NUMBER_BITS | item->sequence,
 		};
+		if (route->config->envelope)
+			wrap(item, &envelopes[count], pieces[count], &entries[count]);
+		count++;
 	}
 	ret = kpost_send_batch(origin->fd, entries, count, KPOST_DONTWAIT, 0, NULL);
 	if (ret < 0) {
@@ -413,7 +434,7 @@ static void pump(struct route *route)
 
 /* What the subject of an acknowledgment says of its message. */
 struct meta {
-	uint64_t delivered, sequence, consumer;
+	uint64_t delivered, sequence, consumer, time;
 };
 
 static bool meta_read(const char *subject, struct meta *meta)
@@ -434,6 +455,7 @@ static bool meta_read(const char *subject, struct meta *meta)
 	meta->delivered = strtoull(tokens[first], &end, 10);
 	meta->sequence = strtoull(tokens[first + 1], &end, 10);
 	meta->consumer = strtoull(tokens[first + 2], &end, 10);
+	meta->time = strtoull(tokens[first + 3], &end, 10);
 	return meta->delivered && meta->sequence && meta->consumer;
 }
 
@@ -523,6 +545,7 @@ static bool came(struct import *import, natsMsg *message)
 		.sequence = meta.sequence,
 		.identity = identity,
 		.number = number,
+		.stored = meta.time,
 		.origin = origin, /* without one it is for the dead letters */
 	};
 	route_touch(route);

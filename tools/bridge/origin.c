@@ -3,9 +3,12 @@
  * Other machines, as local receivers tell them apart: by the badge of the endpoint that their
  * messages come through.
  */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "bridge.h"
+
+#define NOBODY 65534 /* the id of those who have none */
 
 /* The machine is the second token of the subject: the server's rights see to that. */
 bool origin_machine(const char *subject, char *name, size_t size)
@@ -68,6 +71,7 @@ struct origin *origin_get(struct origin **origins, struct route *route, const ch
 	}
 	origin = make(sizeof(*origin));
 	origin->machine = text("%s", machine);
+	origin->badge = badge->badge;
 	origin->fd = fd;
 	origin->ready = event_new(route->bridge->base, fd, what, ready, route);
 	origin->next = *origins;
@@ -87,4 +91,32 @@ void origins_free(struct origin **origins)
 		free(origin->seen);
 		free(origin);
 	}
+}
+
+void envelope_fill(struct kpost_envelope *envelope, const struct origin *origin, natsMsg *message)
+{
+	size_t name = strlen(origin->machine) + 1;
+	const char *sender;
+	int end = 0;
+
+	*envelope = (struct kpost_envelope){
+		.magic = KPOST_ENVELOPE_MAGIC,
+		.version = KPOST_ENVELOPE_VERSION,
+		.size = KPOST_ENVELOPE_HEAD + (name + 7) / 8 * 8,
+		.given = origin->badge,
+	};
+	memcpy(envelope->machine, origin->machine, name);
+	/* As an export, or a call-out, says it. */
+	if (natsMsgHeader_Get(message, "Kpost-Sender", &sender) == NATS_OK &&
+	    sscanf(sender,
+		   "%" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu64 "%n",
+		   &envelope->pid, &envelope->uid, &envelope->gid, &envelope->opener_uid,
+		   &envelope->opener_gid, &envelope->badge, &end) == 6 &&
+	    !sender[end])
+		return;
+	/* Nobody is told to be root. */
+	envelope->pid = 0;
+	envelope->uid = envelope->gid = NOBODY;
+	envelope->opener_uid = envelope->opener_gid = NOBODY;
+	envelope->badge = 0;
 }

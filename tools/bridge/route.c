@@ -207,7 +207,7 @@ static int route_mailbox(struct route *route)
 		.mode = config->mode ?: KPOST_MODE_NONE,
 		.messages = 2 * config->window,
 		.bytes = config->bytes,
-		.message_max = config->message_max,
+		.message_max = config->mailbox_max,
 		.held_max = config->window,
 		.owner = geteuid(),
 	};
@@ -235,7 +235,7 @@ static int route_mailbox(struct route *route)
 	}
 	if (fd < 0)
 		return fd;
-	if (!ret && st.message_max != config->message_max)
+	if (!ret && st.message_max != config->mailbox_max)
 		ret = -EMSGSIZE;
 	if (!ret)
 		ret = kpost_setattr(fd, &set);
@@ -258,7 +258,8 @@ const char *mailbox_fault(int err)
 	case ESRCH:
 		return "there is no such group as its";
 	case EMSGSIZE:
-		return "the mailbox is there, with another message-max: remove it, or say that one";
+		return "the mailbox is there, with another message-max, or envelope: remove it, or "
+		       "say those";
 	case EDQUOT:
 	case ENOSPC:
 		return "the mailbox counts for more than this user, or the office, has left: "
