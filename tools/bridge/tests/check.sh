@@ -491,6 +491,48 @@ aside()
 	stop_bridge m2
 }
 
+# A receiver is told the machine, and what that says of the sender; also of a message that is as long
+# as its mailbox takes them without that.
+envelopes()
+{
+	streams sealed 'max-bytes = 16M' 'max-messages = 1000'
+	{
+		export_route sealed
+		printf '%s\n' '[call-out seal]' 'timeout = 20s' 'mode = 0622'
+	} | bridge_config m1 m1
+	{
+		import_route sealed 'message-max = 1024' 'envelope = yes'
+		printf '%s\n' '[call-in seal]' 'badge.m1 = 101' 'mode = 0644' 'envelope = yes'
+	} | bridge_config m2 m2
+	start_bridge m1 m1
+	start_bridge m2 m2
+	flow recv m2 recv sealed 40 60 3 m1
+	flow send m1 send sealed 20 64
+	finish send 60
+	flow send m1 send sealed 20 1024
+	finish send 60
+	finish recv 90
+	is 'envelopes say the machine and the sender' "received=40 $all_there badges=101:40" \
+		"$(last_line recv)" || logs recv bridge-m1 bridge-m2
+	within 30 has_mailbox m2 seal
+	flow answer m2 answer seal 65536 1000 m1
+	within 60 in_machine m1 kpost-flow call seal 1 >/dev/null 2>&1
+	flow call m1 call seal 10
+	finish call 120
+	holds '... also those of calls' 'calls=10 answered=10 .* errors=-$' "$(last_line call)" ||
+		logs answer bridge-m1 bridge-m2
+	signal answer TERM
+	finish answer 20
+	stop_bridge m2
+	import_route sealed 'message-max = 1024' | bridge_config wrong m2
+	start_bridge wrong m2
+	within 30 grep -qs envelope "$bed/bridge-wrong.log"
+	holds 'a mailbox with envelopes is refused by a route without' 'sealed.*envelope' \
+		"$(cat "$bed/bridge-wrong.log")"
+	stop_bridge wrong
+	stop_bridge m1
+}
+
 # Two bridges with the same file: one has the routes, and when it is killed the other has them.
 standby()
 {
@@ -615,7 +657,7 @@ while [[ ${1-} == --* ]]; do
 	esac
 	shift
 done
-parts=${*:-messages deaths pressure calls refusals aside standby}
+parts=${*:-messages deaths pressure calls refusals aside envelopes standby}
 echo 'TAP version 13'
 for tool in nats-server ip openssl insmod kpost kpost-flow kpost-bridge kpost-bare; do
 	command -v $tool >/dev/null && continue

@@ -27,6 +27,9 @@
 #define NUMBER_MAX 100000000
 #define ERRORS 4096
 
+/* No message of a test was stored longer ago. */
+#define AGE_MAX (600 * SECOND)
+
 struct record {
 	uint32_t magic;
 	uint32_t size;
@@ -211,6 +214,32 @@ static void count_badge(uint64_t badge)
 	badges[i].messages++;
 }
 
+/* Where the payload begins behind an envelope, which has to be of @machine; without one, 0. */
+static size_t open_envelope(const char *machine, const char *bytes, size_t size, uint64_t badge)
+{
+	struct kpost_origin origin;
+	struct timespec time;
+	ssize_t ret;
+	uint64_t age;
+
+	if (!machine)
+		return 0;
+	ret = kpost_bridge_origin(badge, bytes, size, &origin);
+	if (ret < 0)
+		die("a message of %zu bytes without an envelope", size);
+	if (strcmp(origin.machine, machine))
+		die("a message of machine '%s'", origin.machine);
+	if (!origin.pid || origin.uid != getuid() || origin.opener_gid != getegid() || origin.badge)
+		die("the envelope tells of another sender: pid %d uid %u", origin.pid, origin.uid);
+	/* A call is not stored, and has no number. */
+	clock_gettime(CLOCK_REALTIME, &time);
+	age = (uint64_t)time.tv_sec * SECOND - origin.stored;
+	if (origin.sequence ? !origin.identity || age + SECOND > AGE_MAX : origin.stored)
+		die("the envelope tells of number %" PRIu64 ", stored at %" PRIu64, origin.sequence,
+		    origin.stored);
+	return (size_t)ret;
+}
+
 static void count_message(const char *payload, size_t size, const struct kpost_message *message)
 {
 	struct record record;
@@ -284,9 +313,10 @@ static int recv_numbers(int argc, char **argv)
 	uint64_t count = number_of(argv[1], "count", NUMBER_MAX);
 	int64_t silence = (int64_t)number_of(argv[2], "time", 86400) * 1000;
 	int64_t linger = argc > 3 ? (int64_t)number_of(argv[3], "time", 86400) * 1000 : -1;
+	const char *machine = argc > 4 ? argv[4] : NULL;
 	int fd = open_existing(argv[0], KPOST_RIGHT_RECV);
 	struct kpost_message message;
-	size_t room = 4096;
+	size_t room = 4096, begin;
 	char *payload = memory(NULL, room);
 	ssize_t ret;
 
@@ -303,7 +333,8 @@ static int recv_numbers(int argc, char **argv)
 			room = message.size;
 			payload = memory(payload, room);
 		} else if (ret >= 0) {
-			count_message(payload, (size_t)ret, &message);
+			begin = open_envelope(machine, payload, (size_t)ret, message.badge);
+			count_message(payload + begin, (size_t)ret - begin, &message);
 		} else if (ret == -ETIMEDOUT) {
 			break;
 		} else if (ret != -EINTR) {
@@ -442,11 +473,13 @@ static int answer(int argc, char **argv)
 		.mode = 0666,
 		.bytes = argc > 1 ? number_of(argv[1], "size", KPOST_PAYLOAD_MAX) * 4 : 0,
 	};
+	const char *machine = argc > 3 ? argv[3] : NULL;
 	struct kpost_response response = { .token = 0 };
 	struct kpost_message message;
 	uint64_t answered = 0;
 	struct kpost_stat st;
 	char *payload;
+	size_t begin;
 	ssize_t ret;
 	int fd;
 
@@ -461,13 +494,14 @@ static int answer(int argc, char **argv)
 	puts("ready");
 	fflush(stdout);
 	while (!stop) {
-		response.buf = payload;
 		ret = kpost_reply_recv(fd, &response, payload, st.message_max, &message, 0, 0);
 		if (ret >= 0) {
 			count_badge(message.badge);
 			response.token = answered < most ? message.token : 0;
 			answered += response.token != 0;
-			response.len = (size_t)ret;
+			begin = open_envelope(machine, payload, (size_t)ret, message.badge);
+			response.buf = payload + begin;
+			response.len = (size_t)ret - begin;
 			if (response.len > message.reply_max)
 				response.len = message.reply_max;
 		} else if (response.token) {
@@ -507,9 +541,9 @@ static const struct {
 	const char *arguments;
 } verbs[] = {
 	{ "send", send_numbers, 2, 4, "NAME COUNT [SIZE] [RATE]" },
-	{ "recv", recv_numbers, 3, 4, "NAME COUNT SILENCE_S [LINGER_S]" },
+	{ "recv", recv_numbers, 3, 5, "NAME COUNT SILENCE_S [LINGER_S [MACHINE]]" },
 	{ "call", call_numbers, 2, 4, "NAME COUNT [SIZE [AT_ONCE]]" },
-	{ "answer", answer, 1, 3, "NAME [SIZE [MOST]]" },
+	{ "answer", answer, 1, 4, "NAME [SIZE [MOST [MACHINE]]]" },
 	{ "stat", tell_numbers, 1, 1, "NAME" },
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What stub.c and remote.c have not of libkpost: calls, and what goes with them; and the clock. */
+/* What stub.c and remote.c have not of libkpost: calls, and envelopes; and the clock. */
 #include <errno.h>
 #include <kpost.h>
 #include <time.h>
@@ -44,6 +44,12 @@ ssize_t kpost_call_collect_sized(int fd, uint64_t id, void *reply, size_t len,
 int kpost_call_cancel(int fd, uint64_t id)
 {
 	return -ENOENT;
+}
+
+ssize_t kpost_bridge_origin_sized(uint64_t badge, const void *buf, size_t len,
+				  struct kpost_origin *origin, size_t size)
+{
+	return -EBADMSG;
 }
 
 uint64_t kpost_deadline(int64_t milliseconds)
