@@ -73,8 +73,7 @@ static natsStatus request(struct call_out *out, const struct kpost_message *call
 
 	snprintf(sender, sizeof(sender), "%d %u %u %u %u %" PRIu64, call->pid, call->uid, call->gid,
 		 call->opener_uid, call->opener_gid, call->badge);
-	status = natsMsg_Create(&message, route->config->subject, reply,
-				route_buffer(route), size);
+	status = natsMsg_Create(&message, route->config->subject, reply, route_buffer(route), size);
 	if (status == NATS_OK && call->priority)
 		status = set_number(message, "Kpost-Priority", call->priority);
 	if (status == NATS_OK && call->tag)
@@ -133,8 +132,8 @@ static void out_pump(struct route *route)
 	if (route->state != STATE_RUNNING && route->state != STATE_WAITING)
 		return;
 	for (int i = 0; i < ROUND && out->count < route->config->window; i++) {
-		size = kpost_recv(route->fd, route_buffer(route), route->config->message_max,
-				  &call, KPOST_DONTWAIT, 0);
+		size = kpost_recv(route->fd, route_buffer(route), route->config->message_max, &call,
+				  KPOST_DONTWAIT, 0);
 		if (size < 0)
 			break;
 		take(out, &call, size);
