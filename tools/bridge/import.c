@@ -58,6 +58,8 @@ struct import {
 	bool progress; /* something was taken since the consumer was made */
 	uint64_t made; /* when the stream was */
 	uint64_t last_sequence; /* that it has given */
+	bool keeps; /* it keeps what is acknowledged */
+	uint64_t done; /* the last of it that is in the mailbox, as far as is known */
 	bool full; /* the mailbox is: one waits to be told */
 	bool aside; /* the first in the queue is on its way to the dead letters */
 	uint64_t aside_at;
@@ -158,6 +160,15 @@ static void consumer_made(struct route *route, json_t *answer, const char *error
 	pull(import);
 }
 
+/* All that is kept before is in the mailbox, since all of it comes in order. */
+static void start_behind(json_t *request, uint64_t done)
+{
+	json_t *config = json_object_get(request, "config");
+
+	json_object_set_new(config, "deliver_policy", json_string("by_start_sequence"));
+	json_object_set_new(config, "opt_start_seq", json_integer((json_int_t)done + 1));
+}
+
 static void consumer_deleted(struct route *route, json_t *answer, const char *error, int code)
 {
 	struct import *import = import_of(route);
@@ -178,6 +189,8 @@ static void consumer_deleted(struct route *route, json_t *answer, const char *er
 			 (json_int_t)ACK_WAIT, "max_deliver", -1, "max_ack_pending",
 			 (json_int_t)ring_size(import), "filter_subject", config->subject,
 			 "replay_policy", "instant");
+	if (json && import->keeps && import->done)
+		start_behind(json, import->done);
 	body = json ? json_dumps(json, JSON_COMPACT) : NULL;
 	if (!body)
 		fail(EXIT_FAILURE, "out of memory");
@@ -237,6 +250,7 @@ static void acknowledge(struct import *import)
 
 	tell(import, item->message, "+ACK");
 	natsMsg_Destroy(item->message);
+	import->done = item->sequence;
 	import->head++;
 }
 
@@ -631,9 +645,35 @@ static void on_timer(struct route *route)
 	route_touch(route);
 }
 
+/* The highest number of this stream that the mailbox has, by any of its marks. */
+static uint64_t last_put_in(const struct import *import)
+{
+	uint64_t last = 0;
+
+	for (const struct badge *badge = import->route.config->badges; badge; badge = badge->next) {
+		const struct kpost_grant grant = {
+			.flags = KPOST_GRANT_BADGE | KPOST_GRANT_MARK,
+			.rights = KPOST_RIGHT_SEND,
+			.badge = badge->badge,
+		};
+		struct kpost_stat st = { 0 };
+		int fd = kpost_grant(import->route.fd, &grant);
+
+		if (fd < 0)
+			continue;
+		if (!kpost_stat(fd, &st) && st.mark >> NUMBER_BITS == import->made &&
+		    (st.mark & NUMBER_MASK) > last)
+			last = st.mark & NUMBER_MASK;
+		kpost_close(fd);
+	}
+	return last;
+}
+
 static void start(struct route *route, json_t *info)
 {
 	struct import *import = import_of(route);
+	json_t *config = json_object_get(info, "config");
+	const char *retention = json_string_value(json_object_get(config, "retention"));
 	int64_t made = stream_made(info);
 
 	if (made < 0) {
@@ -643,8 +683,17 @@ static void start(struct route *route, json_t *info)
 	}
 	if (!import->queue)
 		import->queue = make(ring_size(import) * sizeof(import->queue[0]));
+	if (import->made != (uint64_t)made)
+		import->done = 0;
 	import->made = made;
 	import->last_sequence = stream_last(info);
+	import->keeps = !retention || strcmp(retention, "workqueue");
+	if (import->keeps && !import->done)
+		import->done = last_put_in(import);
+	if (import->keeps && import->done > import->last_sequence) {
+		was_older(import);
+		return;
+	}
 	for (struct origin *origin = import->origins; origin; origin = origin->next)
 		origin->looked_at = false;
 	make_anew(import);
@@ -656,6 +705,7 @@ static void give_back(struct route *route)
 
 	forget(import);
 	origins_free(&import->origins);
+	import->done = 0; /* the next mailbox has nothing yet */
 	import->phase = DOWN;
 	route_timer(route, 0);
 }
