@@ -36,7 +36,7 @@ quote = '$(subst ','\'',$(1))'
 ifneq ($(ELSEWHERE),)
 
 all module demo test test-32 detectors faults fuzz stress bench bench-wall bench-profile \
-bridge bridge-test bridge-stress bridge-bench bridge-host vm:
+bridge bridge-test bridge-stress bridge-bench bridge-host bridge-charts vm:
 	@tools/root $(ELSEWHERE) sh tools/setup $@ \
 		KERNEL=$(if $(FOREIGN),$(FOREIGN):)$(notdir $(SERIES)) \
 		$(foreach name,INPUT TIME FULL CMD TESTS ARGS,$(if $($(name)),$(name)=$(call quote,$($(name)))))
@@ -120,6 +120,9 @@ bridge-bench: bridge ## what a message costs the bridge, and NATS alone, on this
 bridge-host: bridge ## the bridge on this machine, killed with 100,000 messages under way [ARGS='--only importer']
 	@tools/bridge/tests/host $(ARGS)
 
+bridge-charts: bridge ## the same, drawn in build/bridge [ARGS=]
+	@tools/bridge/tests/host --charts $(BUILD)/bridge $(ARGS)
+
 bench: bench-program ## what a message costs here and by others' means, in instructions [KERNEL=] [ARGS=]
 	@tools/bench/run --kernel $(KERNEL) $(ARGS)
 
@@ -184,6 +187,6 @@ help: ## list the targets
 endif
 
 .PHONY: all module lib tools selftests docs demo test test-32 test-matrix kernels detectors faults fuzz stress \
-	bridge bridge-test bridge-stress bridge-bench bridge-host \
+	bridge bridge-test bridge-stress bridge-bench bridge-host bridge-charts \
 	bench bench-wall bench-charts bench-profile bench-check bench-baseline bench-program \
 	model dkms newcomer vm lint install install-dkms install-bridge install-systemd uninstall clean distclean help
