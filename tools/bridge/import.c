@@ -11,86 +11,17 @@
  * gives it for the first time, and as the one behind the last; after anything else, and after
  * each fault, the consumer is deleted and made anew, and all that is not acknowledged comes again,
  * in order.
- *
- * Messages are pulled by hand, a request at a time, since the library's own function for that
- * overruns its list in the version that Debian 12 has.
  */
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "bridge.h"
+#include "import.h"
 
-#define PULL_LEAST (2 * SECOND) /* an election forgets requests, and tells nobody */
-#define PULL_MOST (8 * SECOND) /* of one that is idle */
-#define SLACK (1500 * MS) /* after which its end should have been told */
-#define EARLY (50 * MS) /* a timer can be so much: its clock is coarse */
-#define ACK_WAIT (30 * SECOND)
 /* Numbers have the time when the stream was made above this, and below it its own. */
 #define NUMBER_BITS 40
 #define NUMBER_MASK ((1ull << NUMBER_BITS) - 1)
 
-enum phase {
-	DOWN,
-	DELETING, /* the consumer */
-	MAKING,
-	PULLING,
-};
-
-struct item {
-	natsMsg *message;
-	uint64_t sequence; /* in the stream */
-	uint64_t identity, number; /* of the mailbox that it is from, and in that; or 0 */
-	uint64_t stored; /* when it was, in nanoseconds of CLOCK_REALTIME */
-	struct origin *origin;
-};
-
-struct import {
-	struct route route;
-	enum phase phase;
-	struct item *queue; /* a ring of twice the batch */
-	uint64_t head, tail;
-	uint64_t last; /* sequence of the consumer's that was taken last */
-	uint64_t asked; /* how many are to come */
-	uint64_t pull; /* how long the last request waits */
-	uint64_t heard; /* when the server said something last */
-	uint64_t alive; /* when it was told last that work goes on */
-	uint64_t backoff;
-	bool progress; /* something was taken since the consumer was made */
-	uint64_t made; /* when the stream was */
-	uint64_t last_sequence; /* that it has given */
-	bool keeps; /* it keeps what is acknowledged */
-	uint64_t done; /* the last of it that is in the mailbox, as far as is known */
-	bool full; /* the mailbox is: one waits to be told */
-	bool aside; /* the first in the queue is on its way to the dead letters */
-	uint64_t aside_at;
-	struct origin *origins;
-};
-
-static struct import *import_of(struct route *route)
-{
-	return (struct import *)route;
-}
-
-static unsigned int ring_size(const struct import *import)
-{
-	return 2 * import->route.config->window;
-}
-
-static struct item *item_at(struct import *import, uint64_t index)
-{
-	return &import->queue[index % ring_size(import)];
-}
-
-/* ---- the consumer ---------------------------------------------------------- */
-
-static char *consumer_subject(const struct import *import, const char *what)
-{
-	const struct route_config *config = import->route.config;
-
-	return text("$JS.API.CONSUMER.%s.%s.%s", what, config->stream, config->consumer);
-}
-
-static void forget(struct import *import)
+void import_forget(struct import *import)
 {
 	for (; import->head != import->tail; import->head++)
 		natsMsg_Destroy(item_at(import, import->head)->message);
@@ -100,139 +31,6 @@ static void forget(struct import *import)
 	import->full = false;
 	for (struct origin *origin = import->origins; origin; origin = origin->next)
 		event_del(origin->ready);
-}
-
-/* Later; sooner where that has not been so for a while. */
-static void again(struct import *import)
-{
-	import->backoff = import->backoff ? 2 * import->backoff : 100 * MS;
-	if (import->backoff > 5 * SECOND)
-		import->backoff = 5 * SECOND;
-	import->phase = DOWN;
-	if (import->route.state == STATE_RUNNING)
-		route_state(&import->route, STATE_WAITING, "consumer %s is made anew",
-			    import->route.config->consumer);
-	route_timer(&import->route, import->backoff);
-}
-
-static void pull(struct import *import)
-{
-	struct route *route = &import->route;
-	uint64_t window = route->config->window, queued = import->tail - import->head;
-	char *subject, *reply, *body;
-	natsStatus status;
-	uint64_t wanted;
-
-	if (queued + import->asked > window / 2)
-		return;
-	wanted = window - queued - import->asked;
-	subject = consumer_subject(import, "MSG.NEXT");
-	/* With the consumer's number, since what is said of the one before can come later. */
-	reply = text("%s.r.%u.%" PRIu64 ".%" PRIu64, link_inbox(route->bridge->streams),
-		     route->index, route->counts.anew, wanted);
-	body = text("{\"batch\":%" PRIu64 ",\"expires\":%" PRIu64 "}", wanted, import->pull);
-	status = link_publish_text(route->bridge->streams, subject, reply, body);
-	if (status == NATS_OK)
-		import->asked += wanted;
-	import->heard = now();
-	route_timer(route, import->pull + SLACK + EARLY);
-	free(subject);
-	free(reply);
-	free(body);
-}
-
-static void consumer_made(struct route *route, json_t *answer, const char *error, int code)
-{
-	struct import *import = import_of(route);
-
-	if (import->phase != MAKING)
-		return;
-	if (!answer || error[0]) {
-		route_state(route, STATE_WAITING, "consumer %s: %s", route->config->consumer,
-			    error);
-		again(import);
-		return;
-	}
-	import->phase = PULLING;
-	import->pull = PULL_LEAST;
-	import->alive = now();
-	route_state(route, STATE_RUNNING, "%s", "");
-	pull(import);
-}
-
-/* All that is kept before is in the mailbox, since all of it comes in order. */
-static void start_behind(json_t *request, uint64_t done)
-{
-	json_t *config = json_object_get(request, "config");
-
-	json_object_set_new(config, "deliver_policy", json_string("by_start_sequence"));
-	json_object_set_new(config, "opt_start_seq", json_integer((json_int_t)done + 1));
-}
-
-static void consumer_deleted(struct route *route, json_t *answer, const char *error, int code)
-{
-	struct import *import = import_of(route);
-	const struct route_config *config = route->config;
-	char *subject, *body;
-	json_t *json;
-
-	if (import->phase != DELETING)
-		return;
-	if (!answer || (error[0] && code != 10014)) { /* 10014: there is none */
-		route_state(route, STATE_WAITING, "consumer %s: %s", config->consumer, error);
-		again(import);
-		return;
-	}
-	json = json_pack("{s:s, s:{s:s, s:s, s:s, s:I, s:i, s:I, s:s, s:s}}", "stream_name",
-			 config->stream, "config", "durable_name", config->consumer,
-			 "deliver_policy", "all", "ack_policy", "explicit", "ack_wait",
-			 (json_int_t)ACK_WAIT, "max_deliver", -1, "max_ack_pending",
-			 (json_int_t)ring_size(import), "filter_subject", config->subject,
-			 "replay_policy", "instant");
-	if (json && import->keeps && import->done)
-		start_behind(json, import->done);
-	body = json ? json_dumps(json, JSON_COMPACT) : NULL;
-	if (!body)
-		fail(EXIT_FAILURE, "out of memory");
-	subject = consumer_subject(import, "DURABLE.CREATE");
-	import->phase = MAKING;
-	api_request(route, subject, body, consumer_made);
-	json_decref(json);
-	free(body);
-	free(subject);
-}
-
-static void make_anew(struct import *import)
-{
-	char *subject = consumer_subject(import, "DELETE");
-
-	forget(import);
-	import->progress = false;
-	route_timer(&import->route, 0);
-	import->phase = DELETING;
-	import->route.counts.anew++;
-	api_request(&import->route, subject, "", consumer_deleted);
-	free(subject);
-}
-
-static void on_writable(evutil_socket_t fd, short what, void *data)
-{
-	struct import *import = data;
-
-	import->full = false;
-	route_touch(&import->route);
-	bridge_pump(import->route.bridge);
-}
-
-/* At once, unless that was of no use the last time: others may do the same to this one. */
-static void start_over(struct import *import)
-{
-	if (import->progress) {
-		make_anew(import);
-		return;
-	}
-	forget(import);
-	again(import);
 }
 
 /* ---- to the mailbox -------------------------------------------------------- */
@@ -440,7 +238,7 @@ static void pump(struct route *route)
 	       !import->aside && send_some(import))
 		;
 	if (import->phase == PULLING)
-		pull(import);
+		consumer_pull(import);
 	route->unacked = import->tail - import->head;
 }
 
@@ -496,8 +294,17 @@ static void was_older(struct import *import)
 		    "stream %s was set back, or is older than what mailbox %s has seen: new ones "
 		    "would be taken for known ones; remove the mailbox, once it is empty",
 		    config->stream, config->mailbox);
-	forget(import);
-	again(import);
+	import_forget(import);
+	consumer_later(import);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *data)
+{
+	struct import *import = data;
+
+	import->full = false;
+	route_touch(&import->route);
+	bridge_pump(import->route.bridge);
 }
 
 /* Returns whether it has a place in the queue. */
@@ -517,7 +324,7 @@ static bool came(struct import *import, natsMsg *message)
 		import->asked--;
 	if (!meta_read(natsMsg_GetReply(message), &meta) || meta.delivered != 1 ||
 	    meta.consumer != import->last + 1 || import->tail - import->head >= ring_size(import)) {
-		start_over(import);
+		consumer_start_over(import);
 		return false;
 	}
 	import->progress = true;
@@ -543,8 +350,8 @@ static bool came(struct import *import, natsMsg *message)
 		}
 		route_state(route, STATE_WAITING, "an endpoint on %s: %s", route->config->mailbox,
 			    strerror(-error));
-		forget(import);
-		again(import);
+		import_forget(import);
+		consumer_later(import);
 		return false;
 	}
 	if (origin && was_set_back(import, origin)) {
@@ -566,35 +373,6 @@ static bool came(struct import *import, natsMsg *message)
 	return true;
 }
 
-/* A request is over: nothing came, or not all. */
-static void request_over(struct import *import, natsMsg *message, const char *wanted)
-{
-	const char *status = "", *left;
-	char *end;
-	uint64_t number = strtoull(wanted, &end, 10), unused;
-
-	if (import->phase != PULLING || number != import->route.counts.anew || *end != '.')
-		return;
-	unused = strtoull(end + 1, NULL, 10);
-	import->heard = now();
-	if (natsMsgHeader_Get(message, "Status", &status) != NATS_OK &&
-	    !natsMsg_IsNoResponders(message))
-		return;
-	if (natsMsgHeader_Get(message, "Nats-Pending-Messages", &left) == NATS_OK)
-		unused = strtoull(left, NULL, 10);
-	import->asked -= unused < import->asked ? unused : import->asked;
-	if (natsMsg_IsNoResponders(message) || !strcmp(status, "409")) {
-		/* The consumer is gone, or its leader is. */
-		start_over(import);
-		return;
-	}
-	if (import->pull < PULL_MOST)
-		import->pull *= 2;
-	if (import->pull > PULL_MOST)
-		import->pull = PULL_MOST;
-	route_touch(&import->route);
-}
-
 static bool message(struct route *route, natsMsg *message, const char *what)
 {
 	struct import *import = import_of(route);
@@ -604,7 +382,7 @@ static bool message(struct route *route, natsMsg *message, const char *what)
 	if (!strncmp(what, "aside", 5))
 		was_put_aside(import, message, what + 5);
 	else
-		request_over(import, message, what);
+		consumer_said(import, message, what);
 	return false;
 }
 
@@ -636,12 +414,12 @@ static void on_timer(struct route *route)
 		route_touch(route);
 		return;
 	}
-	if (import->asked && at - import->heard > import->pull + SLACK) {
+	if (consumer_is_silent(import)) {
 		route_error(route, "no answer from consumer %s", route->config->consumer);
-		start_over(import);
+		consumer_start_over(import);
 		return;
 	}
-	route_timer(route, import->pull + SLACK + EARLY);
+	consumer_watch(import);
 	route_touch(route);
 }
 
@@ -696,14 +474,14 @@ static void start(struct route *route, json_t *info)
 	}
 	for (struct origin *origin = import->origins; origin; origin = origin->next)
 		origin->looked_at = false;
-	make_anew(import);
+	consumer_anew(import);
 }
 
 static void give_back(struct route *route)
 {
 	struct import *import = import_of(route);
 
-	forget(import);
+	import_forget(import);
 	origins_free(&import->origins);
 	import->done = 0; /* the next mailbox has nothing yet */
 	import->phase = DOWN;
@@ -716,7 +494,7 @@ static void link_changed(struct route *route, bool up)
 
 	if (route->state == STATE_STANDBY || route->state == STATE_REFUSED)
 		return;
-	forget(import);
+	import_forget(import);
 	import->phase = DOWN;
 	route_timer(route, 0);
 	if (up)

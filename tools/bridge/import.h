@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What import.c and consumer.c share. */
+#ifndef KPOST_BRIDGE_IMPORT_H
+#define KPOST_BRIDGE_IMPORT_H
+
+#include "bridge.h"
+
+#define PULL_LEAST (2 * SECOND) /* an election forgets requests, and tells nobody */
+#define ACK_WAIT (30 * SECOND) /* after which JetStream gives a message again */
+
+enum import_phase {
+	DOWN,
+	DELETING, /* the consumer */
+	MAKING,
+	PULLING,
+};
+
+struct item {
+	natsMsg *message;
+	uint64_t sequence; /* in the stream */
+	uint64_t identity, number; /* of the mailbox that it is from, and in that; or 0 */
+	uint64_t stored; /* when it was, in nanoseconds of CLOCK_REALTIME */
+	struct origin *origin;
+};
+
+struct import {
+	struct route route;
+	enum import_phase phase;
+	struct item *queue; /* a ring of twice the batch */
+	uint64_t head, tail;
+	uint64_t last; /* sequence of the consumer's that was taken last */
+	uint64_t asked; /* how many are to come */
+	uint64_t pull; /* how long the last request waits */
+	uint64_t heard; /* when the server said something last */
+	uint64_t alive; /* when it was told last that work goes on */
+	uint64_t backoff;
+	bool progress; /* something was taken since the consumer was made */
+	uint64_t made; /* when the stream was */
+	uint64_t last_sequence; /* that it has given */
+	bool keeps; /* it keeps what is acknowledged */
+	uint64_t done; /* the last of it that is in the mailbox, as far as is known */
+	bool full; /* the mailbox is: one waits to be told */
+	bool aside; /* the first in the queue is on its way to the dead letters */
+	uint64_t aside_at;
+	struct origin *origins;
+};
+
+static inline struct import *import_of(struct route *route)
+{
+	return (struct import *)route;
+}
+
+static inline unsigned int ring_size(const struct import *import)
+{
+	return 2 * import->route.config->window;
+}
+
+static inline struct item *item_at(struct import *import, uint64_t index)
+{
+	return &import->queue[index % ring_size(import)];
+}
+
+/* What was taken and is not in the mailbox is JetStream's again. */
+void import_forget(struct import *import);
+
+/* ---- consumer.c ---- */
+
+/* Deletes the consumer and makes it anew: all that is not acknowledged comes again. */
+void consumer_anew(struct import *import);
+/* Likewise, later; sooner where that has not been so for a while. */
+void consumer_later(struct import *import);
+/* Now, unless that was of no use the last time: others may do the same to this one. */
+void consumer_start_over(struct import *import);
+/* Asks for more, if there is room for it. */
+void consumer_pull(struct import *import);
+/* Something came to the reply subject of such a request, which ends in @wanted: it is over. */
+void consumer_said(struct import *import, natsMsg *message, const char *wanted);
+/* Has the route's timer look whether it still answers. */
+void consumer_watch(struct import *import);
+bool consumer_is_silent(const struct import *import);
+
+#endif
