@@ -58,7 +58,7 @@ _kpost()
 		case $verb in
 		create) options='--mode --messages --bytes --message-max --keyed --overflow --held-max --exclusive' ;;
 		send) options='--priority --tag --timeout --sync --expires --clock --number --drop --replace --present --whole --create --owner' ;;
-		recv) options='--count --follow --timeout --tag --peek --owner --raw --json' ;;
+		recv) options='--count --follow --timeout --tag --peek --envelope --owner --raw --json' ;;
 		call) options='--priority --tag --timeout --present --retry --owner --reply-max --raw --json' ;;
 		serve) options='--jobs --attempts --succeed --owner --' ;;
 		work) options='--jobs --attempts --aside --pause --owner --' ;;

@@ -19,6 +19,7 @@ struct options {
 	uint64_t tag;
 	bool tagged;
 	bool peek;
+	bool envelope;
 	bool raw;
 	bool json;
 };
@@ -56,6 +57,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_PEEK:
 		options->peek = true;
 		break;
+	case KEY_ENVELOPE:
+		options->envelope = true;
+		break;
 	case KEY_RAW:
 		options->raw = true;
 		break;
@@ -92,6 +96,10 @@ static const struct argp_option choices[] = {
 	  0 },
 	OWNER_OPTION,
 	{ "peek", KEY_PEEK, NULL, 0, "Show the next message, and leave it in the mailbox", 0 },
+	{ "envelope", KEY_ENVELOPE, NULL, 0,
+	  "Take off what kpost-bridge puts before payloads that come from other machines, where it "
+	  "is told to; with --json, tell what it says",
+	  0 },
 	{ "raw", KEY_RAW, NULL, 0, "Print no newline after each payload", 0 },
 	{ "json", KEY_JSON, NULL, 0,
 	  "Print an object a line: what is known of the message, and its "
@@ -134,11 +142,34 @@ static void end_by(int number)
 	sigprocmask(SIG_UNBLOCK, &it, NULL);
 }
 
+/* Of one that a local process has sent there is nothing to tell. */
+static void print_origin(const struct kpost_origin *origin)
+{
+	json_bytes("machine", origin->machine, strlen(origin->machine));
+	json_number("stored", origin->stored);
+	json_id("origin_identity", origin->identity);
+	json_number("origin_sequence", origin->sequence);
+	json_number("origin_badge", origin->badge);
+	json_number("origin_pid", (uint64_t)origin->pid);
+	json_number("origin_uid", origin->uid);
+	json_number("origin_gid", origin->gid);
+	json_number("origin_opener_uid", origin->opener_uid);
+	json_number("origin_opener_gid", origin->opener_gid);
+}
+
 static void print(const struct options *options, const struct kpost_recv *message)
 {
-	const void *payload = (const void *)(uintptr_t)message->buf;
+	const char *payload = (const char *)(uintptr_t)message->buf;
 	size_t len = message->size; /* none is truncated */
+	struct kpost_origin origin;
+	ssize_t begin = -EBADMSG;
 
+	if (options->envelope)
+		begin = kpost_bridge_origin(message->badge, payload, len, &origin);
+	if (begin > 0) {
+		payload += begin;
+		len -= (size_t)begin;
+	}
 	if (!options->json) {
 		output(payload, len);
 		if (!options->raw)
@@ -151,7 +182,7 @@ static void print(const struct options *options, const struct kpost_recv *messag
 	json_number("tag", message->tag);
 	json_number("badge", message->badge);
 	json_number("time", message->time);
-	json_number("size", message->size);
+	json_number("size", len);
 	json_number("pid", message->pid);
 	json_number("uid", message->uid);
 	json_number("gid", message->gid);
@@ -165,6 +196,8 @@ static void print(const struct options *options, const struct kpost_recv *messag
 	json_number("missed", message->missed);
 	json_number("attempts", message->attempts);
 	json_bool("truncated", message->message_flags & KPOST_MESSAGE_TRUNCATED);
+	if (begin > 0)
+		print_origin(&origin);
 	json_bytes("payload", payload, len);
 	json_close("}");
 	json_end_line();

@@ -514,6 +514,10 @@ envelopes()
 	finish recv 90
 	is 'envelopes say the machine and the sender' "received=40 $all_there badges=101:40" \
 		"$(last_line recv)" || logs recv bridge-m1 bridge-m2
+	in_machine m1 sh -c 'printf hello | kpost send sealed'
+	in_machine m2 kpost recv --timeout 60 --envelope --json sealed >"$bed/said" 2>&1
+	holds '... as the command shows it' '"size":5,.*"machine":"m1",.*"origin_uid":0,.*"payload":"hello"' \
+		"$(cat "$bed/said")"
 	within 30 has_mailbox m2 seal
 	flow answer m2 answer seal 65536 1000 m1
 	within 60 in_machine m1 kpost-flow call seal 1 >/dev/null 2>&1
