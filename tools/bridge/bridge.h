@@ -260,8 +260,13 @@ void envelope_fill(struct kpost_envelope *envelope, const struct origin *origin,
 /* @id is that of a message, as an export gives it: "identity.sequence"; false if it is none. */
 bool seen_parse(const char *id, uint64_t *identity, uint64_t *sequence);
 bool seen_has(const struct seen *seen, uint64_t identity, uint64_t sequence);
-/* Returns @seen, made if that was NULL. */
-struct seen *seen_note(struct seen *seen, uint64_t identity, uint64_t sequence);
+void seen_note(struct seen *seen, uint64_t identity, uint64_t sequence);
+/* The mailbox where that of a route is kept, or -errno. */
+int seen_open(const char *mailbox);
+/* What has come from a machine to the mailbox of that identity; without @memory (< 0), nothing. */
+struct seen *seen_load(int memory, const char *machine, uint64_t target);
+/* Returns 0 or -errno. */
+int seen_save(int memory, const struct seen *seen);
 
 /* ---- status.c: seen from outside ------------------------------------------- */
 

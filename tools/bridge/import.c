@@ -169,6 +169,27 @@ static void wrap(const struct item *item, struct kpost_envelope *envelope,
 	entry->len = 2;
 }
 
+/* The first ones in the queue, which are in the mailbox, and are going to be acknowledged. */
+static void remember(struct import *import, struct origin *origin, unsigned int count)
+{
+	bool is_new = false;
+	int ret;
+
+	for (uint64_t i = import->head; i != import->head + count; i++) {
+		const struct item *item = item_at(import, i);
+
+		if (item->number)
+			seen_note(origin->seen, item->identity, item->number);
+		is_new |= !!item->number;
+	}
+	if (!is_new || import->memory < 0)
+		return;
+	ret = seen_save(import->memory, origin->seen);
+	if (ret)
+		route_error(&import->route, "what has come from machine %s is not kept: %s",
+			    origin->machine, strerror(-ret));
+}
+
 /* Returns whether there is more to be done at once. */
 static bool send_some(struct import *import)
 {
@@ -197,7 +218,8 @@ static bool send_some(struct import *import)
 		if (item->origin != origin || item->sequence > NUMBER_MASK)
 			break;
 		/* One that is no later than that before it may be it: it is looked at alone. */
-		if (count && item->number <= item_at(import, i - 1)->number)
+		if (count && (item->number <= item_at(import, i - 1)->number ||
+			      seen_has(origin->seen, item->identity, item->number)))
 			break;
 		entries[count] = (struct kpost_send){
 			.flags = KPOST_NUMBERED,
@@ -216,11 +238,8 @@ static bool send_some(struct import *import)
 		send_failed(import, ret);
 		return false;
 	}
+	remember(import, origin, ret);
 	for (int i = 0; i < ret; i++) {
-		struct item *item = item_at(import, import->head);
-
-		if (item->number)
-			origin->seen = seen_note(origin->seen, item->identity, item->number);
 		if (entries[i].out_flags & KPOST_SEND_REPEATED)
 			route->counts.duplicates++;
 		else
@@ -354,6 +373,8 @@ static bool came(struct import *import, natsMsg *message)
 		consumer_later(import);
 		return false;
 	}
+	if (origin && !origin->seen)
+		origin->seen = seen_load(import->memory, origin->machine, import->target);
 	if (origin && was_set_back(import, origin)) {
 		was_older(import);
 		return false;
@@ -453,12 +474,20 @@ static void start(struct route *route, json_t *info)
 	json_t *config = json_object_get(info, "config");
 	const char *retention = json_string_value(json_object_get(config, "retention"));
 	int64_t made = stream_made(info);
+	struct kpost_stat st = { 0 };
 
 	if (made < 0) {
 		route_state(route, STATE_REFUSED, "stream %s does not say when it was made",
 			    route->config->stream);
 		return;
 	}
+	if (!kpost_stat(route->fd, &st))
+		import->target = st.identity;
+	if (import->memory < 0)
+		import->memory = seen_open(route->config->mailbox);
+	if (import->memory < 0)
+		route_error(route, "what has come is not kept, mailbox kpost-bridge.seen.%s: %s",
+			    route->config->mailbox, mailbox_fault(import->memory));
 	if (!import->queue)
 		import->queue = make(ring_size(import) * sizeof(import->queue[0]));
 	if (import->made != (uint64_t)made)
@@ -516,7 +545,10 @@ static uint64_t oldest(const struct route *route)
 
 static struct route *import_make(void)
 {
-	return make(sizeof(struct import));
+	struct import *import = make(sizeof(*import));
+
+	import->memory = -1;
+	return &import->route;
 }
 
 const struct route_ops import_ops = {

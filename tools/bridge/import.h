@@ -43,6 +43,8 @@ struct import {
 	bool aside; /* the first in the queue is on its way to the dead letters */
 	uint64_t aside_at;
 	struct origin *origins;
+	int memory; /* of what has come, see seen.c; -1 for none */
+	uint64_t target; /* identity of the mailbox */
 };
 
 static inline struct import *import_of(struct route *route)

@@ -1,19 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Which messages of a mailbox of another machine have come already.  JetStream knows duplicates by
- * their ids, but not all: a new leader of a stream can take a message again that the old one has
- * just stored.  They are no farther apart than what one export has under way, and a mailbox gives
+ * their ids, but not all: what was proposed to the replicas of a stream and is not yet stored, it
+ * takes again.  They are no farther apart than what one export has under way, and a mailbox gives
  * by priority; so of one mailbox the last sequences are remembered, a bit for each.
+ *
+ * The mark of the mailbox does not know them, since each has a number of its own in the stream.  So
+ * that they are known when another process goes on, what is remembered lies in a mailbox beside
+ * it, a message for each machine, which is replaced after a message was put in and before that is
+ * acknowledged: who dies in between is given it again, with the number that the mark knows.
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "bridge.h"
 
-#define LAST 16384 /* four times the largest window */
+#define LAST 8192 /* twice the largest window */
+#define MACHINES 32 /* that can be remembered */
 
 struct seen {
-	uint64_t identity; /* of the mailbox; another one is begun anew with */
+	char machine[200];
+	uint64_t target; /* identity of the mailbox that it has been put into */
+	uint64_t identity; /* of that which it is from; another one is begun anew with */
 	uint64_t highest;
 	uint64_t bits[LAST / 64]; /* a ring: that of a sequence is at its place */
 };
@@ -27,6 +36,8 @@ bool seen_parse(const char *id, uint64_t *identity, uint64_t *sequence)
 	       *sequence && !id[end];
 }
 
+/* ---- the bits ------------------------------------------------------------------ */
+
 static uint64_t bit_of(uint64_t sequence)
 {
 	return 1ull << (sequence % 64);
@@ -39,18 +50,16 @@ static uint64_t *word_of(struct seen *seen, uint64_t sequence)
 
 bool seen_has(const struct seen *seen, uint64_t identity, uint64_t sequence)
 {
-	return seen && seen->identity == identity && sequence <= seen->highest &&
+	return seen->identity == identity && sequence <= seen->highest &&
 	       seen->highest - sequence < LAST &&
 	       (seen->bits[sequence % LAST / 64] & bit_of(sequence));
 }
 
-struct seen *seen_note(struct seen *seen, uint64_t identity, uint64_t sequence)
+void seen_note(struct seen *seen, uint64_t identity, uint64_t sequence)
 {
-	if (!seen)
-		seen = make(sizeof(*seen));
 	if (seen->identity != identity ||
 	    (sequence > seen->highest && sequence - seen->highest >= LAST)) {
-		memset(seen, 0, sizeof(*seen));
+		memset(seen->bits, 0, sizeof(seen->bits));
 		seen->identity = identity;
 		seen->highest = sequence;
 	}
@@ -60,5 +69,62 @@ struct seen *seen_note(struct seen *seen, uint64_t identity, uint64_t sequence)
 	}
 	if (seen->highest - sequence < LAST)
 		*word_of(seen, sequence) |= bit_of(sequence);
+}
+
+/* ---- the mailbox ----------------------------------------------------------------- */
+
+static uint64_t tag_of(const char *machine)
+{
+	uint64_t hash = 0xcbf29ce484222325; /* FNV-1a */
+
+	while (*machine)
+		hash = (hash ^ (unsigned char)*machine++) * 0x100000001b3;
+	return hash;
+}
+
+int seen_open(const char *mailbox)
+{
+	struct kpost_attr attr = {
+		.messages = MACHINES,
+		.bytes = MACHINES * sizeof(struct seen),
+		.message_max = sizeof(struct seen),
+		.overflow = KPOST_OVERFLOW_REPLACE,
+		.owner = geteuid(),
+	};
+	char *name = text("kpost-bridge.seen.%s", mailbox);
+	int ret = kpost_open(name, KPOST_RIGHT_SEND | KPOST_RIGHT_RECV,
+			     KPOST_OPEN_CREATE | KPOST_OPEN_PERSIST | KPOST_OPEN_OWNER |
+				     KPOST_OPEN_KEYED | KPOST_OPEN_NONBLOCK,
+			     &attr, 0);
+
+	free(name);
+	return ret;
+}
+
+struct seen *seen_load(int memory, const char *machine, uint64_t target)
+{
+	struct seen *seen = make(sizeof(*seen));
+
+	if (memory >= 0 &&
+	    kpost_recv_tag(memory, tag_of(machine), seen, sizeof(*seen), NULL,
+			   KPOST_PEEK | KPOST_DONTWAIT, 0) == sizeof(*seen) &&
+	    seen->target == target && !strncmp(seen->machine, machine, sizeof(seen->machine)))
+		return seen;
+	memset(seen, 0, sizeof(*seen));
+	snprintf(seen->machine, sizeof(seen->machine), "%s", machine);
+	seen->target = target;
 	return seen;
+}
+
+int seen_save(int memory, const struct seen *seen)
+{
+	struct kpost_send entry = {
+		.flags = KPOST_REPLACE,
+		.tag = tag_of(seen->machine),
+		.buf = (uintptr_t)seen,
+		.len = sizeof(*seen),
+	};
+	int ret = kpost_send_batch(memory, &entry, 1, KPOST_DONTWAIT, 0, NULL);
+
+	return ret < 0 ? ret : 0;
 }

@@ -537,6 +537,29 @@ envelopes()
 	stop_bridge m1
 }
 
+# The stream forgets ids at once, as JetStream does where it stores a message twice; and the bridge
+# that knew the first one is dead.
+twice()
+{
+	make_stream KPOST_TWICE 'kpost.*.q.twice' \
+		'"retention":"workqueue","discard":"new","max_msgs":1000,"duplicate_window":100000000'
+	import_route twice | bridge_config m2 m2
+	start_bridge m2 m2
+	publish m1 kpost.m1.q.twice beef.7 hello
+	within 60 stat_reaches m2 twice sent 1
+	within 20 stream_holds KPOST_TWICE 0
+	crash bridge-m2
+	publish m1 kpost.m1.q.twice beef.7 hello
+	publish m1 kpost.m1.q.twice beef.8 'and more'
+	is 'a message is stored twice by a stream that does not know it' 2 "$(stream_number KPOST_TWICE messages)"
+	start_bridge m2 m2
+	within 60 stat_reaches m2 twice sent 2
+	within 20 stream_holds KPOST_TWICE 0
+	is '... and is in the mailbox once, though another process has put it there' '2 1' \
+		"$(stat_of m2 twice sent) $(status_of m2 'import twice' duplicates)" || logs bridge-m2
+	stop_bridge m2
+}
+
 # Two bridges with the same file: one has the routes, and when it is killed the other has them.
 standby()
 {
@@ -661,7 +684,7 @@ while [[ ${1-} == --* ]]; do
 	esac
 	shift
 done
-parts=${*:-messages deaths pressure calls refusals aside envelopes standby}
+parts=${*:-messages deaths pressure calls refusals aside envelopes twice standby}
 echo 'TAP version 13'
 for tool in nats-server ip openssl insmod kpost kpost-flow kpost-bridge kpost-bare; do
 	command -v $tool >/dev/null && continue

@@ -360,7 +360,8 @@ static void endpoint_close(struct endpoint *endpoint)
 static struct endpoint *open_mailbox(struct client *client, int *error)
 {
 	const unsigned int known = KPOST_OPEN_CREATE | KPOST_OPEN_EXCL | KPOST_OPEN_WAIT |
-				   KPOST_OPEN_PERSIST | KPOST_OPEN_NONBLOCK | KPOST_OPEN_OWNER;
+				   KPOST_OPEN_PERSIST | KPOST_OPEN_NONBLOCK | KPOST_OPEN_OWNER |
+				   KPOST_OPEN_KEYED;
 	struct kpost_open arg;
 	struct mailbox *mailbox;
 	uint32_t owner;
@@ -454,6 +455,16 @@ static uint64_t now(void)
 	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
+static struct message *find_tag(struct mailbox *mailbox, uint64_t tag)
+{
+	struct message *message;
+
+	TAILQ_FOREACH(message, &mailbox->queue, link)
+		if (message->told.tag == tag)
+			break;
+	return message;
+}
+
 static int send_one(const struct client *client, const struct endpoint *endpoint,
 		    const struct kpost_send *entry, const void *data, uint32_t *out_flags)
 {
@@ -463,7 +474,7 @@ static int send_one(const struct client *client, const struct endpoint *endpoint
 	struct message *message;
 
 	*out_flags = 0;
-	if (entry->flags & ~(KPOST_NUMBERED | KPOST_DONTWAIT) ||
+	if (entry->flags & ~(KPOST_NUMBERED | KPOST_DONTWAIT | KPOST_REPLACE) ||
 	    entry->priority > KPOST_PRIORITY_MAX)
 		return -EINVAL;
 	if (entry->len > st->message_max)
@@ -479,6 +490,11 @@ static int send_one(const struct client *client, const struct endpoint *endpoint
 			repeated++;
 			return 0;
 		}
+	}
+	message = entry->flags & KPOST_REPLACE ? find_tag(mailbox, entry->tag) : NULL;
+	if (message) {
+		TAILQ_REMOVE(&mailbox->queue, message, link);
+		received(mailbox, message);
 	}
 	if (!has_room(mailbox, entry->len))
 		return -EAGAIN;
@@ -551,9 +567,11 @@ static void hold(struct endpoint *endpoint, struct message *message)
 static int receive_one(struct endpoint *endpoint, const struct kpost_recv *entry)
 {
 	struct mailbox *mailbox = endpoint->mailbox;
-	struct message *message = TAILQ_FIRST(&mailbox->queue);
+	struct message *message = entry->flags & KPOST_MATCH ? find_tag(mailbox, entry->tag) :
+							       TAILQ_FIRST(&mailbox->queue);
 
-	if (entry->flags & ~(KPOST_HOLD | KPOST_DONTWAIT | KPOST_TRUNCATE))
+	if (entry->flags &
+	    ~(KPOST_HOLD | KPOST_DONTWAIT | KPOST_TRUNCATE | KPOST_MATCH | KPOST_PEEK))
 		return -EINVAL;
 	if (!message)
 		return -EAGAIN;
@@ -563,14 +581,15 @@ static int receive_one(struct endpoint *endpoint, const struct kpost_recv *entry
 	}
 	if (entry->flags & KPOST_HOLD && !may_hold(endpoint, message->told.size))
 		return -EBUSY;
-	TAILQ_REMOVE(&mailbox->queue, message, link);
 	message->told.token = 0;
 	message->told.message_flags = 0;
+	if (!(entry->flags & KPOST_PEEK))
+		TAILQ_REMOVE(&mailbox->queue, message, link);
 	if (entry->flags & KPOST_HOLD)
 		hold(endpoint, message);
 	put(&message->told, sizeof(message->told));
 	put(message->data, message->told.size);
-	if (!message->told.token)
+	if (!message->told.token && !(entry->flags & KPOST_PEEK))
 		received(mailbox, message);
 	return 0;
 }

@@ -385,11 +385,12 @@ int kpost_recv_batch_sized(int fd, struct kpost_recv *entries, size_t entries_co
 	return answer.count ? (int)answer.count : ret;
 }
 
-ssize_t kpost_recv_sized(int fd, void *buf, size_t len, struct kpost_message *message,
-			 unsigned int flags, uint64_t deadline, size_t message_size)
+static ssize_t receive_single(int fd, unsigned int kind, uint64_t tag, void *buf, size_t len,
+			      struct kpost_message *message, unsigned int flags, uint64_t deadline)
 {
 	struct kpost_recv entry = {
-		.flags = flags & ~KPOST_DONTWAIT,
+		.flags = kind | (flags & ~KPOST_DONTWAIT),
+		.tag = tag,
 		.buf = (uintptr_t)buf,
 		.len = len,
 	};
@@ -414,6 +415,19 @@ ssize_t kpost_recv_sized(int fd, void *buf, size_t len, struct kpost_message *me
 	if (ret < 0)
 		return ret;
 	return (ssize_t)(entry.size < len ? entry.size : len);
+}
+
+ssize_t kpost_recv_sized(int fd, void *buf, size_t len, struct kpost_message *message,
+			 unsigned int flags, uint64_t deadline, size_t message_size)
+{
+	return receive_single(fd, 0, 0, buf, len, message, flags, deadline);
+}
+
+ssize_t kpost_recv_tag_sized(int fd, uint64_t tag, void *buf, size_t len,
+			     struct kpost_message *message, unsigned int flags, uint64_t deadline,
+			     size_t message_size)
+{
+	return receive_single(fd, KPOST_MATCH, tag, buf, len, message, flags, deadline);
 }
 
 static int release(enum office_operation operation, int fd, const uint64_t *tokens, size_t count)

@@ -119,6 +119,8 @@ int kpost_done_batch(int fd, const uint64_t *tokens, size_t tokens_count)
 int kpost_send_batch_sized(int fd, struct kpost_send *entries, size_t entries_count,
 			   unsigned int flags, uint64_t deadline, int *error, size_t entry_size)
 {
+	if (entries->flags & KPOST_REPLACE)
+		return (int)entries_count;
 	begin();
 	for (size_t i = 0; i < entries_count; i++) {
 		size = entries[i].len;
@@ -136,6 +138,13 @@ int kpost_send_batch_sized(int fd, struct kpost_send *entries, size_t entries_co
 
 ssize_t kpost_recv_sized(int fd, void *buf, size_t len, struct kpost_message *message,
 			 unsigned int flags, uint64_t deadline, size_t message_size)
+{
+	return -EAGAIN;
+}
+
+ssize_t kpost_recv_tag_sized(int fd, uint64_t tag, void *buf, size_t len,
+			     struct kpost_message *message, unsigned int flags, uint64_t deadline,
+			     size_t message_size)
 {
 	return -EAGAIN;
 }
