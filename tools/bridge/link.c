@@ -402,6 +402,16 @@ static void set_endurance(natsOptions *options, struct link *link, bool at_once)
 	need(natsOptions_SetClosedCB(options, on_closed, link), "callback");
 }
 
+/* Replies come to nobody else: without one, the right to subscribe to them is not needed. */
+static bool has_call_out(const struct config *config)
+{
+	const struct route_config *route = config->routes;
+
+	while (route && route->kind != ROUTE_CALL_OUT)
+		route = route->next;
+	return route;
+}
+
 static void subscribe(struct link *link)
 {
 	char *all = text("%s.>", link->inbox);
@@ -411,7 +421,7 @@ static void subscribe(struct link *link)
 	     "inbox");
 	natsSubscription_SetPendingLimits(link->inbox_subscription, -1, -1);
 	free(all);
-	if (!link->at_once)
+	if (!link->at_once || !has_call_out(&link->bridge->config))
 		return;
 	/* Replies come under the name of the machine that replies: its rights go no further. */
 	natsSubscription_NoDeliveryDelay(link->inbox_subscription);
