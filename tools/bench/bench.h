@@ -62,8 +62,8 @@ struct pace {
 void measure(struct figure *figure, void (*step)(void *arg), void *arg, const struct load *load,
 	     struct pace pace);
 /*
- * How often all cases of a plan are measured, one after the other.  A machine is now fast, now slow,
- * for seconds: by rounds all cases have their part of both.
+ * How often all cases of a plan are measured, one after the other.  A machine is now fast, now
+ * slow, for seconds: by rounds all cases have their part of both.
  */
 #define ROUNDS 11
 unsigned int rounds(void);

@@ -434,7 +434,7 @@ static int call_numbers(int argc, char **argv)
 			if (ret)
 				call_failed(calls.begun - 1, (int)-ret);
 			if (ret == -EPIPE) {
-				/* It was made anew, and what was under way is over with the old one. */
+				/* It was made anew: what was under way is over. */
 				calls_failed(under_way, EPIPE);
 				close(fd);
 				fd = open_existing(argv[0], KPOST_RIGHT_SEND);
