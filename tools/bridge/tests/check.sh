@@ -154,7 +154,7 @@ deaths()
 	finish send $((100 + total / 20))
 	finish recv 200
 	is '... and each message comes, once and in order' "received=$total $all_there badges=101:$total" \
-		"$(last_line recv)" || logs bridge-m1 bridge-m2
+		"$(last_line recv)" || where_they_are
 	is '... and no more were sent than have come' "sent=$total" "$(last_line send | cut -d' ' -f1)"
 	say "$(last_line send)"
 	within 20 stream_holds KPOST_JOBS 0
@@ -172,6 +172,21 @@ held_up()
 stands()
 {
 	[ "$(stat_of m1 slow sent)" = "$1" ]
+}
+
+# Of those that did not come.
+where_they_are()
+{
+	local line machine
+	logs recv bridge-m1 bridge-m2
+	say "mailboxes: $(stat_of m1 "$mailbox" queued_messages) and $(stat_of m1 "$mailbox" held) held," \
+		"$(stat_of m2 "$mailbox" queued_messages); in the stream: $(stream_number KPOST_JOBS messages)"
+	for machine in m1 m2; do
+		in_machine "$machine" kpost-bridge status --json | while read -r line; do
+			say "$machine: $line"
+		done
+	done
+	ask "\$JS.API.CONSUMER.INFO.KPOST_JOBS.m2-jobs" | sed 's/^/# consumer: /'
 }
 
 # All that there is between sender and reader is small, so that it gets full at once.

@@ -297,9 +297,27 @@ static void report_badges(void)
 	printf("%s\n", badge_count ? "" : "-");
 }
 
+/* The first ones of each sender, which may say why. */
+static void missing_of(const struct run *run)
+{
+	unsigned int told = 0;
+
+	for (uint64_t number = 1; number < run->highest && told < 10; number++) {
+		if (run->seen[number])
+			continue;
+		fprintf(stderr,
+			"flow: %" PRIu64 " of sender %" PRIx64 ", up to %" PRIu64 ", is missing\n",
+			number, run->id, run->highest);
+		told++;
+	}
+}
+
 static void report_received(uint64_t expected)
 {
 	uint64_t received = counts.received;
+
+	for (unsigned int i = 0; received < expected && i < run_count; i++)
+		missing_of(&runs[i]);
 
 	printf("received=%" PRIu64 " missing=%" PRIu64 " doubled=%" PRIu64 " late=%" PRIu64,
 	       received, expected > received ? expected - received : 0, counts.doubled,
