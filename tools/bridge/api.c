@@ -157,6 +157,17 @@ char *stream_fault(const struct route_config *config, json_t *info, uint64_t pay
 	return NULL;
 }
 
+/*
+ * By Nats-Msg-Id JetStream knows duplicates.  Where it has replicas it must not: each looks for
+ * itself among the ids that it has, which are fewer after it was restarted; counts what it leaves
+ * out; and reckons by that count which messages it lacks.  So with 2.9 they come to differ, and
+ * with the next leader messages are lost, or doubled.  Imports know them all the same.
+ */
+const char *stream_id_header(json_t *info)
+{
+	return setting(info, "num_replicas") > 1 ? "Kpost-Id" : "Nats-Msg-Id";
+}
+
 uint64_t stream_last(json_t *info)
 {
 	return json_integer_value(json_object_get(json_object_get(info, "state"), "last_seq"));

@@ -129,6 +129,8 @@ void api_expire(struct bridge *bridge, uint64_t now);
 char *stream_fault(const struct route_config *config, json_t *info, uint64_t payload_max);
 /* Minutes since 2025 at which it was made, or -1. */
 int64_t stream_made(json_t *info);
+/* The header in which it is to have the ids of messages. */
+const char *stream_id_header(json_t *info);
 /* The sequence of its last message, or 0. */
 uint64_t stream_last(json_t *info);
 /* Both return the program's exit status. */
@@ -173,6 +175,7 @@ struct route {
 	struct route *next_touched;
 	struct counts counts;
 	uint64_t unacked; /* as the kind counts it */
+	const char *id_header; /* what says which message one is, by its stream */
 	uint64_t stream_messages, stream_limit; /* how full the stream is, as it was seen last */
 	char error[200];
 	uint64_t error_time; /* CLOCK_REALTIME, in nanoseconds */

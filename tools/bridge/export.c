@@ -318,7 +318,7 @@ static natsStatus set_headers(const struct exporter *export, natsMsg *message,
 
 	snprintf(text, sizeof(text), "%" PRIx64 ".%" PRIu64, export->identity,
 		 (uint64_t)entry->sequence);
-	status = natsMsgHeader_Set(message, "Nats-Msg-Id", text);
+	status = natsMsgHeader_Set(message, export->route.id_header, text);
 	if (status == NATS_OK)
 		status = set_number(message, "Kpost-Priority", entry->priority);
 	if (status == NATS_OK)

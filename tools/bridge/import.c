@@ -379,7 +379,8 @@ static bool came(struct import *import, natsMsg *message)
 		was_older(import);
 		return false;
 	}
-	if (natsMsgHeader_Get(message, "Nats-Msg-Id", &id) != NATS_OK ||
+	if ((natsMsgHeader_Get(message, "Nats-Msg-Id", &id) != NATS_OK &&
+	     natsMsgHeader_Get(message, "Kpost-Id", &id) != NATS_OK) ||
 	    !seen_parse(id, &identity, &number))
 		identity = number = 0;
 	*item_at(import, import->tail++) = (struct item){

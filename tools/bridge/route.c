@@ -293,6 +293,7 @@ static void stream_seen(struct route *route, json_t *info, const char *error, in
 		route_state(route, STATE_REFUSED, "%s", fault);
 		route_timer(route, LOOK_AGAIN);
 	} else {
+		route->id_header = stream_id_header(info);
 		route->ops->start(route, info);
 	}
 	free(fault);
@@ -398,7 +399,7 @@ natsStatus route_put_aside(struct route *route, const char *origin, const char *
 	if (status == NATS_OK)
 		status = natsMsgHeader_Set(message, "Kpost-Origin", origin);
 	if (status == NATS_OK)
-		status = natsMsgHeader_Set(message, "Nats-Msg-Id", id);
+		status = natsMsgHeader_Set(message, route->id_header, id);
 	if (status == NATS_OK)
 		status = link_publish(bridge->streams, message);
 	natsMsg_Destroy(message);
