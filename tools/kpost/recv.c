@@ -150,7 +150,7 @@ static void print_origin(const struct kpost_origin *origin)
 	json_id("origin_identity", origin->identity);
 	json_number("origin_sequence", origin->sequence);
 	json_number("origin_badge", origin->badge);
-	json_number("origin_pid", (uint64_t)origin->pid);
+	json_number("origin_pid", (uint32_t)origin->pid);
 	json_number("origin_uid", origin->uid);
 	json_number("origin_gid", origin->gid);
 	json_number("origin_opener_uid", origin->opener_uid);
