@@ -239,7 +239,7 @@ struct origin {
 	char *machine;
 	uint64_t badge;
 	int fd;
-	struct seen *seen; /* what has come from it, see seen.c */
+	struct seen *seen; /* what has come from its mailboxes, see seen.c */
 	struct event *ready;
 	bool looked_at; /* its mark, since the stream was looked at last */
 	struct origin *next;
@@ -262,12 +262,16 @@ void envelope_fill(struct kpost_envelope *envelope, const struct origin *origin,
 
 /* @id is that of a message, as an export gives it: "identity.sequence"; false if it is none. */
 bool seen_parse(const char *id, uint64_t *identity, uint64_t *sequence);
-bool seen_has(const struct seen *seen, uint64_t identity, uint64_t sequence);
-void seen_note(struct seen *seen, uint64_t identity, uint64_t sequence);
+bool seen_has(const struct seen *seen, uint64_t sequence);
+void seen_note(struct seen *seen, uint64_t sequence);
 /* The mailbox where that of a route is kept, or -errno. */
 int seen_open(const char *mailbox);
-/* What has come from a machine to the mailbox of that identity; without @memory (< 0), nothing. */
-struct seen *seen_load(int memory, const char *machine, uint64_t target);
+/*
+ * What has come from the mailbox @identity of a machine to the one here whose identity is @target,
+ * until the next call; without @memory (< 0) what this process knows.
+ */
+struct seen *seen_get(struct origin *origin, uint64_t identity, int memory, uint64_t target);
+void seen_free(struct origin *origin);
 /* Returns 0 or -errno. */
 int seen_save(int memory, const struct seen *seen);
 

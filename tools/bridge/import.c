@@ -170,24 +170,15 @@ static void wrap(const struct item *item, struct kpost_envelope *envelope,
 }
 
 /* The first ones in the queue, which are in the mailbox, and are going to be acknowledged. */
-static void remember(struct import *import, struct origin *origin, unsigned int count)
+static void remember(struct import *import, struct seen *seen, unsigned int count)
 {
-	bool is_new = false;
 	int ret;
 
-	for (uint64_t i = import->head; i != import->head + count; i++) {
-		const struct item *item = item_at(import, i);
-
-		if (item->number)
-			seen_note(origin->seen, item->identity, item->number);
-		is_new |= !!item->number;
-	}
-	if (!is_new || import->memory < 0)
-		return;
-	ret = seen_save(import->memory, origin->seen);
+	for (uint64_t i = import->head; i != import->head + count; i++)
+		seen_note(seen, item_at(import, i)->number);
+	ret = import->memory >= 0 ? seen_save(import->memory, seen) : 0;
 	if (ret)
-		route_error(&import->route, "what has come from machine %s is not kept: %s",
-			    origin->machine, strerror(-ret));
+		route_error(&import->route, "what has come is not kept: %s", strerror(-ret));
 }
 
 /* Returns whether there is more to be done at once. */
@@ -197,16 +188,19 @@ static bool send_some(struct import *import)
 	struct kpost_iovec pieces[ROUND][2];
 	struct kpost_send entries[ROUND];
 	struct route *route = &import->route;
-	struct origin *origin = item_at(import, import->head)->origin;
+	const struct item *first = item_at(import, import->head);
+	struct origin *origin = first->origin;
+	struct seen *seen = NULL; /* of those that have an id */
 	unsigned int count = 0;
 	int ret;
 
-	if (!origin || item_at(import, import->head)->sequence > NUMBER_MASK) {
+	if (!origin || first->sequence > NUMBER_MASK) {
 		put_aside(import, origin ? EOVERFLOW : EACCES);
 		return false;
 	}
-	if (seen_has(origin->seen, item_at(import, import->head)->identity,
-		     item_at(import, import->head)->number)) {
+	if (first->number)
+		seen = seen_get(origin, first->identity, import->memory, import->target);
+	if (seen && seen_has(seen, first->number)) {
 		import->route.counts.duplicates++;
 		acknowledge(import);
 		return true;
@@ -215,11 +209,13 @@ static bool send_some(struct import *import)
 	for (uint64_t i = import->head; i != import->tail && count < ROUND; i++) {
 		struct item *item = item_at(import, i);
 
-		if (item->origin != origin || item->sequence > NUMBER_MASK)
+		if (item->origin != origin || item->sequence > NUMBER_MASK ||
+		    item->identity != first->identity)
 			break;
 		/* One that is no later than that before it may be it: it is looked at alone. */
-		if (count && (item->number <= item_at(import, i - 1)->number ||
-			      seen_has(origin->seen, item->identity, item->number)))
+		if (seen && count &&
+		    (item->number <= item_at(import, i - 1)->number ||
+		     seen_has(seen, item->number)))
 			break;
 		entries[count] = (struct kpost_send){
 			.flags = KPOST_NUMBERED,
@@ -238,7 +234,8 @@ static bool send_some(struct import *import)
 		send_failed(import, ret);
 		return false;
 	}
-	remember(import, origin, ret);
+	if (seen)
+		remember(import, seen, ret);
 	for (int i = 0; i < ret; i++) {
 		if (entries[i].out_flags & KPOST_SEND_REPEATED)
 			route->counts.duplicates++;
@@ -373,8 +370,6 @@ static bool came(struct import *import, natsMsg *message)
 		consumer_later(import);
 		return false;
 	}
-	if (origin && !origin->seen)
-		origin->seen = seen_load(import->memory, origin->machine, import->target);
 	if (origin && was_set_back(import, origin)) {
 		was_older(import);
 		return false;

@@ -88,7 +88,7 @@ void origins_free(struct origin **origins)
 		event_free(origin->ready);
 		kpost_close(origin->fd);
 		free(origin->machine);
-		free(origin->seen);
+		seen_free(origin);
 		free(origin);
 	}
 }

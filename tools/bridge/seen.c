@@ -7,25 +7,30 @@
  *
  * The mark of the mailbox does not know them, since each has a number of its own in the stream.  So
  * that they are known when another process goes on, what is remembered lies in a mailbox beside
- * it, a message for each machine, which is replaced after a message was put in and before that is
+ * it, a message for each mailbox, which is replaced after a message was put in and before that is
  * acknowledged: who dies in between is given it again, with the number that the mark knows.
  */
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "bridge.h"
 
 #define LAST 8192 /* twice the largest window */
-#define MACHINES 32 /* that can be remembered */
+#define KEPT 32 /* mailboxes that are remembered there */
+#define OF_A_MACHINE 8 /* and here: it can claim any number of them */
 
 struct seen {
 	char machine[200];
 	uint64_t target; /* identity of the mailbox that it has been put into */
-	uint64_t identity; /* of that which it is from; another one is begun anew with */
+	uint64_t identity; /* of that which it is from */
 	uint64_t highest;
 	uint64_t bits[LAST / 64]; /* a ring: that of a sequence is at its place */
+	struct seen *next; /* the one that was used before */
 };
+
+#define RECORD offsetof(struct seen, next) /* what is kept of it */
 
 bool seen_parse(const char *id, uint64_t *identity, uint64_t *sequence)
 {
@@ -48,19 +53,16 @@ static uint64_t *word_of(struct seen *seen, uint64_t sequence)
 	return &seen->bits[sequence % LAST / 64];
 }
 
-bool seen_has(const struct seen *seen, uint64_t identity, uint64_t sequence)
+bool seen_has(const struct seen *seen, uint64_t sequence)
 {
-	return seen->identity == identity && sequence <= seen->highest &&
-	       seen->highest - sequence < LAST &&
+	return sequence <= seen->highest && seen->highest - sequence < LAST &&
 	       (seen->bits[sequence % LAST / 64] & bit_of(sequence));
 }
 
-void seen_note(struct seen *seen, uint64_t identity, uint64_t sequence)
+void seen_note(struct seen *seen, uint64_t sequence)
 {
-	if (seen->identity != identity ||
-	    (sequence > seen->highest && sequence - seen->highest >= LAST)) {
+	if (sequence > seen->highest && sequence - seen->highest >= LAST) {
 		memset(seen->bits, 0, sizeof(seen->bits));
-		seen->identity = identity;
 		seen->highest = sequence;
 	}
 	while (seen->highest < sequence) {
@@ -73,9 +75,9 @@ void seen_note(struct seen *seen, uint64_t identity, uint64_t sequence)
 
 /* ---- the mailbox ----------------------------------------------------------------- */
 
-static uint64_t tag_of(const char *machine)
+static uint64_t tag_of(const char *machine, uint64_t identity)
 {
-	uint64_t hash = 0xcbf29ce484222325; /* FNV-1a */
+	uint64_t hash = 0xcbf29ce484222325 ^ identity; /* FNV-1a */
 
 	while (*machine)
 		hash = (hash ^ (unsigned char)*machine++) * 0x100000001b3;
@@ -85,9 +87,9 @@ static uint64_t tag_of(const char *machine)
 int seen_open(const char *mailbox)
 {
 	struct kpost_attr attr = {
-		.messages = MACHINES,
-		.bytes = MACHINES * sizeof(struct seen),
-		.message_max = sizeof(struct seen),
+		.messages = KEPT,
+		.bytes = KEPT * RECORD,
+		.message_max = RECORD,
 		.overflow = KPOST_OVERFLOW_REPLACE,
 		.owner = geteuid(),
 	};
@@ -101,30 +103,66 @@ int seen_open(const char *mailbox)
 	return ret;
 }
 
-struct seen *seen_load(int memory, const char *machine, uint64_t target)
+static struct seen *load(int memory, const char *machine, uint64_t identity, uint64_t target)
 {
 	struct seen *seen = make(sizeof(*seen));
 
 	if (memory >= 0 &&
-	    kpost_recv_tag(memory, tag_of(machine), seen, sizeof(*seen), NULL,
-			   KPOST_PEEK | KPOST_DONTWAIT, 0) == sizeof(*seen) &&
-	    seen->target == target && !strncmp(seen->machine, machine, sizeof(seen->machine)))
+	    kpost_recv_tag(memory, tag_of(machine, identity), seen, RECORD, NULL,
+			   KPOST_PEEK | KPOST_DONTWAIT, 0) == RECORD &&
+	    seen->target == target && seen->identity == identity &&
+	    !strncmp(seen->machine, machine, sizeof(seen->machine)))
 		return seen;
 	memset(seen, 0, sizeof(*seen));
 	snprintf(seen->machine, sizeof(seen->machine), "%s", machine);
 	seen->target = target;
+	seen->identity = identity;
 	return seen;
+}
+
+struct seen *seen_get(struct origin *origin, uint64_t identity, int memory, uint64_t target)
+{
+	struct seen **place = &origin->seen, *seen;
+	unsigned int count = 0;
+
+	while ((seen = *place) && seen->identity != identity && ++count < OF_A_MACHINE)
+		place = &seen->next;
+	if (seen)
+		*place = seen->next;
+	if (seen && seen->identity != identity) {
+		free(seen);
+		seen = NULL;
+	}
+	if (!seen)
+		seen = load(memory, origin->machine, identity, target);
+	seen->next = origin->seen;
+	origin->seen = seen;
+	return seen;
+}
+
+void seen_free(struct origin *origin)
+{
+	struct seen *seen;
+
+	while ((seen = origin->seen)) {
+		origin->seen = seen->next;
+		free(seen);
+	}
 }
 
 int seen_save(int memory, const struct seen *seen)
 {
 	struct kpost_send entry = {
 		.flags = KPOST_REPLACE,
-		.tag = tag_of(seen->machine),
+		.tag = tag_of(seen->machine, seen->identity),
 		.buf = (uintptr_t)seen,
-		.len = sizeof(*seen),
+		.len = RECORD,
 	};
+	struct seen oldest;
 	int ret = kpost_send_batch(memory, &entry, 1, KPOST_DONTWAIT, 0, NULL);
 
+	/* If that one is still used, it is kept anew the next time. */
+	if (ret == -EAGAIN && kpost_recv(memory, &oldest, RECORD, NULL, KPOST_DONTWAIT, 0) >= 0)
+		ret = kpost_send_batch(memory, &entry, 1, KPOST_DONTWAIT, 0, NULL);
 	return ret < 0 ? ret : 0;
 }

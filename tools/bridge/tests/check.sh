@@ -561,16 +561,18 @@ twice()
 	import_route twice | bridge_config m2 m2
 	start_bridge m2 m2
 	publish m1 kpost.m1.q.twice beef.7 hello
-	within 60 stat_reaches m2 twice sent 1
+	publish m1 kpost.m1.q.twice cafe.3 'of another mailbox'
+	within 60 stat_reaches m2 twice sent 2
 	within 20 stream_holds KPOST_TWICE 0
 	crash bridge-m2
 	publish m1 kpost.m1.q.twice beef.7 hello
+	publish m1 kpost.m1.q.twice cafe.3 'of another mailbox'
 	publish m1 kpost.m1.q.twice beef.8 'and more'
-	is 'a message is stored twice by a stream that does not know it' 2 "$(stream_number KPOST_TWICE messages)"
+	is 'messages are stored twice by a stream that does not know them' 3 "$(stream_number KPOST_TWICE messages)"
 	start_bridge m2 m2
-	within 60 stat_reaches m2 twice sent 2
+	within 60 stat_reaches m2 twice sent 3
 	within 20 stream_holds KPOST_TWICE 0
-	is '... and is in the mailbox once, though another process has put it there' '2 1' \
+	is '... and are in the mailbox once, though another process has put them there' '3 2' \
 		"$(stat_of m2 twice sent) $(status_of m2 'import twice' duplicates)" || logs bridge-m2
 	stop_bridge m2
 }
