@@ -360,17 +360,6 @@ bool kpost_call_reset_first(struct kpost_process *process)
 
 /* ---- what is told of a call ----------------------------------------------------------- */
 
-/*
- * When the caller of @call, which has a deadline, gives up, by the task's CLOCK_MONOTONIC.  One
- * that was before that clock's beginning is not none.
- */
-u64 kpost_call_deadline_here(const struct kpost_call_state *call)
-{
-	u64 deadline = kpost_clock_to_monotonic(call->deadline, call->clock);
-
-	return max_t(u64, kpost_time_here(deadline), 1);
-}
-
 #define assert_ends(type) \
 	static_assert(sizeof(type) == offsetof(type, sequence) + sizeof(struct kpost_outcome) && \
 		      sizeof(type) == offsetofend(type, opener_gid) && \

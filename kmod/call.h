@@ -105,7 +105,6 @@ struct kpost_call_state *kpost_call_build(const struct kpost_operand *op,
 					  const struct kpost_payload *request, size_t room,
 					  u32 priority, u64 tag, u64 __user *id,
 					  struct kpost_message **built);
-u64 kpost_call_deadline_here(const struct kpost_call_state *call);
 void kpost_outcome_describe(struct kpost_outcome *outcome, const struct kpost_call_state *call);
 void kpost_call_closed(struct kpost_call_state *call);
 void kpost_call_put(struct kpost_call_state *call);

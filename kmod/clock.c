@@ -65,13 +65,22 @@ ktime_t kpost_deadline_on_host(u64 deadline, enum kpost_clock clock)
  * When it is @time by the kernel's @clock, by its CLOCK_MONOTONIC, as far as that can be told: if
  * nobody sets the one, and the machine does not sleep.
  */
-u64 kpost_clock_to_monotonic(u64 time, enum kpost_clock clock)
+static u64 clock_to_monotonic(u64 time, enum kpost_clock clock)
 {
 	if (clock == KPOST_CLOCK_MONOTONIC)
 		return time;
 	return time_ahead(time,
 			  -ktime_mono_to_any(0, clock == KPOST_CLOCK_BOOTTIME ? TK_OFFS_BOOT :
 										TK_OFFS_REAL));
+}
+
+/*
+ * A deadline, by the kernel's @clock, by the task's CLOCK_MONOTONIC.  One that was before that
+ * clock's beginning is not none.
+ */
+u64 kpost_deadline_here(ktime_t deadline, enum kpost_clock clock)
+{
+	return max_t(u64, kpost_time_here(clock_to_monotonic(deadline, clock)), 1);
 }
 
 /* Too late for what has to wait? */

@@ -43,7 +43,7 @@ static inline enum kpost_clock kpost_clock_of(u32 flags)
 
 clockid_t kpost_clock_id(enum kpost_clock clock);
 ktime_t kpost_clock_now(enum kpost_clock clock);
-u64 kpost_clock_to_monotonic(u64 time, enum kpost_clock clock);
+u64 kpost_deadline_here(ktime_t deadline, enum kpost_clock clock);
 bool kpost_deadline_passed(u64 deadline, enum kpost_clock clock);
 ktime_t kpost_deadline_on_host(u64 deadline, enum kpost_clock clock);
 u64 kpost_time_shifted(u64 time);

@@ -116,7 +116,7 @@ static inline void kpost_operand_waits(struct kpost_operand *op, u64 deadline, u
 /* Sizes of structs in their first version, where more than the table needs them. */
 #define KPOST_SEND_SIZE_1 80
 #define KPOST_REPLY_SIZE_1 48
-#define KPOST_RECV_SIZE_1 152
+#define KPOST_RECV_SIZE_1 160
 #define KPOST_STAT_SIZE_1 456
 #define KPOST_CANCEL_SIZE_1 16
 

@@ -49,7 +49,7 @@ long kpost_setattr(struct kpost_operand *op)
 
 /* Grown structs keep their places and their first sizes; these change with them. */
 static_assert(sizeof(struct kpost_send) == 80);
-static_assert(sizeof(struct kpost_recv) == 152);
+static_assert(sizeof(struct kpost_recv) == 160);
 static_assert(sizeof(struct kpost_call) == 128);
 static_assert(sizeof(struct kpost_call_submit) == 80);
 static_assert(sizeof(struct kpost_call_collect) == 120);

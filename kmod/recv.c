@@ -293,12 +293,16 @@ static noinline int reception_tell(struct kpost_reception *recv,
 				   const struct kpost_message *message,
 				   const struct kpost_call_state *call, size_t stored)
 {
+	const struct kpost_extra *extra = message->extra;
 	const struct kpost_hold *hold = recv->hold;
+	u64 expires = 0;
 
 	if (hold && !kpost_hold_applies(message))
 		hold = NULL;
-	return kpost_message_tell(message, call, hold, recv->attempts, recv->missed, recv->op,
-				  recv->arg, stored);
+	if (extra && extra->expires)
+		expires = kpost_deadline_here(extra->expires, extra->clock);
+	return kpost_message_tell(message, call, hold, recv->attempts, recv->missed, expires,
+				  recv->op, recv->arg, stored);
 }
 
 /*
@@ -329,10 +333,10 @@ static __always_inline int reception_fill(struct kpost_reception *recv,
 		if (unlikely(special))
 			err = reception_tell(recv, message, call, stored);
 		else if (unlikely(call))
-			err = kpost_message_tell(message, call, NULL, 0, recv->missed, recv->op,
+			err = kpost_message_tell(message, call, NULL, 0, recv->missed, 0, recv->op,
 						 recv->arg, stored);
 		else
-			err = kpost_message_tell(message, NULL, NULL, 0, recv->missed, recv->op,
+			err = kpost_message_tell(message, NULL, NULL, 0, recv->missed, 0, recv->op,
 						 recv->arg, stored);
 	}
 	pagefault_enable();

@@ -56,8 +56,8 @@ static __always_inline void kpost_mailbox_received(struct kpost_mailbox *mailbox
 }
 
 /*
- * What a receiver is told of @message, field by field.  The flags, the ids, and the call's
- * deadline by the task's clock are given: they are looked up before user memory is written.
+ * What a receiver is told of @message, field by field.  The flags, the ids, and times by the
+ * task's clock are given: they are looked up before user memory is written.
  */
 #define kpost_describe_message(set) \
 	do { \
@@ -78,6 +78,7 @@ static __always_inline void kpost_mailbox_received(struct kpost_mailbox *mailbox
 		set(opener_gid, ids->opener_gid); \
 		set(missed, missed); \
 		set(attempts, attempts); \
+		set(expires, expires); \
 	} while (0)
 
 /*
@@ -85,11 +86,10 @@ static __always_inline void kpost_mailbox_received(struct kpost_mailbox *mailbox
  * is to have it, @hold, if given, is what it is to be held with, @attempts were made before, and so
  * many were @missed.  Returns 0 or -EFAULT.
  */
-static __always_inline int kpost_message_tell(const struct kpost_message *message,
-					      const struct kpost_call_state *call,
-					      const struct kpost_hold *hold, u64 attempts,
-					      u64 missed, const struct kpost_operand *op,
-					      struct kpost_recv *arg, size_t stored)
+static __always_inline int
+kpost_message_tell(const struct kpost_message *message, const struct kpost_call_state *call,
+		   const struct kpost_hold *hold, u64 attempts, u64 missed, u64 expires,
+		   const struct kpost_operand *op, struct kpost_recv *arg, size_t stored)
 {
 	const struct kpost_who *who = &message->origin->who;
 	u64 time = kpost_time_here(message->time), deadline = 0;
@@ -102,7 +102,7 @@ static __always_inline int kpost_message_tell(const struct kpost_message *messag
 		(unlikely(stored < message->size) ? KPOST_MESSAGE_TRUNCATED : 0) |
 		(hold ? KPOST_MESSAGE_HELD : 0);
 	if (unlikely(call && call->deadline))
-		deadline = kpost_call_deadline_here(call);
+		deadline = kpost_deadline_here(call->deadline, call->clock);
 
 	if (unlikely(!kpost_struct_fits(op, sizeof(*to)))) {
 #define set_field(field, value) (arg->field = (value))

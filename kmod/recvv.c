@@ -132,7 +132,7 @@ static unsigned int recv_fill(struct kpost_rounds *rounds, const struct recv_slo
 		payload.size = slots[i].len;
 		kpost_place_init(&place, &payload);
 		if (kpost_message_copy_out(slots[i].message, &payload, &place, stored) ||
-		    kpost_message_tell(slots[i].message, NULL, NULL, 0, 0, entry, NULL, stored))
+		    kpost_message_tell(slots[i].message, NULL, NULL, 0, 0, 0, entry, NULL, stored))
 			break;
 	}
 	entry->arg = first;

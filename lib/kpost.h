@@ -403,6 +403,8 @@ struct kpost_options {
  * @missed: how many messages senders have had dropped or replaced, or have expired, since
  *	somebody was told so last
  * @attempts: how often it was held before, and has come back
+ * @expires: when it is of no use any more, see struct kpost_options, in nanoseconds of
+ *	CLOCK_MONOTONIC, whichever clock its sender goes by; 0 if never
  *
  * Ids are as seen in the receiver's user namespace, or the overflow id (65534).
  *
@@ -430,6 +432,7 @@ struct kpost_message {
 	unsigned int reserved;
 	uint64_t missed;
 	uint64_t attempts;
+	uint64_t expires;
 };
 
 int kpost_sendv_sized(int fd, const struct iovec *iov, int iovcnt,

@@ -96,6 +96,7 @@ void kpost_receipt_tell(const struct kpost_receipt *receipt, ssize_t ret,
 		.opener_gid = arg->opener_gid,
 		.missed = arg->missed,
 		.attempts = arg->attempts,
+		.expires = arg->expires,
 	};
 
 	if (ret >= 0)

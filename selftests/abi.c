@@ -66,7 +66,7 @@ TEST(abi_numbers_are_fixed)
 	EXPECT_EQ(0x4108be02, KPOST_IOC_UNLINK);
 	EXPECT_EQ(0x4110be03, KPOST_IOC_LIST);
 	EXPECT_EQ(0xc050be10, KPOST_IOC_SEND);
-	EXPECT_EQ(0xc098be11, KPOST_IOC_RECV);
+	EXPECT_EQ(0xc0a0be11, KPOST_IOC_RECV);
 	EXPECT_EQ(0xc080be12, KPOST_IOC_CALL);
 	EXPECT_EQ(0x4030be13, KPOST_IOC_REPLY);
 	EXPECT_EQ(0xc018be14, KPOST_IOC_REPLY_RECV);
@@ -122,6 +122,7 @@ TEST(abi_wide_fields_do_not_move_for_32_bit_callers)
 		WIDE(kpost_recv, cookie), WIDE(kpost_recv, tag), WIDE(kpost_recv, badge),
 		WIDE(kpost_recv, time), WIDE(kpost_recv, call_deadline),
 		WIDE(kpost_recv, reply_max), WIDE(kpost_recv, missed), WIDE(kpost_recv, attempts),
+		WIDE(kpost_recv, expires),
 		WIDE(kpost_recv, hold_until), WIDE(kpost_reply, not_before),
 		WIDE(kpost_stat, oldest), WIDE(kpost_stat, replaced), WIDE(kpost_stat, mark),
 		WIDE(kpost_stat, last_sent), WIDE(kpost_stat, last_received),

@@ -336,6 +336,20 @@ static long call_deadline(int fd, unsigned int flags, uint64_t deadline, uint64_
 	return kt_collect(fd, NULL, buf, SIZE, submit.id) == -ECONNRESET && ret == 1 ? 0 : -EIO;
 }
 
+TEST_F(clocks, clocks_expiry_is_told_by_the_receivers)
+{
+	struct kpost_send send = kt_send_args("x", 1, 0, variant->flag, 0);
+	uint64_t before = kt_now();
+	struct kpost_recv recv;
+	char buf[SIZE];
+
+	send.expires = in_by(clock_of(variant->flag), 100000);
+	ASSERT_EQ(0, kt_ioctl(self->fd, KPOST_IOC_SEND, &send));
+	ASSERT_EQ(1, kt_take(self->fd, &recv, buf, SIZE));
+	EXPECT_LE(before + 100 * SECOND - KT_MS, recv.expires);
+	EXPECT_GE(kt_now() + 100 * SECOND + KT_MS, recv.expires);
+}
+
 TEST_F(clocks, clocks_call_deadline_is_told_by_the_receivers)
 {
 	clockid_t clock = clock_of(variant->flag);
@@ -392,6 +406,11 @@ static int in_time_namespace(void *arg)
 		CHECK(kt_until(kt_stat(fd).queued_messages == 0));
 		CHECK(now_by(clock_of(flags[i])) >= soon);
 		CHECK_EQ(i + 1, kt_stat(fd).expired);
+		send.expires = in_by(clock_of(flags[i]), 100000);
+		CHECK_EQ(0, kt_ioctl(fd, KPOST_IOC_SEND, &send));
+		CHECK_EQ(1, kt_take(fd, &recv, buf, SIZE));
+		CHECK(recv.expires > kt_now() + 99 * SECOND);
+		CHECK(recv.expires < kt_now() + 101 * SECOND);
 		CHECK_EQ(0, call_deadline(fd, flags[i], in_by(clock_of(flags[i]), 100000), &told));
 		CHECK(told > kt_now() + 99 * SECOND && told < kt_now() + 101 * SECOND);
 	}

@@ -452,6 +452,7 @@ TEST_F(once, exactly_once_every_byte_of_the_struct_is_defined)
 	want.opener_gid = getegid();
 	want.missed = 0;
 	want.attempts = 0;
+	want.expires = 0;
 	EXPECT_EQ(0, memcmp(&want, &self->recv, sizeof(want)));
 	EXPECT_EQ(0, memcmp(self->buf, "hello", 5));
 	EXPECT_TRUE(kt_poisoned(self->buf + 5, sizeof(self->buf) - 5));

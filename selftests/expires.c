@@ -225,6 +225,33 @@ TEST_F(expires, expires_tells_who_polls_of_room_and_of_the_end)
 	close(fds[0]);
 }
 
+/* ---- what a receiver is told ----------------------------------------------------------- */
+
+TEST_F(expires, expires_is_told_to_the_receiver)
+{
+	const uint64_t expires[] = { 0, kt_soon(), INT64_MAX };
+	const unsigned int flags[] = { KPOST_PEEK, KPOST_HOLD, 0 };
+	struct kpost_recv recv;
+
+	for (size_t i = 0; i < ARRAY_SIZE(expires); i++) {
+		ASSERT_EQ(0, send_until(self->fd, "x", 0, 0, expires[i]));
+		for (size_t j = 0; j < ARRAY_SIZE(flags); j++) {
+			kt_poison(&recv, sizeof(recv));
+			recv = kt_recv_args(self->buf, sizeof(self->buf),
+					    flags[j] | KPOST_DONTWAIT, 0);
+			recv.expires = 4711;
+			ASSERT_EQ(1, kt_ioctl(self->fd, KPOST_IOC_RECV, &recv));
+			EXPECT_EQ(expires[i], recv.expires);
+			if (flags[j] == KPOST_HOLD) {
+				struct kpost_reply back = { .flags = KPOST_RETURN,
+							    .token = recv.token };
+
+				ASSERT_EQ(0, kt_ioctl(self->fd, KPOST_IOC_REPLY, &back));
+			}
+		}
+	}
+}
+
 /* ---- in batches, in rings, with what else there is ------------------------------------- */
 
 TEST_F(expires, expires_in_batches)
@@ -251,6 +278,9 @@ TEST_F(expires, expires_in_batches)
 	ASSERT_EQ(3, kt_ioctl(self->fd, KPOST_IOC_RECVV, &batch));
 	EXPECT_EQ(0, memcmp(buf, "134", 3));
 	EXPECT_EQ(1, recvs[0].missed + recvs[1].missed + recvs[2].missed);
+	EXPECT_EQ(0, recvs[0].expires);
+	EXPECT_EQ(0, recvs[1].expires);
+	EXPECT_EQ(sends[3].expires, recvs[2].expires);
 	/* the first that is too late ends the batch */
 	sends[2].expires = 1;
 	batch.entries = (uintptr_t)sends;
@@ -264,6 +294,8 @@ TEST_F(expires, expires_in_a_ring)
 {
 	struct kpost_send sync = kt_send_args("s", 1, 0, KPOST_SYNC, 0);
 	struct kpost_send waits = kt_send_args("w", 1, 0, 0, 0);
+	struct kpost_recv recv = kt_recv_args(self->buf, sizeof(self->buf), 0, 0);
+	struct uring_result result;
 	struct io_uring ring;
 
 	ASSERT_EQ(0, uring_init(&ring, 4, 0));
@@ -276,6 +308,16 @@ TEST_F(expires, expires_in_a_ring)
 	EXPECT_EQ(-ETIMEDOUT, uring_do(&ring, self->fd, KPOST_IOC_SEND, &waits));
 	EXPECT_EQ(1, kt_stat(self->fd).expired);
 	EXPECT_EQ(0, kt_stat(self->fd).waiting_senders);
+	/* who waits is told as who finds it */
+	for (int i = 0; i < FULL; i++)
+		ASSERT_EQ(1, kt_take(self->fd, NULL, self->buf, sizeof(self->buf)));
+	uring_op(&ring, self->fd, KPOST_IOC_RECV, &recv, 1);
+	ASSERT_EQ(1, io_uring_submit(&ring));
+	waits.expires = kt_soon();
+	ASSERT_EQ(0, kt_ioctl(self->fd, KPOST_IOC_SEND, &waits));
+	ASSERT_EQ(0, uring_wait(&ring, &result));
+	EXPECT_EQ(1, result.res);
+	EXPECT_EQ(waits.expires, recv.expires);
 	io_uring_queue_exit(&ring);
 }
 

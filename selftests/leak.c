@@ -60,7 +60,7 @@ static const struct operation {
 	unsigned long op;
 	size_t size_1;
 	bool on_device;
-	struct range out[18]; /* of the struct; empty if nothing is */
+	struct range out[19]; /* of the struct; empty if nothing is */
 } operations[] = {
 	{ INFO, "INFO", KPOST_IOC_INFO, 104, true, { WHOLE } },
 	{ OPEN, "OPEN", KPOST_IOC_OPEN, 320, true, { FIELD(kpost_open, send_fd) } },
@@ -69,15 +69,16 @@ static const struct operation {
 	{ SEND, "SEND", KPOST_IOC_SEND, 80, false, { { 0, 0 } } },
 	{ SEND_TOLD, "SEND that tells", KPOST_IOC_SEND, 80, false, {
 		FIELD(kpost_send, sequence) } },
-	{ RECV, "RECV", KPOST_IOC_RECV, 152, false, {
+	{ RECV, "RECV", KPOST_IOC_RECV, 160, false, {
 		FIELD(kpost_recv, message_flags), FIELD(kpost_recv, tag), FIELD(kpost_recv, size),
 		FIELD(kpost_recv, sequence), FIELD(kpost_recv, token),
 		FIELD(kpost_recv, reply_max), FIELD(kpost_recv, badge), FIELD(kpost_recv, time),
 		FIELD(kpost_recv, call_deadline), FIELD(kpost_recv, priority),
 		FIELD(kpost_recv, pid), FIELD(kpost_recv, uid), FIELD(kpost_recv, gid),
 		FIELD(kpost_recv, opener_uid), FIELD(kpost_recv, opener_gid),
-		FIELD(kpost_recv, missed), FIELD(kpost_recv, attempts) } },
-	{ RECV_TOO_LONG, "RECV of too much", KPOST_IOC_RECV, 152, false, {
+		FIELD(kpost_recv, missed), FIELD(kpost_recv, attempts),
+		FIELD(kpost_recv, expires) } },
+	{ RECV_TOO_LONG, "RECV of too much", KPOST_IOC_RECV, 160, false, {
 		FIELD(kpost_recv, size) } },
 	{ REPLY, "REPLY", KPOST_IOC_REPLY, 48, false, { { 0, 0 } } },
 	{ CALL, "CALL", KPOST_IOC_CALL, 128, false, { CALL_OUT } },

@@ -203,6 +203,7 @@ static void answer_recv(void *arg)
 	recv->call_deadline = INT64_MAX;
 	recv->missed = 13;
 	recv->attempts = 1ull << 44;
+	recv->expires = 1ull << 45;
 }
 
 static void expect_message(const struct kpost_message *message)
@@ -225,6 +226,7 @@ static void expect_message(const struct kpost_message *message)
 	assert_int_equal(message->reserved, 0);
 	assert_int_equal(message->missed, 13);
 	assert_int_equal(message->attempts, 1ull << 44);
+	assert_int_equal(message->expires, 1ull << 45);
 }
 
 static void recv_passes_and_describes(void **state)

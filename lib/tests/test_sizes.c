@@ -16,7 +16,7 @@
  * program's struct ends, and come out of an older library as whatever is on its stack.
  */
 _Static_assert(sizeof(struct kpost_options) == 2 * 4 + 4 * 8, "no padding");
-_Static_assert(sizeof(struct kpost_message) == 10 * 8 + 8 * 4, "no padding");
+_Static_assert(sizeof(struct kpost_message) == 11 * 8 + 8 * 4, "no padding");
 _Static_assert(sizeof(struct kpost_answer) == 7 * 8 + 6 * 4, "no padding");
 _Static_assert(sizeof(struct kpost_response) == 3 * 8 + 2 * sizeof(void *) + 2 * 4, "no padding");
 _Static_assert(sizeof(struct kpost_origin) == 4 * 8 + 6 * 4 + 200, "no padding");

@@ -399,7 +399,7 @@ static void compose_grant(struct kpost_grant *arg, const struct operation *op)
  */
 static void compose_batch(struct kpost_batch *arg, const struct operation *op, struct work *work)
 {
-	static const uint32_t sizes[] = { 0, 79, 80, 88, 151, 152, 160, 4096, ~0u };
+	static const uint32_t sizes[] = { 0, 79, 80, 88, 159, 160, 168, 4096, ~0u };
 	bool sends = op->kind == OP_SENDV;
 	size_t now = sends ? sizeof(work->sends[0]) : sizeof(work->recvs[0]);
 	unsigned int i, last;

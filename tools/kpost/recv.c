@@ -195,6 +195,7 @@ static void print(const struct options *options, const struct kpost_recv *messag
 	json_bool("sync", message->message_flags & KPOST_MESSAGE_SYNC);
 	json_number("missed", message->missed);
 	json_number("attempts", message->attempts);
+	json_number("expires", message->expires);
 	json_bool("truncated", message->message_flags & KPOST_MESSAGE_TRUNCATED);
 	if (begin > 0)
 		print_origin(&origin);
@@ -268,6 +269,7 @@ static int look(struct receiver *receiver)
 		.opener_gid = seen.opener_gid,
 		.missed = seen.missed,
 		.attempts = seen.attempts,
+		.expires = seen.expires,
 	};
 	return ret < 0 ? (int)ret : 1;
 }

@@ -92,7 +92,7 @@
 #define KPOST_FEATURE_STAT_TIMES (1ull << 13)	/* kpost_stat.oldest, and what follows it */
 #define KPOST_FEATURE_PEEK	(1ull << 14)	/* KPOST_PEEK */
 #define KPOST_FEATURE_OVERFLOW	(1ull << 15)	/* KPOST_DROP_NEW, KPOST_DROP_OLD */
-#define KPOST_FEATURE_EXPIRES	(1ull << 16)	/* kpost_send.expires */
+#define KPOST_FEATURE_EXPIRES	(1ull << 16)	/* kpost_send.expires, kpost_recv.expires */
 #define KPOST_FEATURE_CLOCKS	(1ull << 17)	/* KPOST_BOOTTIME, KPOST_REALTIME */
 #define KPOST_FEATURE_NUMBERED	(1ull << 18)	/* KPOST_NUMBERED, KPOST_GRANT_MARK */
 #define KPOST_FEATURE_KEYED	(1ull << 19)	/* KPOST_OPEN_KEYED, KPOST_MATCH, KPOST_REPLACE */
@@ -465,6 +465,8 @@ struct kpost_send {
  * @missed: out, how many messages senders have had dropped or replaced, or have expired, since
  *	somebody was told so last
  * @attempts: out, how often the message was held and has come back
+ * @expires: out, when the message is of no use any more, by the receiver's CLOCK_MONOTONIC, as
+ *	@call_deadline is for a call; 0 if never
  *
  * Returns how many bytes were stored.
  *
@@ -534,6 +536,7 @@ struct kpost_recv {
 	__u32 opener_gid;
 	__u64 missed;
 	__u64 attempts;
+	__u64 expires;
 };
 
 /**
