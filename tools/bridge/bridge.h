@@ -155,7 +155,7 @@ struct counts {
 	uint64_t refused; /* calls to what takes messages, and the like */
 	uint64_t looped; /* came from this machine */
 	uint64_t anew; /* how often its consumer was made anew */
-	uint64_t missed; /* dropped or expired in the mailbox */
+	uint64_t missed; /* dropped or expired in the mailbox, or expired on the way */
 };
 
 struct route {
@@ -304,6 +304,7 @@ void bridge_refused(struct bridge *bridge);
 /* After a round: what was touched goes on. */
 void bridge_pump(struct bridge *bridge);
 uint64_t now(void); /* CLOCK_MONOTONIC, in nanoseconds */
+uint64_t real_time(void); /* CLOCK_REALTIME, likewise */
 
 __attribute__((format(printf, 1, 2))) void say(const char *format, ...);
 __attribute__((format(printf, 2, 3), noreturn)) void fail(int status, const char *format, ...);

@@ -45,6 +45,7 @@ struct slot {
 	natsMsg *message;
 	uint64_t token;
 	uint64_t taken; /* when */
+	uint64_t expires; /* CLOCK_MONOTONIC, or 0 for never */
 	unsigned int tries;
 	enum slot_state state;
 };
@@ -129,11 +130,32 @@ static void count_published(struct exporter *export, natsMsg *message)
 	export->room = 0;
 }
 
+static natsStatus set_number(natsMsg *message, const char *name, uint64_t number)
+{
+	char text[24];
+
+	if (!number)
+		return NATS_OK;
+	snprintf(text, sizeof(text), "%" PRIu64, number);
+	return natsMsgHeader_Set(message, name, text);
+}
+
+/* What is left of its time, now that it is sent; whether it is too late is for the import to say. */
+static natsStatus set_expiry(const struct slot *slot)
+{
+	uint64_t at = now();
+
+	return set_number(slot->message, "Kpost-Expires",
+			  slot->expires > at + MS ? (slot->expires - at) / MS : 1);
+}
+
 static natsStatus publish(struct exporter *export, uint64_t index)
 {
 	struct slot *slot = slot_at(export, index);
-	natsStatus status = link_publish(export->route.bridge->streams, slot->message);
+	natsStatus status = slot->expires ? set_expiry(slot) : NATS_OK;
 
+	if (status == NATS_OK)
+		status = link_publish(export->route.bridge->streams, slot->message);
 	if (status != NATS_OK)
 		return status;
 	if (slot->tries++)
@@ -300,16 +322,6 @@ static void give_done(struct exporter *export)
 
 /* ---- receiving ------------------------------------------------------------- */
 
-static natsStatus set_number(natsMsg *message, const char *name, uint64_t number)
-{
-	char text[24];
-
-	if (!number)
-		return NATS_OK;
-	snprintf(text, sizeof(text), "%" PRIu64, number);
-	return natsMsgHeader_Set(message, name, text);
-}
-
 static natsStatus set_headers(const struct exporter *export, natsMsg *message,
 			      const struct kpost_recv *entry)
 {
@@ -361,6 +373,7 @@ static bool take(struct exporter *export, const struct kpost_recv *entry, const 
 	}
 	slot->token = entry->token;
 	slot->taken = at;
+	slot->expires = entry->expires;
 	slot->tries = 0;
 	slot->state = UNSENT;
 	export->tail++;

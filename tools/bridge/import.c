@@ -119,7 +119,8 @@ static void was_put_aside(struct import *import, natsMsg *message, const char *s
 	route_touch(route);
 }
 
-static void send_failed(struct import *import, int err)
+/* Returns whether there is more to be done at once. */
+static bool send_failed(struct import *import, int err)
 {
 	struct route *route = &import->route;
 	struct origin *origin = item_at(import, import->head)->origin;
@@ -132,6 +133,11 @@ static void send_failed(struct import *import, int err)
 		event_add(origin->ready, NULL);
 		route_timer(route, SECOND); /* has JetStream told that they are worked on */
 		break;
+	case ETIMEDOUT:
+		route->counts.missed++;
+		route_error(route, "a message came after its time: it is dropped");
+		acknowledge(import);
+		return true;
 	case EPIPE:
 		route_anew(route, "the mailbox was removed, or shut");
 		break;
@@ -144,6 +150,7 @@ static void send_failed(struct import *import, int err)
 		import->full = true;
 		route_timer(route, SECOND);
 	}
+	return false;
 }
 
 /* What no mailbox takes holds up nobody. */
@@ -223,6 +230,7 @@ static bool send_some(struct import *import)
 			.buf = (uintptr_t)natsMsg_GetData(item->message),
 			.len = natsMsg_GetDataLength(item->message),
 			.tag = header_number(item->message, "Kpost-Tag"),
+			.expires = item->expires,
 			.number = import->made << NUMBER_BITS | item->sequence,
 		};
 		if (route->config->envelope)
@@ -230,10 +238,8 @@ static bool send_some(struct import *import)
 		count++;
 	}
 	ret = kpost_send_batch(origin->fd, entries, count, KPOST_DONTWAIT, 0, NULL);
-	if (ret < 0) {
-		send_failed(import, ret);
-		return false;
-	}
+	if (ret < 0)
+		return send_failed(import, ret);
 	if (seen)
 		remember(import, seen, ret);
 	for (int i = 0; i < ret; i++) {
@@ -323,6 +329,21 @@ static void on_writable(evutil_socket_t fd, short what, void *data)
 	bridge_pump(import->route.bridge);
 }
 
+/*
+ * When a message is of no use any more, by CLOCK_MONOTONIC: its export says how long that was when
+ * it was sent, and it has been in the stream since, by the server's clock and this machine's.
+ */
+static uint64_t expiry(natsMsg *message, uint64_t stored)
+{
+	uint64_t left = header_number(message, "Kpost-Expires"), at = now(), real = real_time();
+	uint64_t ago = real > stored ? real - stored : 0;
+
+	if (!left || left > (INT64_MAX - at) / MS)
+		return 0;
+	left *= MS;
+	return left > ago ? at + left - ago : 1;
+}
+
 /* Returns whether it has a place in the queue. */
 static bool came(struct import *import, natsMsg *message)
 {
@@ -384,6 +405,7 @@ static bool came(struct import *import, natsMsg *message)
 		.identity = identity,
 		.number = number,
 		.stored = meta.time,
+		.expires = expiry(message, meta.time),
 		.origin = origin, /* without one it is for the dead letters */
 	};
 	route_touch(route);

@@ -20,6 +20,7 @@ struct item {
 	uint64_t sequence; /* in the stream */
 	uint64_t identity, number; /* of the mailbox that it is from, and in that; or 0 */
 	uint64_t stored; /* when it was, in nanoseconds of CLOCK_REALTIME */
+	uint64_t expires; /* CLOCK_MONOTONIC, or 0 for never */
 	struct origin *origin;
 };
 

@@ -18,12 +18,22 @@
 
 /* ---- what all use ---------------------------------------------------------- */
 
-uint64_t now(void)
+static uint64_t now_by(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(clock, &ts);
 	return ts.tv_sec * SECOND + ts.tv_nsec;
+}
+
+uint64_t now(void)
+{
+	return now_by(CLOCK_MONOTONIC);
+}
+
+uint64_t real_time(void)
+{
+	return now_by(CLOCK_REALTIME);
 }
 
 __attribute__((format(printf, 1, 0))) static void say_all(const char *format, va_list args)

@@ -49,7 +49,6 @@ void route_state(struct route *route, enum route_state state, const char *why, .
 void route_error(struct route *route, const char *why, ...)
 {
 	char text[sizeof(route->error)];
-	struct timespec ts;
 	va_list args;
 
 	va_start(args, why);
@@ -59,8 +58,7 @@ void route_error(struct route *route, const char *why, ...)
 	if (strcmp(route->error, text))
 		say("%s: %s", route->name, text);
 	memcpy(route->error, text, sizeof(text));
-	clock_gettime(CLOCK_REALTIME, &ts);
-	route->error_time = ts.tv_sec * SECOND + ts.tv_nsec;
+	route->error_time = real_time();
 }
 
 /* ---- events ---------------------------------------------------------------- */

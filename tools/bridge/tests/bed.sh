@@ -17,7 +17,7 @@ machines=(m1 m2 m3)
 net=10.9.0
 
 # The mailboxes that machines may import: rights have no wildcard for a part of a word.
-importable='orders jobs slow small spare sealed stress twice'
+importable='orders jobs slow small spare late sealed stress twice'
 
 # ---- machines and processes
 

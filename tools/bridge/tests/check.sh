@@ -506,6 +506,38 @@ aside()
 	stop_bridge m2
 }
 
+# Until when a message is of use is told at the other end; what comes too late is dropped, and counted.
+expires()
+{
+	local told
+	streams late 'max-bytes = 16M' 'max-messages = 1000'
+	export_route late | bridge_config m1 m1
+	import_route late | bridge_config m2 m2
+	start_bridge m1 m1
+	start_bridge m2 m2
+	within 60 has_mailbox m2 late
+	in_machine m1 sh -c 'echo soon | kpost send --expires=100 late; echo ever | kpost send late'
+	in_machine m2 kpost recv --timeout 60 --count 2 --json late >"$bed/said" 2>&1
+	told=$(sed -n 's/.*"time":\([0-9]*\),.*"expires":\([0-9]*\),.*/\1 \2/p' "$bed/said" |
+		awk '!$2 { print "never" } $2 { left = $2 - $1; print (left > 50e9 && left <= 100e9) }')
+	is 'a receiver is told what is left of the time of a message' $'1\nnever' "$told" ||
+		logs said bridge-m1 bridge-m2
+	stop_bridge m2
+	in_machine m1 sh -c 'echo old | kpost send --expires=1 late; printf "a\nb\n" | kpost send --expires=100 late'
+	within 30 stream_holds KPOST_LATE 3
+	# Its time has to pass.
+	sleep 2
+	start_bridge m2 m2
+	is 'what comes too late is dropped' $'a\nb' "$(in_machine m2 kpost recv --timeout 60 --count 2 late 2>&1)" ||
+		logs bridge-m1 bridge-m2
+	is '... and counted' 1 "$(status_of m2 'import late' missed)"
+	within 20 stream_holds KPOST_LATE 0
+	is '... and gone from the stream' 0 "$(stream_number KPOST_LATE messages)"
+	holds '... and the log says so' 'late.*after its time' "$(cat "$bed/bridge-m2.log")"
+	stop_bridge m1
+	stop_bridge m2
+}
+
 # A receiver is told the machine, and what that says of the sender; also of a message that is as long
 # as its mailbox takes them without that.
 envelopes()
@@ -701,7 +733,7 @@ while [[ ${1-} == --* ]]; do
 	esac
 	shift
 done
-parts=${*:-messages deaths pressure calls refusals aside envelopes twice standby}
+parts=${*:-messages deaths pressure calls refusals aside expires envelopes twice standby}
 echo 'TAP version 13'
 for tool in nats-server ip openssl insmod kpost kpost-flow kpost-bridge kpost-bare; do
 	command -v $tool >/dev/null && continue
