@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What NATS alone takes for what the bridge does, to compare: a message published to a stream and
- * acknowledged, with a window; messages pulled and acknowledged, with a batch; and requests, one
- * after the other, with another process that answers until it is killed.
+ * acknowledged, with a window; the same with an id and the other headers of the bridge's, by the
+ * library's own function for that; messages pulled and acknowledged, with a batch; and requests,
+ * one after the other, with another process that answers until it is killed.
  *
- * usage: kpost-bare publish|pull URL STREAM SUBJECT COUNT [SIZE]
+ * usage: kpost-bare publish|publish-id|pull URL STREAM SUBJECT COUNT [SIZE]
  *        kpost-bare request|answer URL SUBJECT [COUNT]
  */
 #include <inttypes.h>
@@ -77,6 +78,31 @@ static void publish(natsConnection *connection, const char *subject, uint64_t co
 	while (answered < count)
 		pthread_cond_wait(&changed, &lock);
 	pthread_mutex_unlock(&lock);
+}
+
+static void publish_id(natsConnection *connection, const char *subject, uint64_t count, size_t size)
+{
+	char *data = calloc(1, size), id[40];
+	jsPubOptions each;
+	jsOptions options;
+	jsCtx *stream;
+
+	need("options", jsOptions_Init(&options));
+	options.PublishAsync.MaxPending = WINDOW;
+	options.PublishAsync.StallWait = 60000;
+	need("options", jsPubOptions_Init(&each));
+	each.MsgId = id;
+	need("JetStream", natsConnection_JetStream(&stream, connection, &options));
+	for (uint64_t i = 0; i < count; i++) {
+		natsMsg *message;
+
+		snprintf(id, sizeof(id), "%x.%" PRIu64, getpid(), i + 1);
+		need("message", natsMsg_Create(&message, subject, NULL, data, (int)size));
+		need("header",
+		     natsMsgHeader_Set(message, "Kpost-Sender", "1234 1000 1000 1000 1000 0"));
+		need("publish", js_PublishMsgAsync(stream, &message, &each));
+	}
+	need("answers", js_PublishAsyncComplete(stream, NULL));
 }
 
 static void acknowledge(natsConnection *connection, const char *reply)
@@ -193,11 +219,13 @@ int main(int argc, char **argv)
 	natsConnection *connection;
 	double begin, used;
 	uint64_t count;
+	size_t size;
 
 	if (argc >= 4 && (!strcmp(argv[1], "request") || !strcmp(argv[1], "answer")))
 		return calls(argc, argv);
 	if (argc < 6) {
-		fprintf(stderr, "usage: kpost-bare publish|pull URL STREAM SUBJECT COUNT [SIZE]\n"
+		fprintf(stderr, "usage: kpost-bare publish|publish-id|pull URL STREAM SUBJECT "
+				"COUNT [SIZE]\n"
 				"       kpost-bare request|answer URL SUBJECT [COUNT]\n");
 		return 2;
 	}
@@ -205,8 +233,11 @@ int main(int argc, char **argv)
 	count = strtoull(argv[5], NULL, 10);
 	begin = now();
 	used = cpu();
+	size = argc > 6 ? strtoul(argv[6], NULL, 10) : 64;
 	if (!strcmp(argv[1], "publish"))
-		publish(connection, argv[4], count, argc > 6 ? strtoul(argv[6], NULL, 10) : 64);
+		publish(connection, argv[4], count, size);
+	else if (!strcmp(argv[1], "publish-id"))
+		publish_id(connection, argv[4], count, size);
 	else
 		pull(connection, argv[3], count);
 	natsConnection_FlushTimeout(connection, 5000);
