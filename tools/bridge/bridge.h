@@ -309,6 +309,7 @@ uint64_t real_time(void); /* CLOCK_REALTIME, likewise */
 __attribute__((format(printf, 1, 2))) void say(const char *format, ...);
 __attribute__((format(printf, 2, 3), noreturn)) void fail(int status, const char *format, ...);
 void *make(size_t size); /* zeroed; ends the program where there is no memory */
+void discard(natsMsg *message); /* destroys it, soon */
 void printable(char *line); /* others' words: what is no plain letter is made '?' */
 __attribute__((format(printf, 1, 2))) char *text(const char *format, ...);
 

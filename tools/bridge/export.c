@@ -66,6 +66,9 @@ struct exporter {
 	bool looking;
 	int64_t unknown; /* what that state can lack: was under way then, or published since */
 	uint64_t identity; /* of the mailbox */
+	char stream[220]; /* its name in quotation marks, as answers have it */
+	struct kpost_recv sender; /* of the last message: who it was */
+	char sender_text[100]; /* that in words */
 	uint64_t *done; /* tokens to be given back in this round */
 	unsigned int done_count;
 };
@@ -228,11 +231,8 @@ static bool has(natsMsg *message, const char *what)
 /* Is it the acknowledgment of the route's own stream?  Another can have taken its subject. */
 static bool is_stored(const struct exporter *export, natsMsg *message)
 {
-	char stream[220];
-	int length = snprintf(stream, sizeof(stream), "\"%s\"", export->route.config->stream);
-
-	return natsMsg_GetDataLength(message) > length && has(message, "\"seq\"") &&
-	       has(message, stream) && !has(message, "\"error\"");
+	return has(message, "\"seq\"") && has(message, export->stream) &&
+	       !has(message, "\"error\"");
 }
 
 static void refused(struct exporter *export, natsMsg *message)
@@ -267,7 +267,7 @@ static void acknowledged(struct exporter *export, uint64_t index, natsMsg *messa
 	if (index >= export->acknowledged)
 		export->acknowledged = index + 1;
 	export->done[export->done_count++] = slot->token;
-	natsMsg_Destroy(slot->message);
+	discard(slot->message);
 	slot->message = NULL;
 }
 
@@ -322,7 +322,23 @@ static void give_done(struct exporter *export)
 
 /* ---- receiving ------------------------------------------------------------- */
 
-static natsStatus set_headers(const struct exporter *export, natsMsg *message,
+/* Most messages are from whom the last one was. */
+static const char *sender_text(struct exporter *export, const struct kpost_recv *entry)
+{
+	struct kpost_recv *last = &export->sender;
+
+	if (export->sender_text[0] && entry->pid == last->pid && entry->uid == last->uid &&
+	    entry->gid == last->gid && entry->opener_uid == last->opener_uid &&
+	    entry->opener_gid == last->opener_gid && entry->badge == last->badge)
+		return export->sender_text;
+	*last = *entry;
+	snprintf(export->sender_text, sizeof(export->sender_text), "%u %u %u %u %u %" PRIu64,
+		 entry->pid, entry->uid, entry->gid, entry->opener_uid, entry->opener_gid,
+		 (uint64_t)entry->badge);
+	return export->sender_text;
+}
+
+static natsStatus set_headers(struct exporter *export, natsMsg *message,
 			      const struct kpost_recv *entry)
 {
 	char text[100];
@@ -335,10 +351,8 @@ static natsStatus set_headers(const struct exporter *export, natsMsg *message,
 		status = set_number(message, "Kpost-Priority", entry->priority);
 	if (status == NATS_OK)
 		status = set_number(message, "Kpost-Tag", entry->tag);
-	snprintf(text, sizeof(text), "%u %u %u %u %u %" PRIu64, entry->pid, entry->uid, entry->gid,
-		 entry->opener_uid, entry->opener_gid, (uint64_t)entry->badge);
 	if (status == NATS_OK)
-		status = natsMsgHeader_Set(message, "Kpost-Sender", text);
+		status = natsMsgHeader_Set(message, "Kpost-Sender", sender_text(export, entry));
 	return status;
 }
 
@@ -439,13 +453,22 @@ static int receive(struct exporter *export, unsigned int room)
 	return ret == -EAGAIN ? 0 : ret;
 }
 
+/* How many more it may have; few are left for later, as long as answers are to come. */
+static unsigned int room_for_more(const struct exporter *export)
+{
+	unsigned int window = export->route.config->window;
+	unsigned int room = window - (export->tail - export->head);
+
+	return room < ROUND && room < window / 4 && export->under_way ? 0 : room;
+}
+
 static void receive_all(struct exporter *export)
 {
 	struct route *route = &export->route;
-	unsigned int window = route->config->window, room;
+	unsigned int room;
 	int ret = 1;
 
-	while (export->phase == FLOWING && (room = window - (export->tail - export->head))) {
+	while (export->phase == FLOWING && (room = room_for_more(export))) {
 		ret = receive(export, room);
 		flow(export);
 		if (ret <= 0)
@@ -627,6 +650,7 @@ static void start(struct route *route, json_t *info)
 		export->done = make(route->config->window * sizeof(export->done[0]));
 	}
 	export->identity = st.identity;
+	snprintf(export->stream, sizeof(export->stream), "\"%s\"", route->config->stream);
 	if (!export->largest)
 		export->largest = 2 * HEADERS_MAX;
 	/* What another bridge had under way, before this one, can be stored yet. */

@@ -47,7 +47,7 @@ static void acknowledge(struct import *import)
 	struct item *item = item_at(import, import->head);
 
 	tell(import, item->message, "+ACK");
-	natsMsg_Destroy(item->message);
+	discard(item->message);
 	import->done = item->sequence;
 	import->head++;
 }

@@ -154,6 +154,26 @@ static struct link *link_of(const struct route *route)
 	return route->config->stream ? route->bridge->streams : route->bridge->calls;
 }
 
+/*
+ * The library frees messages in a thread of its own, which it wakes for each that comes while that
+ * sleeps.  So they are collected, and come to it many at once.
+ */
+static natsMsg *discarded[256];
+static unsigned int discarded_count;
+
+static void free_discarded(void)
+{
+	while (discarded_count)
+		natsMsg_Destroy(discarded[--discarded_count]);
+}
+
+void discard(natsMsg *message)
+{
+	if (discarded_count == sizeof(discarded) / sizeof(discarded[0]))
+		free_discarded();
+	discarded[discarded_count++] = message;
+}
+
 void bridge_take(struct bridge *bridge, struct link *link, struct route *route, natsMsg *message)
 {
 	const char *subject = natsMsg_GetSubject(message), *what = NULL, *rest;
@@ -178,7 +198,7 @@ void bridge_take(struct bridge *bridge, struct link *link, struct route *route, 
 	if (route)
 		kept = route->ops->message(route, message, what);
 	if (!kept)
-		natsMsg_Destroy(message);
+		discard(message);
 }
 
 void bridge_link_changed(struct bridge *bridge, struct link *link, bool up)
@@ -201,6 +221,7 @@ void bridge_pump(struct bridge *bridge)
 		route->touched = false;
 		route->ops->pump(route);
 	}
+	free_discarded();
 }
 
 /* ---- beginning and end ----------------------------------------------------- */

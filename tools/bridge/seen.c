@@ -34,11 +34,14 @@ struct seen {
 
 bool seen_parse(const char *id, uint64_t *identity, uint64_t *sequence)
 {
-	int end = 0;
+	char *end;
 
+	*identity = strtoull(id, &end, 16);
+	if (*end != '.')
+		return false;
+	*sequence = strtoull(end + 1, &end, 10);
 	/* All of it: a dead letter's id can begin like one. */
-	return sscanf(id, "%" SCNx64 ".%" SCNu64 "%n", identity, sequence, &end) == 2 &&
-	       *sequence && !id[end];
+	return *sequence && !*end;
 }
 
 /* ---- the bits ------------------------------------------------------------------ */
