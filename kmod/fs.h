@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * An office as a directory, see fs.c.
+ * An office as a file system, see fs.c.
  */
 #ifndef KPOST_FS_H
 #define KPOST_FS_H

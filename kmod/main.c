@@ -10,7 +10,8 @@
  *	mailbox.c	a mailbox: attributes, who is attached, when it closes
  *	room.c		its room: who gets in, and which receiver gets what
  *	endpoint.c	a file on a mailbox: rights, poll, release
- *	fs.c		an office as a directory, of which mailboxes are the files
+ *	fs.c		an office as a file system; fs_file.c a mailbox as a file, fs_dir.c the
+ *			directory, fs_name.c names by path, fs_guard.c who may change them else
  *	operation.c	operations that are not worth a file, and structs of other sizes
  *	send.c, recv.c	the hot path; batch.c many messages in one operation
  *	call.c		calls: what becomes of them, and the operation that waits; reply.c
