@@ -108,8 +108,8 @@ bridge: lib ## kpost-bridge, which joins mailboxes of several machines through N
 	@$(MAKE) -C tools/bridge
 	@$(MAKE) -C tools/bridge/tests
 
-bridge-test: module tools bridge ## the bridge between three machines in one VM [KERNEL=] [FULL=1] [TESTS=]
-	@tools/bridge/tests/run --kernel $(KERNEL) $(if $(FULL),--full) $(TESTS)
+bridge-test: module tools bridge ## the bridge between three machines in one VM [KERNEL=] [FULL=1] [SERVER=] [TESTS=]
+	@tools/bridge/tests/run --kernel $(KERNEL) $(if $(FULL),--full) $(if $(SERVER),--server $(SERVER)) $(TESTS)
 
 bridge-stress: module tools bridge ## the same, with what it is made of killed at random [TIME=10m] [KERNEL=] [SEED=]
 	@tools/bridge/tests/run --kernel $(KERNEL) --time $(or $(TIME),10m)

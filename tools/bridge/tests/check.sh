@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Tests of the bridge, on three machines in one (see bed.sh); they need the module, and root:
-# tools/vm/run --timeout 900 -- bash tools/bridge/tests/check.sh [--full] [--time SECONDS] [PART]...
-# TAP on stdout; the last line is the sum. With --full more is sent, and killed more often. The part
+# tools/vm/run --timeout 900 -- bash tools/bridge/tests/check.sh [--full] [--time SECONDS]
+#	[--server PATH] [PART]...
+# TAP on stdout; the last line is the sum. --server is another nats-server. With --full more is sent, and killed more often. The part
 # "stress" goes on for --time seconds, and is not among those that are run by default.
 set -u
 
@@ -729,14 +730,15 @@ finally()
 while [[ ${1-} == --* ]]; do
 	case $1 in
 	--time) limit=$2 && shift ;;
+	--server) nats=$2 && shift ;;
 	--full) many=20000 rounds=3 stand=60 slack=1 ;;
 	esac
 	shift
 done
 parts=${*:-messages deaths pressure calls refusals aside expires envelopes twice standby}
 echo 'TAP version 13'
-for tool in nats-server ip openssl insmod kpost kpost-flow kpost-bridge kpost-bare; do
-	command -v $tool >/dev/null && continue
+for tool in "$nats" ip openssl insmod kpost kpost-flow kpost-bridge kpost-bare; do
+	command -v "$tool" >/dev/null && continue
 	echo "Bail out! no $tool here; 'sh tools/setup bridge-test' installs and builds what is needed"
 	echo '0 passed, 1 failed, 0 skipped'
 	exit 1
@@ -744,6 +746,7 @@ done
 trap finally EXIT
 bed_up
 verdict $? 'three machines, and NATS on them'
+say "$("$nats" --version)"
 if [ $failed -eq 0 ]; then
 	for part in $parts; do
 		begin=$SECONDS

@@ -15,7 +15,7 @@
 bed=$(mktemp -d)
 declare -A pids=()
 count=0 failed=0
-replicas=3 retention=work-queue
+replicas=3 retention=work-queue nats=nats-server
 # What tells the numbers of a mailbox, as JSON.
 stat_with=(kpost stat --json)
 
@@ -158,7 +158,7 @@ stat_reaches()
 
 start_server()
 {
-	start "nats-$1" "$1" nats-server -c "$bed/nats-$1.conf"
+	start "nats-$1" "$1" "$nats" -c "$bed/nats-$1.conf"
 }
 
 # What a server tells of itself: http_get MACHINE PATH
