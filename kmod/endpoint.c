@@ -125,7 +125,7 @@ void kpost_endpoint_attach(struct file *file, struct kpost_mailbox *mailbox)
 	endpoint_attach(file->private_data, mailbox);
 }
 
-/* By path, see fs.c: whether the task may was asked on the way. */
+/* By path, see fs_name.c: whether the task may was asked on the way. */
 static int endpoint_open(struct inode *inode, struct file *file)
 {
 	struct kpost_mailbox *mailbox = inode->i_private;

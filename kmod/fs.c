@@ -19,6 +19,8 @@
 #include <linux/fsnotify.h>
 #include <linux/module.h>
 #include <linux/statfs.h>
+#include <linux/string.h>
+#include <linux/user_namespace.h>
 
 #include "compat/fs.h"
 #include "fs.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A mailbox as a file: its inode, who may open it, and what is told and changed of it. */
+#include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 

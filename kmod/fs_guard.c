@@ -3,6 +3,7 @@
  * What guards files is asked where mailboxes are made, or their names taken away, by operations on
  * the directory and not by path.
  */
+#include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/module.h>

@@ -35,7 +35,7 @@
  *
  * Lock order, outermost first:
  *
- *	the directory's inode	look-ups and changes by path, see fs.c
+ *	the directory's inode	look-ups and changes by path, see fs_name.c
  *	office->lock		names, attachment, closing
  *	keepers_lock		which mailboxes keep memory; never with the former
  *	  mailbox->lock		list work of one mailbox

@@ -45,7 +45,7 @@ static struct kpost_message *peek_pin(struct kpost_mailbox *mailbox, struct kpos
 		/* Who receives it is told, too. */
 		losses = kpost_losses(mailbox);
 		recv->missed = losses ? losses->missed : 0;
-		recv->attempts = message->extra ? message->extra->attempts : 0;
+		kpost_reception_know(recv, message->extra);
 	}
 	spin_unlock(&mailbox->lock);
 	return err ? ERR_PTR(err) : message;

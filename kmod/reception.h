@@ -11,6 +11,7 @@
 #include <linux/uaccess.h>
 
 #include "endpoint.h"
+#include "expiry.h"
 #include "payload.h"
 #include "recv.h"
 
@@ -35,7 +36,10 @@ struct kpost_reception {
 
 	u64 tag; /* with KPOST_MATCH: of the message */
 	u64 missed; /* by all receivers: this one has to tell of it, or to return it */
-	u64 attempts; /* of a message that may have been held before */
+	/* Of a message that has more than a plain one. */
+	u64 attempts; /* how often it was held before */
+	ktime_t expires; /* by the kernel's @clock, or 0 */
+	enum kpost_clock clock;
 	struct kpost_hold *hold; /* if given: to hold the message with, if it can be */
 
 	/* The message that was copied last, and how much of it was. */
@@ -58,6 +62,18 @@ static __always_inline void kpost_reception_begin(struct kpost_reception *recv)
 	recv->sure = kpost_payload_touch(recv->to, min_t(size_t, count, KPOST_SURE_FIRST));
 	pagefault_enable();
 	recv->looked = recv->sure == count;
+}
+
+/*
+ * Know what there is to be told of a message with @extra, or without (NULL), which the task has, or
+ * under the mailbox's lock: who peeks at it has not, and somebody may give it one.
+ */
+static inline void kpost_reception_know(struct kpost_reception *recv,
+					const struct kpost_extra *extra)
+{
+	recv->attempts = extra ? extra->attempts : 0;
+	recv->expires = extra ? extra->expires : 0;
+	recv->clock = extra ? extra->clock : KPOST_CLOCK_MONOTONIC;
 }
 
 /* recv.c */

@@ -293,14 +293,13 @@ static noinline int reception_tell(struct kpost_reception *recv,
 				   const struct kpost_message *message,
 				   const struct kpost_call_state *call, size_t stored)
 {
-	const struct kpost_extra *extra = message->extra;
 	const struct kpost_hold *hold = recv->hold;
 	u64 expires = 0;
 
 	if (hold && !kpost_hold_applies(message))
 		hold = NULL;
-	if (extra && extra->expires)
-		expires = kpost_deadline_here(extra->expires, extra->clock);
+	if (recv->expires)
+		expires = kpost_deadline_here(recv->expires, recv->clock);
 	return kpost_message_tell(message, call, hold, recv->attempts, recv->missed, expires,
 				  recv->op, recv->arg, stored);
 }
@@ -420,7 +419,7 @@ noinline ssize_t kpost_receive_extra(struct kpost_endpoint *endpoint, struct kpo
 		cond_resched();
 		return fatal_signal_pending(current) ? -EINTR : KPOST_NEXT;
 	}
-	recv->attempts = message->extra->attempts;
+	kpost_reception_know(recv, message->extra);
 	if (!mailbox->keyed)
 		return KPOST_AS_ANY;
 	/* Before anything is told of it. */
@@ -472,7 +471,7 @@ static __always_inline ssize_t receive(struct kpost_endpoint *endpoint,
 				break;
 			special = true;
 		} else if (rare) {
-			recv->attempts = 0;
+			kpost_reception_know(recv, NULL);
 		}
 		/* Before anything is told of it. */
 		if (unlikely(message->call && !process)) {
