@@ -305,6 +305,7 @@ void bridge_refused(struct bridge *bridge);
 void bridge_pump(struct bridge *bridge);
 uint64_t now(void); /* CLOCK_MONOTONIC, in nanoseconds */
 uint64_t real_time(void); /* CLOCK_REALTIME, likewise */
+uint64_t left_ms(uint64_t until); /* until that, by now(), but no less than 1 */
 
 __attribute__((format(printf, 1, 2))) void say(const char *format, ...);
 __attribute__((format(printf, 2, 3), noreturn)) void fail(int status, const char *format, ...);

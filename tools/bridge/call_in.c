@@ -112,6 +112,7 @@ static int submit(struct call_in *in, natsMsg *message, struct origin *origin, c
 		.deadline = now() + (left < route->config->timeout / MS ? left * MS :
 									  route->config->timeout),
 	};
+	uint64_t expires = header_number(message, "Kpost-Expires", 0);
 	unsigned int slot = in->free;
 	uint64_t id;
 	int ret;
@@ -120,6 +121,8 @@ static int submit(struct call_in *in, natsMsg *message, struct origin *origin, c
 		envelope_fill(&envelope, origin, message);
 		pieces[0].iov_len = envelope.size;
 	}
+	if (!reply && expires && expires < INT64_MAX / SECOND)
+		options.expires = now() + expires * MS;
 	if (!reply)
 		return kpost_sendv(origin->fd, pieces, 2, &options, NULL);
 	if (in->count == route->config->window)

@@ -78,6 +78,8 @@ static natsStatus request(struct call_out *out, const struct kpost_message *call
 		status = set_number(message, "Kpost-Priority", call->priority);
 	if (status == NATS_OK && call->tag)
 		status = set_number(message, "Kpost-Tag", call->tag);
+	if (status == NATS_OK && call->expires)
+		status = set_number(message, "Kpost-Expires", left_ms(call->expires));
 	if (status == NATS_OK && reply)
 		status = set_number(message, "Kpost-Reply-Max", call->reply_max);
 	if (status == NATS_OK && reply)

@@ -143,20 +143,14 @@ static natsStatus set_number(natsMsg *message, const char *name, uint64_t number
 	return natsMsgHeader_Set(message, name, text);
 }
 
-/* What is left of its time, now that it is sent; whether it is too late is for the import to say. */
-static natsStatus set_expiry(const struct slot *slot)
-{
-	uint64_t at = now();
-
-	return set_number(slot->message, "Kpost-Expires",
-			  slot->expires > at + MS ? (slot->expires - at) / MS : 1);
-}
-
 static natsStatus publish(struct exporter *export, uint64_t index)
 {
 	struct slot *slot = slot_at(export, index);
-	natsStatus status = slot->expires ? set_expiry(slot) : NATS_OK;
+	natsStatus status = NATS_OK;
 
+	/* Each time anew; whether it is too late is for the import to say. */
+	if (slot->expires)
+		status = set_number(slot->message, "Kpost-Expires", left_ms(slot->expires));
 	if (status == NATS_OK)
 		status = link_publish(export->route.bridge->streams, slot->message);
 	if (status != NATS_OK)
@@ -459,7 +453,7 @@ static unsigned int room_for_more(const struct exporter *export)
 	unsigned int window = export->route.config->window;
 	unsigned int room = window - (export->tail - export->head);
 
-	return room < ROUND && room < window / 4 && export->under_way ? 0 : room;
+	return room < ROUND && room < window / 8 && export->under_way > window / 2 ? 0 : room;
 }
 
 static void receive_all(struct exporter *export)

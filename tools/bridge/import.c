@@ -35,6 +35,12 @@ void import_forget(struct import *import)
 
 /* ---- to the mailbox -------------------------------------------------------- */
 
+/* What it is sent to the mailbox with. */
+static uint64_t number_of(const struct import *import, const struct item *item)
+{
+	return import->made << NUMBER_BITS | item->sequence;
+}
+
 static void tell(struct import *import, natsMsg *message, const char *what)
 {
 	/* If that is lost, it comes again, and the mailbox knows it. */
@@ -119,6 +125,21 @@ static void was_put_aside(struct import *import, natsMsg *message, const char *s
 	route_touch(route);
 }
 
+/* The first in the queue; unless it was in time, and comes again since. */
+static void came_too_late(struct import *import)
+{
+	const struct item *item = item_at(import, import->head);
+	struct route *route = &import->route;
+	struct kpost_stat st;
+
+	if (!kpost_stat(item->origin->fd, &st) && st.mark >= number_of(import, item)) {
+		route->counts.duplicates++;
+		return;
+	}
+	route->counts.missed++;
+	route_error(route, "a message came after its time, or the clock is wrong: it is dropped");
+}
+
 /* Returns whether there is more to be done at once. */
 static bool send_failed(struct import *import, int err)
 {
@@ -134,8 +155,7 @@ static bool send_failed(struct import *import, int err)
 		route_timer(route, SECOND); /* has JetStream told that they are worked on */
 		break;
 	case ETIMEDOUT:
-		route->counts.missed++;
-		route_error(route, "a message came after its time: it is dropped");
+		came_too_late(import);
 		acknowledge(import);
 		return true;
 	case EPIPE:
@@ -231,7 +251,7 @@ static bool send_some(struct import *import)
 			.len = natsMsg_GetDataLength(item->message),
 			.tag = header_number(item->message, "Kpost-Tag"),
 			.expires = item->expires,
-			.number = import->made << NUMBER_BITS | item->sequence,
+			.number = number_of(import, item),
 		};
 		if (route->config->envelope)
 			wrap(item, &envelopes[count], pieces[count], &entries[count]);

@@ -36,6 +36,13 @@ uint64_t real_time(void)
 	return now_by(CLOCK_REALTIME);
 }
 
+uint64_t left_ms(uint64_t until)
+{
+	uint64_t at = now();
+
+	return until > at + MS ? (until - at) / MS : 1;
+}
+
 __attribute__((format(printf, 1, 0))) static void say_all(const char *format, va_list args)
 {
 	char line[600];
@@ -158,6 +165,8 @@ static struct link *link_of(const struct route *route)
  * The library frees messages in a thread of its own, which it wakes for each that comes while that
  * sleeps.  So they are collected, and come to it many at once.
  */
+#define LARGE 4096 /* bytes */
+
 static natsMsg *discarded[256];
 static unsigned int discarded_count;
 
@@ -169,6 +178,11 @@ static void free_discarded(void)
 
 void discard(natsMsg *message)
 {
+	/* It costs little beside what a large one does; and its memory is wanted. */
+	if (natsMsg_GetDataLength(message) > LARGE) {
+		natsMsg_Destroy(message);
+		return;
+	}
 	if (discarded_count == sizeof(discarded) / sizeof(discarded[0]))
 		free_discarded();
 	discarded[discarded_count++] = message;

@@ -37,7 +37,7 @@ bool seen_parse(const char *id, uint64_t *identity, uint64_t *sequence)
 	char *end;
 
 	*identity = strtoull(id, &end, 16);
-	if (*end != '.')
+	if (end == id || *end != '.')
 		return false;
 	*sequence = strtoull(end + 1, &end, 10);
 	/* All of it: a dead letter's id can begin like one. */
