@@ -232,6 +232,22 @@ natsStatus route_put_aside(struct route *route, const char *origin, const char *
 			   const void *data, size_t size, const char *reason, const char *reply);
 const char *state_name(enum route_state state);
 
+/* ---- headers.c: what a message says beside its payload ---------------------- */
+
+/* Who sent it, as its machine knows that. */
+struct sender {
+	uint32_t pid, uid, gid, opener_uid, opener_gid;
+	uint64_t badge;
+};
+
+natsStatus header_set_number(natsMsg *message, const char *name, uint64_t number);
+uint64_t header_number(natsMsg *message, const char *name, uint64_t otherwise);
+/* What messages and requests have in common. */
+natsStatus headers_set(natsMsg *message, unsigned int priority, uint64_t tag,
+		       const struct sender *sender);
+/* False, and *@sender is undefined, if it does not say that as headers_set() does. */
+bool header_sender(natsMsg *message, struct sender *sender);
+
 /* ---- origin.c: other machines ---------------------------------------------- */
 
 /* What comes from one machine goes through an endpoint of its own, with its badge. */

@@ -87,14 +87,6 @@ static void on_replies(evutil_socket_t fd, short what, void *data)
 	bridge_pump(route->bridge);
 }
 
-static uint64_t header_number(natsMsg *message, const char *name, uint64_t otherwise)
-{
-	const char *value;
-
-	return natsMsgHeader_Get(message, name, &value) == NATS_OK ? strtoull(value, NULL, 10) :
-								     otherwise;
-}
-
 static int submit(struct call_in *in, natsMsg *message, struct origin *origin, const char *reply)
 {
 	struct route *route = &in->route;

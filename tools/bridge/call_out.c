@@ -54,38 +54,31 @@ static struct pending *pending_new(struct call_out *out)
 	return &out->pending[out->next++ % window];
 }
 
-static natsStatus set_number(natsMsg *message, const char *name, uint64_t number)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%" PRIu64, number);
-	return natsMsgHeader_Set(message, name, text);
-}
-
 /* What was received, which is in route_buffer(). */
 static natsStatus request(struct call_out *out, const struct kpost_message *call, ssize_t size,
 			  const char *reply, uint64_t left)
 {
 	struct route *route = &out->route;
+	const struct sender sender = {
+		.pid = call->pid,
+		.uid = call->uid,
+		.gid = call->gid,
+		.opener_uid = call->opener_uid,
+		.opener_gid = call->opener_gid,
+		.badge = call->badge,
+	};
 	natsMsg *message = NULL;
 	natsStatus status;
-	char sender[100];
 
-	snprintf(sender, sizeof(sender), "%d %u %u %u %u %" PRIu64, call->pid, call->uid, call->gid,
-		 call->opener_uid, call->opener_gid, call->badge);
 	status = natsMsg_Create(&message, route->config->subject, reply, route_buffer(route), size);
-	if (status == NATS_OK && call->priority)
-		status = set_number(message, "Kpost-Priority", call->priority);
-	if (status == NATS_OK && call->tag)
-		status = set_number(message, "Kpost-Tag", call->tag);
-	if (status == NATS_OK && call->expires)
-		status = set_number(message, "Kpost-Expires", left_ms(call->expires));
-	if (status == NATS_OK && reply)
-		status = set_number(message, "Kpost-Reply-Max", call->reply_max);
-	if (status == NATS_OK && reply)
-		status = set_number(message, "Kpost-Deadline", left / MS);
 	if (status == NATS_OK)
-		status = natsMsgHeader_Set(message, "Kpost-Sender", sender);
+		status = headers_set(message, call->priority, call->tag, &sender);
+	if (status == NATS_OK && call->expires)
+		status = header_set_number(message, "Kpost-Expires", left_ms(call->expires));
+	if (status == NATS_OK && reply)
+		status = header_set_number(message, "Kpost-Reply-Max", call->reply_max);
+	if (status == NATS_OK && reply)
+		status = header_set_number(message, "Kpost-Deadline", left / MS);
 	if (status == NATS_OK)
 		status = link_publish(route->bridge->calls, message);
 	natsMsg_Destroy(message);

@@ -67,8 +67,6 @@ struct exporter {
 	int64_t unknown; /* what that state can lack: was under way then, or published since */
 	uint64_t identity; /* of the mailbox */
 	char stream[220]; /* its name in quotation marks, as answers have it */
-	struct kpost_recv sender; /* of the last message: who it was */
-	char sender_text[100]; /* that in words */
 	uint64_t *done; /* tokens to be given back in this round */
 	unsigned int done_count;
 };
@@ -133,16 +131,6 @@ static void count_published(struct exporter *export, natsMsg *message)
 	export->room = 0;
 }
 
-static natsStatus set_number(natsMsg *message, const char *name, uint64_t number)
-{
-	char text[24];
-
-	if (!number)
-		return NATS_OK;
-	snprintf(text, sizeof(text), "%" PRIu64, number);
-	return natsMsgHeader_Set(message, name, text);
-}
-
 static natsStatus publish(struct exporter *export, uint64_t index)
 {
 	struct slot *slot = slot_at(export, index);
@@ -150,7 +138,7 @@ static natsStatus publish(struct exporter *export, uint64_t index)
 
 	/* Each time anew; whether it is too late is for the import to say. */
 	if (slot->expires)
-		status = set_number(slot->message, "Kpost-Expires", left_ms(slot->expires));
+		status = header_set_number(slot->message, "Kpost-Expires", left_ms(slot->expires));
 	if (status == NATS_OK)
 		status = link_publish(export->route.bridge->streams, slot->message);
 	if (status != NATS_OK)
@@ -316,38 +304,25 @@ static void give_done(struct exporter *export)
 
 /* ---- receiving ------------------------------------------------------------- */
 
-/* Most messages are from whom the last one was. */
-static const char *sender_text(struct exporter *export, const struct kpost_recv *entry)
-{
-	struct kpost_recv *last = &export->sender;
-
-	if (export->sender_text[0] && entry->pid == last->pid && entry->uid == last->uid &&
-	    entry->gid == last->gid && entry->opener_uid == last->opener_uid &&
-	    entry->opener_gid == last->opener_gid && entry->badge == last->badge)
-		return export->sender_text;
-	*last = *entry;
-	snprintf(export->sender_text, sizeof(export->sender_text), "%u %u %u %u %u %" PRIu64,
-		 entry->pid, entry->uid, entry->gid, entry->opener_uid, entry->opener_gid,
-		 (uint64_t)entry->badge);
-	return export->sender_text;
-}
-
-static natsStatus set_headers(struct exporter *export, natsMsg *message,
+static natsStatus set_headers(const struct exporter *export, natsMsg *message,
 			      const struct kpost_recv *entry)
 {
-	char text[100];
+	const struct sender sender = {
+		.pid = entry->pid,
+		.uid = entry->uid,
+		.gid = entry->gid,
+		.opener_uid = entry->opener_uid,
+		.opener_gid = entry->opener_gid,
+		.badge = entry->badge,
+	};
 	natsStatus status;
+	char id[100];
 
-	snprintf(text, sizeof(text), "%" PRIx64 ".%" PRIu64, export->identity,
+	snprintf(id, sizeof(id), "%" PRIx64 ".%" PRIu64, export->identity,
 		 (uint64_t)entry->sequence);
-	status = natsMsgHeader_Set(message, export->route.id_header, text);
-	if (status == NATS_OK)
-		status = set_number(message, "Kpost-Priority", entry->priority);
-	if (status == NATS_OK)
-		status = set_number(message, "Kpost-Tag", entry->tag);
-	if (status == NATS_OK)
-		status = natsMsgHeader_Set(message, "Kpost-Sender", sender_text(export, entry));
-	return status;
+	status = natsMsgHeader_Set(message, export->route.id_header, id);
+	return status == NATS_OK ? headers_set(message, entry->priority, entry->tag, &sender) :
+				   status;
 }
 
 /* Takes it into the ring; there is room.  Returns false where it had to be given back. */

@@ -58,13 +58,6 @@ static void acknowledge(struct import *import)
 	import->head++;
 }
 
-static uint64_t header_number(natsMsg *message, const char *name)
-{
-	const char *value;
-
-	return natsMsgHeader_Get(message, name, &value) == NATS_OK ? strtoull(value, NULL, 10) : 0;
-}
-
 /* Was it this machine that sent it?  Dead letters are, and can be taken out again. */
 static bool comes_round(const struct import *import, const char *subject)
 {
@@ -176,7 +169,7 @@ static bool send_failed(struct import *import, int err)
 /* What no mailbox takes holds up nobody. */
 static unsigned int priority_of(natsMsg *message)
 {
-	uint64_t priority = header_number(message, "Kpost-Priority");
+	uint64_t priority = header_number(message, "Kpost-Priority", 0);
 
 	return priority < KPOST_PRIORITY_MAX ? priority : KPOST_PRIORITY_MAX;
 }
@@ -249,7 +242,7 @@ static bool send_some(struct import *import)
 			.priority = priority_of(item->message),
 			.buf = (uintptr_t)natsMsg_GetData(item->message),
 			.len = natsMsg_GetDataLength(item->message),
-			.tag = header_number(item->message, "Kpost-Tag"),
+			.tag = header_number(item->message, "Kpost-Tag", 0),
 			.expires = item->expires,
 			.number = number_of(import, item),
 		};
@@ -355,7 +348,7 @@ static void on_writable(evutil_socket_t fd, short what, void *data)
  */
 static uint64_t expiry(natsMsg *message, uint64_t stored)
 {
-	uint64_t left = header_number(message, "Kpost-Expires"), at = now(), real = real_time();
+	uint64_t left = header_number(message, "Kpost-Expires", 0), at = now(), real = real_time();
 	uint64_t ago = real > stored ? real - stored : 0;
 
 	if (!left || left > (INT64_MAX - at) / MS)

@@ -96,8 +96,7 @@ void origins_free(struct origin **origins)
 void envelope_fill(struct kpost_envelope *envelope, const struct origin *origin, natsMsg *message)
 {
 	size_t name = strlen(origin->machine) + 1;
-	const char *sender;
-	int end = 0;
+	struct sender sender;
 
 	*envelope = (struct kpost_envelope){
 		.magic = KPOST_ENVELOPE_MAGIC,
@@ -106,17 +105,18 @@ void envelope_fill(struct kpost_envelope *envelope, const struct origin *origin,
 		.given = origin->badge,
 	};
 	memcpy(envelope->machine, origin->machine, name);
-	/* As an export, or a call-out, says it. */
-	if (natsMsgHeader_Get(message, "Kpost-Sender", &sender) == NATS_OK &&
-	    sscanf(sender,
-		   "%" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu32 " %" SCNu64 "%n",
-		   &envelope->pid, &envelope->uid, &envelope->gid, &envelope->opener_uid,
-		   &envelope->opener_gid, &envelope->badge, &end) == 6 &&
-	    !sender[end])
-		return;
-	/* Nobody is told to be root. */
-	envelope->pid = 0;
-	envelope->uid = envelope->gid = NOBODY;
-	envelope->opener_uid = envelope->opener_gid = NOBODY;
-	envelope->badge = 0;
+	/* Where it does not say, nobody is told to be root. */
+	if (!header_sender(message, &sender))
+		sender = (struct sender){
+			.uid = NOBODY,
+			.gid = NOBODY,
+			.opener_uid = NOBODY,
+			.opener_gid = NOBODY,
+		};
+	envelope->pid = sender.pid;
+	envelope->uid = sender.uid;
+	envelope->gid = sender.gid;
+	envelope->opener_uid = sender.opener_uid;
+	envelope->opener_gid = sender.opener_gid;
+	envelope->badge = sender.badge;
 }
