@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Names in the directory: those that are looked up, and those that are made and taken away by path. */
+/* Names in the directory: looked up, made, and taken away, by path. */
 #include <linux/fs.h>
 #include <linux/namei.h>
 #include <linux/slab.h>
