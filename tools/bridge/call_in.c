@@ -113,10 +113,11 @@ static int submit(struct call_in *in, natsMsg *message, struct origin *origin, c
 		envelope_fill(&envelope, origin, message);
 		pieces[0].iov_len = envelope.size;
 	}
-	if (!reply && expires && expires < INT64_MAX / SECOND)
-		options.expires = now() + expires * MS;
-	if (!reply)
+	if (!reply) {
+		if (expires && expires < INT64_MAX / SECOND)
+			options.expires = now() + expires * MS;
 		return kpost_sendv(origin->fd, pieces, 2, &options, NULL);
+	}
 	if (in->count == route->config->window)
 		return -EAGAIN;
 	if (reply_max > route->config->message_max)

@@ -348,10 +348,14 @@ static void on_writable(evutil_socket_t fd, short what, void *data)
  */
 static uint64_t expiry(natsMsg *message, uint64_t stored)
 {
-	uint64_t left = header_number(message, "Kpost-Expires", 0), at = now(), real = real_time();
-	uint64_t ago = real > stored ? real - stored : 0;
+	uint64_t left = header_number(message, "Kpost-Expires", 0), at, real, ago;
 
-	if (!left || left > (INT64_MAX - at) / MS)
+	if (!left)
+		return 0;
+	at = now();
+	real = real_time();
+	ago = real > stored ? real - stored : 0;
+	if (left > (INT64_MAX - at) / MS)
 		return 0;
 	left *= MS;
 	return left > ago ? at + left - ago : 1;

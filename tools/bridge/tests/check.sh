@@ -4,8 +4,9 @@
 # Tests of the bridge, on three machines in one (see bed.sh); they need the module, and root:
 # tools/vm/run --timeout 900 -- bash tools/bridge/tests/check.sh [--full] [--time SECONDS]
 #	[--server PATH] [PART]...
-# TAP on stdout; the last line is the sum. --server is another nats-server. With --full more is sent, and killed more often. The part
-# "stress" goes on for --time seconds, and is not among those that are run by default.
+# TAP on stdout; the last line is the sum. --server is another nats-server. With --full more is
+# sent, and killed more often. The part "stress" goes on for --time seconds, and is not among those
+# that are run by default.
 set -u
 
 top=$(cd "$(dirname "$0")/../../.." && pwd)
@@ -539,6 +540,13 @@ expires()
 	stop_bridge m2
 }
 
+sealed_once()
+{
+	in_machine m1 sh -c 'printf hello | kpost send --expires=100 seal'
+	sleep 0.3
+	ended told
+}
+
 # A receiver is told the machine, and what that says of the sender; also of a message that is as long
 # as its mailbox takes them without that.
 envelopes()
@@ -567,6 +575,12 @@ envelopes()
 	holds '... as the command shows it' '"size":5,.*"machine":"m1",.*"origin_uid":0,.*"payload":"hello"' \
 		"$(cat "$bed/said")"
 	within 30 has_mailbox m2 seal
+	# What is sent to a call-out goes once, and is lost where nobody has subscribed yet.
+	start told m2 kpost recv --timeout 60 --envelope --json seal
+	within 60 sealed_once
+	finish told 10
+	holds '... and of what is sent to a call-out, also until when it is of use' \
+		'"expires":[1-9].*"payload":"hello"' "$(cat "$bed/told.out")" || logs told bridge-m1 bridge-m2
 	flow answer m2 answer seal 65536 1000 m1
 	within 60 in_machine m1 kpost-flow call seal 1 >/dev/null 2>&1
 	flow call m1 call seal 10
