@@ -4,12 +4,11 @@
  *
  * A *route* joins one mailbox of this machine to one subject.  There are four kinds: export
  * (mailbox to stream), import (stream to mailbox), call-out and call-in (calls to another machine,
- * and from others).  A *link* is a connection to NATS.  There are two, since what makes a call fast
- * makes a stream slow: the library writes at once for one, and collects for the other.
+ * and from others).  A *link* is a connection to NATS.  There are two: a call does not wait behind
+ * what goes to the streams, and the far side of calls is told of an inbox that is for nothing else.
  *
- * All work is done by one thread, in one event loop.  The library's threads only put what comes in
- * into the link's queue, and wake the loop.  So nothing here but that queue has a lock, and a route
- * costs memory, but no thread.
+ * All work is done by one thread, in one event loop, also the library's reading and writing.  So
+ * nothing here but a link has a lock, and a route costs memory, but no thread.
  *
  * What a route has under way is bounded: an export by its window, an import by its batch.  What it
  * has not yet passed on for good is not its own: the mailbox has it (it is held, see kpost_hold()),
@@ -93,16 +92,25 @@ void config_read(struct config *config, const char *file);
 
 struct link;
 
-/* Connects, now or as soon as there is a server; all that comes in goes to bridge_take(). */
-struct link *link_open(struct bridge *bridge, const char *what, bool at_once);
+struct link *link_new(struct bridge *bridge, const char *what);
+/* Connects, now or as soon as there is a server, with all routes; what comes goes to bridge_take(). */
+void link_begin(struct link *link);
+/* Once a second: ends a connection whose server has stopped. */
+void link_watch(struct link *link);
 bool link_up(const struct link *link);
-unsigned long link_reconnects(const struct link *link);
+/* How often there was a connection. */
+unsigned long link_ups(const struct link *link);
 /* The server's limit of a message, 0 if it is not known yet. */
 uint64_t link_payload_max(const struct link *link);
 /* The beginning of all subjects that are for this link, without the dot. */
 const char *link_inbox(const struct link *link);
 /* Has what comes by its subject given to @route; one of all who have subscribed so gets it. */
-natsStatus link_subscribe(struct link *link, struct route *route, natsSubscription **subscription);
+natsStatus link_subscribe(struct link *link, struct route *route);
+void link_unsubscribe(struct link *link, const struct route *route);
+/* What comes to the route's inbox is all told to it from now on, with what nobody has taken. */
+natsStatus link_exact(struct link *link, const struct route *route);
+/* Does much wait to be written?  Then no more is to be published; bridge_link_room() says when. */
+bool link_full(struct link *link);
 natsStatus link_publish(struct link *link, natsMsg *message);
 natsStatus link_publish_text(struct link *link, const char *subject, const char *reply,
 			     const char *text);
@@ -110,8 +118,6 @@ natsStatus link_publish_text(struct link *link, const char *subject, const char 
 void link_error(struct link *link, char *error, size_t size);
 /* What follows the inbox in a subject, or in that of a reply for it; or NULL. */
 const char *link_for_here(const struct link *link, const char *subject);
-/* In the loop: what has come in since, and whether the connection has changed. */
-void link_drain(struct link *link);
 /* Options for a connection, as the file says. */
 natsOptions *link_options(const struct config *config, const char *what);
 
@@ -196,6 +202,7 @@ struct route_ops {
 	 * Returns whether it keeps it.
 	 */
 	bool (*message)(struct route *route, natsMsg *message, const char *what);
+	void (*nobody)(struct route *route); /* has taken something that it had published */
 	void (*readable)(struct route *route); /* the mailbox, or its end */
 	void (*timer)(struct route *route);
 	void (*pump)(struct route *route); /* once in each round in which it was touched */
@@ -240,6 +247,9 @@ struct sender {
 	uint64_t badge;
 };
 
+/* @before, of less than 240 characters, and behind that @number. */
+#define NUMBERED_MAX 261
+const char *numbered(char text[NUMBERED_MAX], const char *before, uint64_t number);
 natsStatus header_set_number(natsMsg *message, const char *name, uint64_t number);
 uint64_t header_number(natsMsg *message, const char *name, uint64_t otherwise);
 /* What messages and requests have in common. */
@@ -312,9 +322,13 @@ struct bridge {
 	uint64_t begun;
 };
 
-/* What came in by a link: for @route, or if that is NULL for who the subject says. */
+/* Nobody has taken something that a route, or NULL, had published. */
+void bridge_nobody(struct route *route);
+/* What came in by a link: for @route, or for who the subject says. */
 void bridge_take(struct bridge *bridge, struct link *link, struct route *route, natsMsg *message);
 void bridge_link_changed(struct bridge *bridge, struct link *link, bool up);
+/* There is room again where there was none, see link_full(). */
+void bridge_link_room(struct bridge *bridge, const struct link *link);
 /* A route was refused: if all are when the bridge begins, that ends it. */
 void bridge_refused(struct bridge *bridge);
 /* After a round: what was touched goes on. */

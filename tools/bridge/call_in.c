@@ -23,7 +23,7 @@ struct call_in {
 	struct asked *asked;
 	unsigned int count, free;
 	struct origin *origins;
-	natsSubscription *subscription; /* NULL: there is no server */
+	unsigned long subscribed; /* in which connection to NATS, 0: none */
 };
 
 static struct call_in *in_of(struct route *route)
@@ -42,7 +42,7 @@ static void answer(struct call_in *in, const char *subject, const void *data, si
 		status = link_publish(in->route.bridge->calls, message);
 	if (status != NATS_OK)
 		route_error(&in->route, "a reply was lost: %s", natsStatus_GetText(status));
-	natsMsg_Destroy(message);
+	discard(message);
 	if (status == NATS_MAX_PAYLOAD && !err)
 		answer(in, subject, NULL, 0, EMSGSIZE);
 }
@@ -226,20 +226,19 @@ static void in_timer(struct route *route)
 		return;
 	}
 	if (!st.receivers) {
-		/* It is not destroyed: in some versions of the library its threads still use it. */
-		if (in->subscription)
-			natsSubscription_Unsubscribe(in->subscription);
-		in->subscription = NULL;
+		link_unsubscribe(route->bridge->calls, route);
+		in->subscribed = 0;
 		route_state(route, STATE_WAITING, "nobody receives from the mailbox");
 		return;
 	}
-	if (!in->subscription) {
-		status = link_subscribe(route->bridge->calls, route, &in->subscription);
+	if (in->subscribed != link_ups(route->bridge->calls)) {
+		status = link_subscribe(route->bridge->calls, route);
 		if (status != NATS_OK) {
 			route_state(route, STATE_WAITING, "subscribe: %s",
 				    natsStatus_GetText(status));
 			return;
 		}
+		in->subscribed = link_ups(route->bridge->calls);
 	}
 	route_state(route, STATE_RUNNING, "%s", "");
 }

@@ -81,7 +81,7 @@ static natsStatus request(struct call_out *out, const struct kpost_message *call
 		status = header_set_number(message, "Kpost-Deadline", left / MS);
 	if (status == NATS_OK)
 		status = link_publish(route->bridge->calls, message);
-	natsMsg_Destroy(message);
+	discard(message);
 	return status;
 }
 
@@ -126,7 +126,9 @@ static void out_pump(struct route *route)
 
 	if (route->state != STATE_RUNNING && route->state != STATE_WAITING)
 		return;
-	for (int i = 0; i < ROUND && out->count < route->config->window; i++) {
+	for (int i = 0;
+	     i < ROUND && out->count < route->config->window && !link_full(route->bridge->calls);
+	     i++) {
 		size = kpost_recv(route->fd, route_buffer(route), route->config->message_max, &call,
 				  KPOST_DONTWAIT, 0);
 		if (size < 0)
@@ -143,7 +145,7 @@ static void out_pump(struct route *route)
 		route_timer(route, LOOK);
 		return;
 	}
-	route_watch(route, out->count < route->config->window);
+	route_watch(route, out->count < route->config->window && !link_full(route->bridge->calls));
 }
 
 static bool out_reply(struct route *route, natsMsg *message, const char *what)

@@ -65,8 +65,9 @@ struct exporter {
 	uint64_t looked; /* when the stream was asked for its state last */
 	bool looking;
 	int64_t unknown; /* what that state can lack: was under way then, or published since */
-	uint64_t identity; /* of the mailbox */
-	char stream[220]; /* its name in quotation marks, as answers have it */
+	/* What comes before the number of a message, in its id, and in the subject of its answer. */
+	char id[40], reply[240];
+	char stored[240]; /* what the answer begins with where it is stored in the route's stream */
 	uint64_t *done; /* tokens to be given back in this round */
 	unsigned int done_count;
 };
@@ -191,7 +192,8 @@ static void flow(struct exporter *export)
 
 		if (export->room <= 0)
 			look(export);
-		if (export->room <= 0 && export->under_way)
+		if ((export->room <= 0 && export->under_way) ||
+		    link_full(export->route.bridge->streams))
 			return;
 		if (slot->state == UNSENT)
 			status = publish(export, export->next);
@@ -205,16 +207,22 @@ static void flow(struct exporter *export)
 
 /* ---- answers --------------------------------------------------------------- */
 
-static bool has(natsMsg *message, const char *what)
-{
-	return memmem(natsMsg_GetData(message), natsMsg_GetDataLength(message), what, strlen(what));
-}
-
-/* Is it the acknowledgment of the route's own stream?  Another can have taken its subject. */
+/*
+ * Is it the acknowledgment of the route's own stream?  Another can have taken its subject.  What
+ * was refused begins with the error.
+ */
 static bool is_stored(const struct exporter *export, natsMsg *message)
 {
-	return has(message, "\"seq\"") && has(message, export->stream) &&
-	       !has(message, "\"error\"");
+	size_t length = strlen(export->stored);
+
+	return (size_t)natsMsg_GetDataLength(message) > length &&
+	       !memcmp(natsMsg_GetData(message), export->stored, length);
+}
+
+static bool is_duplicate(natsMsg *message)
+{
+	return memmem(natsMsg_GetData(message), natsMsg_GetDataLength(message), "\"duplicate\"",
+		      11);
 }
 
 static void refused(struct exporter *export, natsMsg *message)
@@ -238,11 +246,12 @@ static void acknowledged(struct exporter *export, uint64_t index, natsMsg *messa
 	struct slot *slot = slot_at(export, index);
 	struct counts *counts = &export->route.counts;
 
-	if (slot->state == SENT)
+	/* Of what nobody has taken it is not known which it was. */
+	if (slot->state == SENT && export->under_way)
 		export->under_way--;
 	slot->state = ACKNOWLEDGED;
 	counts->out++;
-	if (has(message, "\"duplicate\""))
+	if (is_duplicate(message))
 		counts->duplicates++;
 	else if (slot->tries > 1 && index < export->acknowledged)
 		counts->late++;
@@ -256,10 +265,10 @@ static void acknowledged(struct exporter *export, uint64_t index, natsMsg *messa
 static bool answered(struct route *route, natsMsg *message, const char *what)
 {
 	struct exporter *export = export_of(route);
-	uint64_t index = strtoull(what, NULL, 10);
+	uint64_t index = what ? strtoull(what, NULL, 10) : 0;
 
 	/* Of one that is done with: it was published twice. */
-	if (!export->ring || index < export->head || index >= export->tail ||
+	if (!what || !export->ring || index < export->head || index >= export->tail ||
 	    slot_at(export, index)->state == ACKNOWLEDGED)
 		return false;
 	export->last_answer = now();
@@ -269,15 +278,26 @@ static bool answered(struct route *route, natsMsg *message, const char *what)
 		return false;
 	}
 	if (slot_at(export, index)->state == SENT) {
-		export->under_way--;
+		if (export->under_way)
+			export->under_way--;
 		slot_at(export, index)->state = UNSENT;
 	}
-	if (natsMsg_IsNoResponders(message))
-		failed(export, "stream %s has no leader now, or no longer this subject",
-		       route->config->stream);
-	else
-		refused(export, message);
+	refused(export, message);
 	return false;
+}
+
+/* It is not said of which one: all that has no answer is published again, in any case. */
+static void nobody(struct route *route)
+{
+	struct exporter *export = export_of(route);
+
+	if (!export->ring || !export->under_way)
+		return;
+	export->under_way--;
+	export->last_answer = now();
+	failed(export, "stream %s has no leader now, or no longer this subject",
+	       route->config->stream);
+	route_touch(route);
 }
 
 static void give_done(struct exporter *export)
@@ -316,11 +336,10 @@ static natsStatus set_headers(const struct exporter *export, natsMsg *message,
 		.badge = entry->badge,
 	};
 	natsStatus status;
-	char id[100];
+	char id[NUMBERED_MAX];
 
-	snprintf(id, sizeof(id), "%" PRIx64 ".%" PRIu64, export->identity,
-		 (uint64_t)entry->sequence);
-	status = natsMsgHeader_Set(message, export->route.id_header, id);
+	status = natsMsgHeader_Set(message, export->route.id_header,
+				   numbered(id, export->id, entry->sequence));
 	return status == NATS_OK ? headers_set(message, entry->priority, entry->tag, &sender) :
 				   status;
 }
@@ -331,7 +350,7 @@ static bool take(struct exporter *export, const struct kpost_recv *entry, const 
 {
 	struct route *route = &export->route;
 	struct slot *slot = slot_at(export, export->tail);
-	char reply[240];
+	char reply[NUMBERED_MAX];
 	natsStatus status;
 
 	route->counts.missed += entry->missed;
@@ -342,9 +361,8 @@ static bool take(struct exporter *export, const struct kpost_recv *entry, const 
 			    "a call came: an export takes messages only, calls go by call-out");
 		return true;
 	}
-	snprintf(reply, sizeof(reply), "%s.r.%u.%" PRIu64, link_inbox(route->bridge->streams),
-		 route->index, export->tail);
-	status = natsMsg_Create(&slot->message, route->config->subject, reply, data, entry->size);
+	status = natsMsg_Create(&slot->message, route->config->subject,
+				numbered(reply, export->reply, export->tail), data, entry->size);
 	if (status == NATS_OK)
 		status = set_headers(export, slot->message, entry);
 	if (status != NATS_OK) {
@@ -618,8 +636,11 @@ static void start(struct route *route, json_t *info)
 		export->ring = make(route->config->window * sizeof(export->ring[0]));
 		export->done = make(route->config->window * sizeof(export->done[0]));
 	}
-	export->identity = st.identity;
-	snprintf(export->stream, sizeof(export->stream), "\"%s\"", route->config->stream);
+	snprintf(export->id, sizeof(export->id), "%" PRIx64 ".", (uint64_t)st.identity);
+	snprintf(export->reply, sizeof(export->reply), "%s.r.%u.",
+		 link_inbox(route->bridge->streams), route->index);
+	snprintf(export->stored, sizeof(export->stored), "{\"stream\":\"%s\",",
+		 route->config->stream);
 	if (!export->largest)
 		export->largest = 2 * HEADERS_MAX;
 	/* What another bridge had under way, before this one, can be stored yet. */
@@ -668,6 +689,7 @@ const struct route_ops export_ops = {
 	.forget = forget,
 	.link_changed = link_changed,
 	.message = answered,
+	.nobody = nobody,
 	.readable = readable,
 	.timer = on_timer,
 	.pump = pump,

@@ -5,6 +5,20 @@
 
 #include "bridge.h"
 
+const char *numbered(char text[NUMBERED_MAX], const char *before, uint64_t number)
+{
+	size_t length = strlen(before);
+	char digits[20], *first = digits + sizeof(digits);
+
+	do
+		*--first = '0' + number % 10;
+	while (number /= 10);
+	memcpy(text, before, length);
+	memcpy(text + length, first, digits + sizeof(digits) - first);
+	text[length + (digits + sizeof(digits) - first)] = '\0';
+	return text;
+}
+
 natsStatus header_set_number(natsMsg *message, const char *name, uint64_t number)
 {
 	char text[24];

@@ -442,6 +442,21 @@ static bool message(struct route *route, natsMsg *message, const char *what)
 	return false;
 }
 
+/*
+ * It was a pull, whose consumer has no leader now; or a dead letter.  Or it was a message of the
+ * stream that looks so: then it comes again, and is told.
+ */
+static void nobody(struct route *route)
+{
+	struct import *import = import_of(route);
+	natsStatus status = link_exact(route->bridge->streams, route);
+
+	if (status != NATS_OK)
+		route_error(route, "subscribe: %s", natsStatus_GetText(status));
+	if (import->phase == PULLING)
+		consumer_start_over(import);
+}
+
 /* ---- the route ------------------------------------------------------------- */
 
 static void on_timer(struct route *route)
@@ -594,6 +609,7 @@ const struct route_ops import_ops = {
 	.forget = give_back,
 	.link_changed = link_changed,
 	.message = message,
+	.nobody = nobody,
 	.readable = readable,
 	.timer = on_timer,
 	.pump = pump,

@@ -1,58 +1,94 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A connection to NATS.  The library's threads come as far as link->lock, which guards what is
- * said to be so below; all else is the loop's.
+ * A connection to NATS.
+ *
+ * It is read and written in the loop: the library lets an event loop do that.  So nothing is handed
+ * from thread to thread on its way, and what a round of the loop publishes is written at once.
+ *
+ * A connection that is lost is closed, and another is made, by a thread that ends with that.  The
+ * library can make it again by itself, but takes what it had read of a message for the beginning
+ * of what comes next (in all versions, so far): it would mix two messages to one.
+ *
+ * What comes by a subscription that the loop asks is not told if it looks like the server's word
+ * that nobody has taken a message: the library says only that there was one.  So a route has a
+ * subscription of its own for what comes from its stream.  Where it has to be told, it comes
+ * through a thread of the library's: to calls, and to requests to JetStream, so that it is known
+ * which it was; and to an import after the first of these, since anybody can put what looks like
+ * one into its stream.
+ *
+ * Threads of the library's come here only for that, which is guarded by link->lock, and to have a
+ * ping written.
  */
+#include <limits.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "bridge.h"
 
-/*
- * What comes to the inbox is bounded by what routes ask for.  Calls are not, which others send:
- * where so many, or so many bytes, wait for the loop, more of them are thrown away.  Their callers'
- * time passes then.
- */
-#define CALLS_MAX 4096
-#define CALL_BYTES_MAX (32 << 20)
-
 #define RECONNECT_MS 100
+#define PING_MS 5000
+#define SILENT_MOST 11 /* seconds: two pings have had no answer */
+#define STUCK_MOST 1 /* seconds in which nothing of what waits was written */
+#define READ_SIZE (128 << 10)
+#define WRITE_AT (64 << 10) /* bytes that are not kept until the end of a round */
+#define BESIDE 256 /* what a message takes beside its payload, about */
+#define QUEUED_MOST (1 << 20) /* bytes that wait while the server takes none */
+
+struct source {
+	natsSubscription *subscription;
+	struct route *route; /* whose it is; NULL: what comes says that */
+	struct source *next;
+};
 
 struct arrival {
 	struct route *route;
-	natsMsg *message;
+	natsMsg *message; /* NULL: nobody has taken something that was published */
 };
 
 struct link {
 	struct bridge *bridge;
 	const char *what;
-	bool at_once;
-	natsOptions *options;
-	natsConnection *connection; /* once it was up */
-	natsSubscription *inbox_subscription, *reply_subscription;
 	char inbox[200];
+	natsOptions *options;
+	natsStatistics *statistics;
+	pthread_t loop;
 	int wake;
 	struct event *woken;
-	/* under lock */
+	atomic_bool to_write; /* the library has something */
+	_Atomic uint64_t inside; /* the library since when, where it can get stuck */
 	pthread_mutex_t lock;
-	struct arrival *queue;
-	unsigned int count, size, calls;
-	uint64_t call_bytes;
-	bool up;
-	unsigned long changes; /* how often it came or went */
-	char error[200];
-	/* the loop's */
-	struct arrival *taken;
+	bool made; /* a connection, with all below, for the loop; under lock */
+	int fd; /* its socket, or -1; changed under lock */
+	char error[200]; /* under lock */
+	/* What came through a thread of the library's; under lock. */
+	natsMsg **replies;
+	unsigned int replies_count, replies_size;
+	/* The loop's, or while there is none, of the thread that makes it. */
+	natsConnection *connection;
+	struct source *sources; /* that which had a message last comes first */
+	struct source *others; /* what comes by them goes through a thread of the library's */
+	natsSock closing;
+	bool lost, detached;
+	/* The loop's. */
+	natsMsg **taken_replies;
 	unsigned int taken_size;
-	unsigned long changes_seen;
-	bool is_up;
-	uint64_t payload_max, reconnects; /* as it was when it came up */
-	natsStatistics *statistics;
+	struct event *readable, *writable; /* NULL: there is no connection */
+	struct arrival *arrivals;
+	unsigned int arrivals_size;
+	unsigned long ups; /* how often there was one */
+	uint64_t payload_max, taken;
+	uint64_t queued; /* bytes that wait to be written, about */
+	bool starved; /* somebody wants to be told when there are fewer */
+	unsigned int silent, stuck; /* seconds */
 };
 
-/* ---- in threads of the library --------------------------------------------- */
+/* ---- what the library wants of an event loop -------------------------------- */
 
 static void wake(struct link *link)
 {
@@ -63,79 +99,121 @@ static void wake(struct link *link)
 		return;
 }
 
-static void arrived(struct link *link, struct route *route, natsMsg *message)
+/* In the thread that connects. */
+static natsStatus on_attach(void **data, void *loop, natsConnection *connection, natsSock fd)
 {
-	bool first;
+	struct link *link = loop;
 
+	link->connection = connection;
 	pthread_mutex_lock(&link->lock);
-	if (route) {
-		uint64_t bytes = natsMsg_GetDataLength(message);
-
-		if (link->calls >= CALLS_MAX || link->call_bytes + bytes > CALL_BYTES_MAX) {
-			pthread_mutex_unlock(&link->lock);
-			natsMsg_Destroy(message);
-			return;
-		}
-		link->calls++;
-		link->call_bytes += bytes;
-	}
-	if (link->count == link->size) {
-		link->size = link->size ? 2 * link->size : 256;
-		link->queue = realloc(link->queue, link->size * sizeof(link->queue[0]));
-		if (!link->queue)
-			fail(EX_OSERR, "out of memory");
-	}
-	first = !link->count;
-	link->queue[link->count++] = (struct arrival){ route, message };
+	link->fd = fd;
 	pthread_mutex_unlock(&link->lock);
-	if (first)
+	*data = link;
+	return NATS_OK;
+}
+
+/* It is only told to stop, once: the connection is lost.  It has its lock now: the rest is later. */
+static natsStatus on_read_wanted(void *data, bool wanted)
+{
+	struct link *link = data;
+
+	if (wanted)
+		return NATS_OK;
+	pthread_mutex_lock(&link->lock);
+	link->closing = link->fd;
+	link->fd = -1;
+	pthread_mutex_unlock(&link->lock);
+	if (!link->readable)
+		return NATS_OK; /* in the thread that connects */
+	event_free(link->readable);
+	event_free(link->writable);
+	link->readable = link->writable = NULL;
+	link->lost = true;
+	event_active(link->woken, EV_WRITE, 0);
+	return NATS_OK;
+}
+
+static natsStatus on_write_wanted(void *data, bool wanted)
+{
+	struct link *link = data;
+
+	atomic_store(&link->to_write, wanted);
+	if (wanted && pthread_equal(pthread_self(), link->loop))
+		event_active(link->woken, EV_WRITE, 0); /* after what is done in this round */
+	else if (wanted)
 		wake(link);
+	return NATS_OK;
 }
 
-static void on_inbox(natsConnection *connection, natsSubscription *subscription, natsMsg *message,
-		     void *data)
+static natsStatus on_detach(void *data)
 {
-	arrived(data, NULL, message);
+	struct link *link = data;
+
+	link->detached = true;
+	return NATS_OK;
 }
 
-static void on_subject(natsConnection *connection, natsSubscription *subscription, natsMsg *message,
-		       void *data)
-{
-	struct route *route = data;
+/*
+ * Later versions leave these two to the event loop; the first ones have neither, and do it
+ * themselves.
+ */
+void __attribute__((weak)) natsConnection_ProcessCloseEvent(natsSock *fd);
+void __attribute__((weak)) natsConnection_ProcessDetachedEvent(natsConnection *connection);
 
-	arrived(route->bridge->calls, route, message);
+static void clean_up(struct link *link)
+{
+	if (link->closing >= 0 && natsConnection_ProcessCloseEvent)
+		natsConnection_ProcessCloseEvent(&link->closing);
+	if (link->detached && natsConnection_ProcessDetachedEvent)
+		natsConnection_ProcessDetachedEvent(link->connection);
+	link->closing = -1;
+	link->lost = link->detached = false;
 }
 
-static void changed(struct link *link, bool up)
+/* How many bytes have come and gone. */
+static uint64_t bytes_of(int fd)
 {
-	pthread_mutex_lock(&link->lock);
-	link->up = up;
-	link->changes++;
-	pthread_mutex_unlock(&link->lock);
-	wake(link);
+	struct tcp_info info = { 0 };
+	socklen_t size = sizeof(info);
+
+	getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size);
+	return info.tcpi_bytes_received + info.tcpi_bytes_acked;
 }
 
-/* Unless it has gone, and perhaps come back, since it was there for the first time. */
-static void first_up(struct link *link)
+/*
+ * With TLS, which a server can ask for, the library waits for the rest of a record, or until there
+ * is room for all that is to be written, for ever.  Where nothing comes or goes meanwhile the socket
+ * is ended.  It cannot be another one by then, since it is closed only after on_read_wanted().
+ */
+static void *guard(void *data)
 {
-	pthread_mutex_lock(&link->lock);
-	if (!link->changes) {
-		link->up = true;
-		link->changes++;
+	uint64_t since, seen = 0, bytes, last = 0, moved = 0;
+	struct link *link = data;
+
+	for (;;) {
+		usleep(SECOND / 2 / 1000);
+		since = atomic_load(&link->inside);
+		pthread_mutex_lock(&link->lock);
+		bytes = since && link->fd >= 0 ? bytes_of(link->fd) : 0;
+		if (since != seen || bytes != last)
+			moved = now();
+		if (since && link->fd >= 0 && now() - moved > SECOND)
+			shutdown(link->fd, SHUT_RDWR);
+		pthread_mutex_unlock(&link->lock);
+		seen = since;
+		last = bytes;
 	}
-	pthread_mutex_unlock(&link->lock);
-	wake(link);
+	return NULL;
 }
 
-static void on_up(natsConnection *connection, void *data)
+static void inside(struct link *link, void (*process)(natsConnection *connection))
 {
-	changed(data, true);
+	atomic_store_explicit(&link->inside, now(), memory_order_relaxed);
+	process(link->connection);
+	atomic_store_explicit(&link->inside, 0, memory_order_relaxed);
 }
 
-static void on_down(natsConnection *connection, void *data)
-{
-	changed(data, false);
-}
+/* ---- in the loop ------------------------------------------------------------ */
 
 /* Returns whether it is another than the last one. */
 static bool note_error(struct link *link, const char *error)
@@ -152,105 +230,262 @@ static bool note_error(struct link *link, const char *error)
 	return is_new;
 }
 
+/* In a thread of the library's: what the server does not permit. */
 static void on_error(natsConnection *connection, natsSubscription *subscription, natsStatus status,
 		     void *data)
 {
-	struct link *link = data;
 	const char *last = NULL;
 
 	if (natsConnection_GetLastError(connection, &last) == NATS_OK || !last || !last[0])
 		last = natsStatus_GetText(status);
-	note_error(link, last);
-	wake(link);
+	note_error(data, last);
 }
 
-/* After an error of authorization that comes twice the library gives up. */
-static void on_closed(natsConnection *connection, void *data)
+static void on_reply(natsConnection *connection, natsSubscription *subscription, natsMsg *message,
+		     void *data)
 {
-	const char *last = NULL;
+	struct link *link = data;
+	bool first;
 
-	natsConnection_GetLastError(connection, &last);
-	fail(EX_UNAVAILABLE, "the connection is closed for good: %s", last ?: "no reason is given");
+	pthread_mutex_lock(&link->lock);
+	if (link->replies_count == link->replies_size) {
+		link->replies_size = link->replies_size ? 2 * link->replies_size : 64;
+		link->replies =
+			realloc(link->replies, link->replies_size * sizeof(link->replies[0]));
+		if (!link->replies)
+			fail(EX_OSERR, "out of memory");
+	}
+	first = !link->replies_count;
+	link->replies[link->replies_count++] = message;
+	pthread_mutex_unlock(&link->lock);
+	if (first)
+		wake(link);
 }
 
-/* ---- in the loop -------------------------------------------------------- */
+static void take_replies(struct link *link)
+{
+	unsigned int count, size;
+	natsMsg **replies;
 
-static uint64_t reconnects(struct link *link)
+	pthread_mutex_lock(&link->lock);
+	replies = link->replies;
+	count = link->replies_count;
+	size = link->replies_size;
+	link->replies = link->taken_replies;
+	link->replies_size = link->taken_size;
+	link->replies_count = 0;
+	pthread_mutex_unlock(&link->lock);
+	for (unsigned int i = 0; i < count; i++)
+		bridge_take(link->bridge, link, NULL, replies[i]);
+	link->taken_replies = replies;
+	link->taken_size = size;
+}
+
+static void write_out(struct link *link)
+{
+	int before, left = 0;
+
+	if (!atomic_load(&link->to_write))
+		return; /* it would take that for the end of the connection */
+	before = natsConnection_Buffered(link->connection);
+	inside(link, natsConnection_ProcessWriteEvent);
+	if (!link->readable)
+		return;
+	if (atomic_load(&link->to_write))
+		left = natsConnection_Buffered(link->connection);
+	if (left < before)
+		link->stuck = 0;
+	link->queued = left;
+	if (left)
+		event_add(link->writable, NULL);
+	if (link->starved && left < QUEUED_MOST / 2) {
+		link->starved = false;
+		bridge_link_room(link->bridge, link);
+	}
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *data)
+{
+	struct link *link = data;
+
+	write_out(link);
+	bridge_pump(link->bridge);
+}
+
+static uint64_t count_in(struct link *link)
 {
 	uint64_t count = 0;
 
 	if (natsConnection_GetStats(link->connection, link->statistics) == NATS_OK)
-		natsStatistics_GetCounts(link->statistics, NULL, NULL, NULL, NULL, &count);
+		natsStatistics_GetCounts(link->statistics, &count, NULL, NULL, NULL, NULL);
 	return count;
 }
 
-static void came_up(struct link *link)
+/* Returns how many came by it. */
+static unsigned int take_from(struct link *link, const struct source *source, unsigned int count)
+{
+	uint64_t more = 0;
+
+	if (natsSubscription_QueuedMsgs(source->subscription, &more) != NATS_OK)
+		return 0;
+	if (count + more > link->arrivals_size) {
+		link->arrivals_size = 2 * (count + more);
+		link->arrivals =
+			realloc(link->arrivals, link->arrivals_size * sizeof(link->arrivals[0]));
+		if (!link->arrivals)
+			fail(EX_OSERR, "out of memory");
+	}
+	for (unsigned int i = 0; i < more; i++) {
+		struct arrival *arrival = &link->arrivals[count + i];
+		natsStatus status;
+
+		*arrival = (struct arrival){ .route = source->route };
+		status = natsSubscription_NextMsg(&arrival->message, source->subscription, 0);
+		if (status != NATS_OK && status != NATS_NO_RESPONDERS)
+			return i;
+	}
+	return more;
+}
+
+/* What has come in; no more sources are asked than are needed to find all of it. */
+static void drain(struct link *link)
+{
+	uint64_t all = count_in(link), wanted = all - link->taken;
+	struct source **place = &link->sources, *source;
+	unsigned int count = 0;
+
+	link->taken = all;
+	while (count < wanted && (source = *place)) {
+		unsigned int more = take_from(link, source, count);
+
+		count += more;
+		if (!more || source == link->sources) {
+			place = &source->next;
+			continue;
+		}
+		*place = source->next;
+		source->next = link->sources;
+		link->sources = source;
+	}
+	for (unsigned int i = 0; i < count; i++) {
+		struct arrival *arrival = &link->arrivals[i];
+
+		if (arrival->message)
+			bridge_take(link->bridge, link, arrival->route, arrival->message);
+		else
+			bridge_nobody(arrival->route);
+	}
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *data)
+{
+	struct link *link = data;
+
+	link->silent = 0;
+	inside(link, natsConnection_ProcessReadEvent);
+	drain(link);
+	bridge_pump(link->bridge);
+}
+
+static void source_add(struct source **list, natsSubscription *subscription, struct route *route)
+{
+	struct source *source = make(sizeof(*source));
+
+	/* What came is taken in the loop at once: nothing is thrown away for there being much. */
+	natsSubscription_SetPendingLimits(subscription, -1, -1);
+	*source = (struct source){ subscription, route, *list };
+	*list = source;
+}
+
+static void source_end(struct source **place)
+{
+	struct source *source = *place;
+
+	*place = source->next;
+	natsSubscription_Destroy(source->subscription);
+	free(source);
+}
+
+static void connect_begin(struct link *link);
+
+static void came(struct link *link)
 {
 	int64_t most = natsConnection_GetMaxPayload(link->connection);
 
-	link->is_up = true;
 	link->payload_max = most > 0 ? (uint64_t)most : 0;
-	link->reconnects = reconnects(link);
+	link->taken = link->queued = link->silent = link->stuck = 0;
+	link->readable =
+		event_new(link->bridge->base, link->fd, EV_READ | EV_PERSIST, on_readable, link);
+	link->writable = event_new(link->bridge->base, link->fd, EV_WRITE, on_writable, link);
+	if (!link->readable || !link->writable || event_add(link->readable, NULL))
+		fail(EX_OSERR, "out of memory");
+	link->ups++;
+	bridge_link_changed(link->bridge, link, true);
 }
 
-void link_drain(struct link *link)
+static void went(struct link *link)
 {
-	struct arrival *queue;
-	unsigned int count, size;
-	unsigned long changes;
-	bool up;
+	const char *last = NULL;
 
-	pthread_mutex_lock(&link->lock);
-	queue = link->queue;
-	count = link->count;
-	size = link->size;
-	link->queue = link->taken;
-	link->size = link->taken_size;
-	link->count = link->calls = 0;
-	link->call_bytes = 0;
-	up = link->up;
-	changes = link->changes;
-	pthread_mutex_unlock(&link->lock);
-
-	for (unsigned int i = 0; i < count; i++)
-		bridge_take(link->bridge, link, queue[i].route, queue[i].message);
-	link->taken = queue;
-	link->taken_size = size;
-	if (changes != link->changes_seen) {
-		/* Gone and back is a change, too: what was under way may be lost. */
-		link->is_up = false;
-		if (up && changes - link->changes_seen > 1)
-			bridge_link_changed(link->bridge, link, false);
-		link->changes_seen = changes;
-		if (up)
-			came_up(link);
-		bridge_link_changed(link->bridge, link, up);
-	}
+	if (natsConnection_GetLastError(link->connection, &last) != NATS_OK && last && last[0])
+		note_error(link, last);
+	clean_up(link);
+	while (link->sources)
+		source_end(&link->sources);
+	while (link->others)
+		source_end(&link->others);
+	natsConnection_Destroy(link->connection);
+	link->connection = NULL;
+	bridge_link_changed(link->bridge, link, false);
+	connect_begin(link);
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *data)
 {
 	struct link *link = data;
 	uint64_t count;
+	bool made;
 
-	if (read(fd, &count, sizeof(count)) == sizeof(count))
-		link_drain(link);
+	if (what & EV_READ && read(fd, &count, sizeof(count)) < 0)
+		say("eventfd: %s", strerror(errno));
+	pthread_mutex_lock(&link->lock);
+	made = link->made;
+	link->made = false;
+	pthread_mutex_unlock(&link->lock);
+	if (made)
+		came(link);
+	take_replies(link);
+	if (link->lost)
+		went(link);
+	if (link->readable && !event_pending(link->writable, EV_WRITE, NULL))
+		write_out(link);
 	bridge_pump(link->bridge);
 }
 
-/*
- * While it connects the library keeps its lock, for seconds, and all of its functions wait: so it
- * is not asked.
- */
-bool link_up(const struct link *link)
+void link_watch(struct link *link)
 {
-	return link->is_up;
+	const char *fault = NULL;
+
+	if (!link->readable)
+		return;
+	if (++link->silent > SILENT_MOST)
+		fault = "the server does not answer to pings";
+	if (event_pending(link->writable, EV_WRITE, NULL) && ++link->stuck > STUCK_MOST)
+		fault = "the server takes nothing any more";
+	if (!fault)
+		return;
+	note_error(link, fault);
+	shutdown(link->fd, SHUT_RDWR); /* to be read as its end */
 }
 
-/* The first one is none. */
-unsigned long link_reconnects(const struct link *link)
+bool link_up(const struct link *link)
 {
-	return link->changes_seen / 2;
+	return link->readable;
+}
+
+unsigned long link_ups(const struct link *link)
+{
+	return link->ups;
 }
 
 uint64_t link_payload_max(const struct link *link)
@@ -289,40 +524,107 @@ void link_error(struct link *link, char *error, size_t size)
 	pthread_mutex_unlock(&link->lock);
 }
 
-/*
- * The library is connected anew before the loop hears of it.  What is published then would come
- * before what was under way, and is to be published again.
- */
+bool link_full(struct link *link)
+{
+	bool full = link->readable && link->queued > QUEUED_MOST;
+
+	link->starved |= full;
+	return full;
+}
+
+/* What waits is written before the end of the round where it is much; or waits for the server. */
+static natsStatus published(struct link *link, natsStatus status, size_t size)
+{
+	if (status != NATS_OK)
+		return status;
+	link->queued += size + BESIDE;
+	if (link->queued > WRITE_AT && !event_pending(link->writable, EV_WRITE, NULL))
+		write_out(link);
+	return NATS_OK;
+}
+
 natsStatus link_publish(struct link *link, natsMsg *message)
 {
-	if (!link->is_up || reconnects(link) != link->reconnects)
+	if (!link->readable)
 		return NATS_CONNECTION_DISCONNECTED;
-	return natsConnection_PublishMsg(link->connection, message);
+	return published(link, natsConnection_PublishMsg(link->connection, message),
+			 natsMsg_GetDataLength(message));
 }
 
 natsStatus link_publish_text(struct link *link, const char *subject, const char *reply,
 			     const char *text)
 {
-	if (!link->is_up)
-		return NATS_CONNECTION_DISCONNECTED;
-	return reply ? natsConnection_PublishRequestString(link->connection, subject, reply, text) :
-		       natsConnection_PublishString(link->connection, subject, text);
-}
-
-natsStatus link_subscribe(struct link *link, struct route *route, natsSubscription **subscription)
-{
-	const char *subject = route->config->subject;
-	natsSubscription *made;
 	natsStatus status;
 
-	if (!link->is_up)
+	if (!link->readable)
 		return NATS_CONNECTION_DISCONNECTED;
-	status = natsConnection_QueueSubscribe(&made, link->connection, subject, "kpost",
-					       on_subject, route);
-	if (status != NATS_OK)
-		return status;
-	*subscription = made;
-	return natsSubscription_NoDeliveryDelay(made);
+	status = reply ? natsConnection_PublishRequestString(link->connection, subject, reply,
+							     text) :
+			 natsConnection_PublishString(link->connection, subject, text);
+	return published(link, status, strlen(text));
+}
+
+natsStatus link_subscribe(struct link *link, struct route *route)
+{
+	natsSubscription *subscription;
+	natsStatus status;
+
+	if (!link->readable)
+		return NATS_CONNECTION_DISCONNECTED;
+	status = natsConnection_QueueSubscribeSync(&subscription, link->connection,
+						   route->config->subject, "kpost");
+	if (status == NATS_OK)
+		source_add(&link->sources, subscription, route);
+	return status;
+}
+
+static struct source **source_of(struct link *link, const struct route *route)
+{
+	struct source **place = &link->sources;
+
+	while (*place && (*place)->route != route)
+		place = &(*place)->next;
+	return place;
+}
+
+void link_unsubscribe(struct link *link, const struct route *route)
+{
+	struct source **place = source_of(link, route);
+
+	if (*place)
+		source_end(place);
+}
+
+static natsStatus subscribe_replies(struct link *link, char *subject)
+{
+	natsSubscription *subscription;
+	natsStatus status =
+		natsConnection_Subscribe(&subscription, link->connection, subject, on_reply, link);
+
+	if (status == NATS_OK)
+		source_add(&link->others, subscription, NULL);
+	free(subject);
+	return status;
+}
+
+static char *route_inbox(const struct link *link, const struct route *route)
+{
+	return text("%s.r.%u.>", link->inbox, route->index);
+}
+
+natsStatus link_exact(struct link *link, const struct route *route)
+{
+	struct source **place = source_of(link, route);
+	natsStatus status;
+
+	if (!link->readable)
+		return NATS_CONNECTION_DISCONNECTED;
+	if (!*place)
+		return NATS_OK; /* it is so already: twice, and all would come twice */
+	status = subscribe_replies(link, route_inbox(link, route));
+	if (status == NATS_OK)
+		source_end(place);
+	return status;
 }
 
 /* ---- connecting ------------------------------------------------------------ */
@@ -381,25 +683,20 @@ natsOptions *link_options(const struct config *config, const char *what)
 	return options;
 }
 
-/*
- * What makes it lose nothing: no buffer of the library's that is sent after the connection is back,
- * before what has to go first; a peer that is dead or stopped is found out within seconds.
- */
-static void set_endurance(natsOptions *options, struct link *link, bool at_once)
+static void set_loop(natsOptions *options, struct link *link)
 {
-	need(natsOptions_SetMaxReconnect(options, -1), "reconnect");
-	need(natsOptions_SetReconnectWait(options, RECONNECT_MS), "reconnect");
-	need(natsOptions_SetReconnectJitter(options, 50, 50), "reconnect");
-	need(natsOptions_SetReconnectBufSize(options, 0), "reconnect");
-	need(natsOptions_SetWriteDeadline(options, 1000), "deadline");
-	need(natsOptions_SetPingInterval(options, 5000), "ping");
-	need(natsOptions_SetMaxPingsOut(options, 2), "ping");
-	need(natsOptions_SetSendAsap(options, at_once), "send");
+	need(natsOptions_SetEventLoop(options, link, on_attach, on_read_wanted, on_write_wanted,
+				      on_detach),
+	     "loop");
+	need(natsOptions_SetSendAsap(options, true), "send");
+	need(natsOptions_SetIOBufSize(options, READ_SIZE), "buffer");
+	need(natsOptions_SetAllowReconnect(options, false), "reconnect");
+	/* One thread for all of them, of which there can be as many as imports. */
 	need(natsOptions_UseGlobalMessageDelivery(options, true), "delivery");
-	need(natsOptions_SetDisconnectedCB(options, on_down, link), "callback");
-	need(natsOptions_SetReconnectedCB(options, on_up, link), "callback");
+	/* The loop looks itself for who does not answer: no other thread ends a connection. */
+	need(natsOptions_SetPingInterval(options, PING_MS), "ping");
+	need(natsOptions_SetMaxPingsOut(options, INT_MAX / 2), "ping");
 	need(natsOptions_SetErrorHandler(options, on_error, link), "callback");
-	need(natsOptions_SetClosedCB(options, on_closed, link), "callback");
 }
 
 /* Replies come to nobody else: without one, the right to subscribe to them is not needed. */
@@ -412,62 +709,92 @@ static bool has_call_out(const struct config *config)
 	return route;
 }
 
-static void subscribe(struct link *link)
+static void subscribe(struct link *link, struct route *route, char *subject)
 {
-	char *all = text("%s.>", link->inbox);
+	natsSubscription *subscription;
 
-	need(natsConnection_Subscribe(&link->inbox_subscription, link->connection, all, on_inbox,
-				      link),
-	     "inbox");
-	natsSubscription_SetPendingLimits(link->inbox_subscription, -1, -1);
-	free(all);
-	if (!link->at_once || !has_call_out(&link->bridge->config))
-		return;
-	/* Replies come under the name of the machine that replies: its rights go no further. */
-	natsSubscription_NoDeliveryDelay(link->inbox_subscription);
-	all = text("kpost.*.reply.%s.>", strchr(link->inbox, '.') + 1);
-	need(natsConnection_Subscribe(&link->reply_subscription, link->connection, all, on_inbox,
-				      link),
-	     "replies");
-	natsSubscription_NoDeliveryDelay(link->reply_subscription);
-	free(all);
+	need(natsConnection_SubscribeSync(&subscription, link->connection, subject), subject);
+	source_add(&link->sources, subscription, route);
+	free(subject);
 }
 
-/*
- * The first time, in a thread of its own.  The library can try again by itself, but before 3.12 it
- * gives up for good if the last server of the list took the connection and then ended it, as one
- * does that is killed at that moment, or what stands for one that is not there yet.
- */
-static void *connect_first(void *data)
+static void subscribe_all(struct link *link)
+{
+	const struct bridge *bridge = link->bridge;
+
+	if (link == bridge->calls) {
+		/* They come under the name of the machine that replies: its rights go no further. */
+		if (has_call_out(&bridge->config))
+			subscribe(link, NULL,
+				  text("kpost.*.reply.%s.>", strchr(link->inbox, '.') + 1));
+		need(subscribe_replies(link, text("%s.>", link->inbox)), "inbox");
+		return;
+	}
+	need(subscribe_replies(link, text("%s.a.>", link->inbox)), "inbox");
+	for (unsigned int i = 0; i < bridge->routes_count; i++)
+		if (bridge->routes[i]->config->stream)
+			subscribe(link, bridge->routes[i], route_inbox(link, bridge->routes[i]));
+}
+
+/* Not all bridges of a server at once. */
+static void pause_before_connecting(void)
+{
+	usleep((RECONNECT_MS + arc4random_uniform(RECONNECT_MS / 2)) * 1000);
+}
+
+/* Until there is a connection, which it gives to the loop. */
+static void *connect_at_last(void *data)
 {
 	struct link *link = data;
+	unsigned int refusals = 0;
 	natsStatus status;
 
+	/* A server can end each connection as soon as it has it. */
+	if (link->ups)
+		pause_before_connecting();
 	while ((status = natsConnection_Connect(&link->connection, link->options)) != NATS_OK) {
 		const char *error = nats_GetLastError(NULL) ?: natsStatus_GetText(status);
 
-		if (status == NATS_CONNECTION_AUTH_FAILED)
+		clean_up(link);
+		/* One that was let in before is believed to be known still, once. */
+		if (status == NATS_CONNECTION_AUTH_FAILED && (!link->ups || refusals++))
 			fail(EX_UNAVAILABLE, "NATS: %s", error);
-		if (note_error(link, error))
+		if (note_error(link, error) && !link->ups)
 			say("no connection to NATS yet, for %s: %s", link->what, error);
-		usleep(RECONNECT_MS * 1000);
+		pause_before_connecting();
 	}
-	natsOptions_Destroy(link->options);
-	subscribe(link);
-	first_up(link);
+	subscribe_all(link);
+	pthread_mutex_lock(&link->lock);
+	link->made = true;
+	pthread_mutex_unlock(&link->lock);
+	wake(link);
 	return NULL;
 }
 
-struct link *link_open(struct bridge *bridge, const char *what, bool at_once)
+static void thread_begin(void *(*function)(void *data), struct link *link)
+{
+	pthread_t thread;
+	int ret = pthread_create(&thread, NULL, function, link);
+
+	if (ret)
+		fail(EX_OSERR, "a thread: %s", strerror(ret));
+	pthread_detach(thread);
+}
+
+static void connect_begin(struct link *link)
+{
+	thread_begin(connect_at_last, link);
+}
+
+struct link *link_new(struct bridge *bridge, const char *what)
 {
 	struct link *link = make(sizeof(*link));
 	natsInbox *unique;
-	pthread_t thread;
-	int ret;
 
 	link->bridge = bridge;
 	link->what = what;
-	link->at_once = at_once;
+	link->loop = pthread_self();
+	link->fd = link->closing = -1;
 	pthread_mutex_init(&link->lock, NULL);
 	need(natsStatistics_Create(&link->statistics), "statistics");
 	link->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -481,10 +808,12 @@ struct link *link_open(struct bridge *bridge, const char *what, bool at_once)
 		 strrchr(unique, '.') + 1);
 	natsInbox_Destroy(unique);
 	link->options = link_options(&bridge->config, what);
-	set_endurance(link->options, link, at_once);
-	ret = pthread_create(&thread, NULL, connect_first, link);
-	if (ret)
-		fail(EX_OSERR, "a thread: %s", strerror(ret));
-	pthread_detach(thread);
+	set_loop(link->options, link);
 	return link;
+}
+
+void link_begin(struct link *link)
+{
+	thread_begin(guard, link);
+	connect_begin(link);
 }

@@ -163,11 +163,11 @@ static struct link *link_of(const struct route *route)
 
 /*
  * The library frees messages in a thread of its own, which it wakes for each that comes while that
- * sleeps.  So they are collected, and come to it many at once.
+ * sleeps, and the two are in each other's way while both run.  So many come to it at once.
  */
 #define LARGE 4096 /* bytes */
 
-static natsMsg *discarded[256];
+static natsMsg *discarded[512];
 static unsigned int discarded_count;
 
 static void free_discarded(void)
@@ -194,7 +194,7 @@ void bridge_take(struct bridge *bridge, struct link *link, struct route *route, 
 	bool kept = false;
 	char *end;
 
-	rest = route ? NULL : link_for_here(link, subject);
+	rest = link_for_here(link, subject);
 	if (rest && !strncmp(rest, "a.", 2) && link == bridge->streams) {
 		api_answered(bridge, strtoul(rest + 2, NULL, 10), message);
 	} else if (rest && !strncmp(rest, "r.", 2)) {
@@ -215,6 +215,13 @@ void bridge_take(struct bridge *bridge, struct link *link, struct route *route, 
 		discard(message);
 }
 
+void bridge_nobody(struct route *route)
+{
+	/* A message of a stranger can look like that: then it is none. */
+	if (route && route->ops->nobody)
+		route->ops->nobody(route);
+}
+
 void bridge_link_changed(struct bridge *bridge, struct link *link, bool up)
 {
 	for (unsigned int i = 0; i < bridge->routes_count; i++) {
@@ -226,6 +233,13 @@ void bridge_link_changed(struct bridge *bridge, struct link *link, bool up)
 	sd_notifyf(0, "STATUS=%s to NATS", up ? "Connected" : "Not connected");
 }
 
+void bridge_link_room(struct bridge *bridge, const struct link *link)
+{
+	for (unsigned int i = 0; i < bridge->routes_count; i++)
+		if (link == link_of(bridge->routes[i]))
+			route_touch(bridge->routes[i]);
+}
+
 void bridge_pump(struct bridge *bridge)
 {
 	struct route *route;
@@ -235,7 +249,6 @@ void bridge_pump(struct bridge *bridge)
 		route->touched = false;
 		route->ops->pump(route);
 	}
-	free_discarded();
 }
 
 /* ---- beginning and end ----------------------------------------------------- */
@@ -265,6 +278,9 @@ static void on_second(evutil_socket_t fd, short what, void *data)
 {
 	struct bridge *bridge = data;
 
+	link_watch(bridge->streams);
+	link_watch(bridge->calls);
+	free_discarded();
 	api_expire(bridge, now());
 	bridge_pump(bridge);
 }
@@ -323,9 +339,11 @@ static int run(struct bridge *bridge)
 		fail(EX_OSERR, "the event loop: %s", strerror(errno));
 	bridge->begun = now();
 	nats_Open(-1);
-	bridge->streams = link_open(bridge, "streams", false);
-	bridge->calls = link_open(bridge, "calls", true);
+	bridge->streams = link_new(bridge, "streams");
+	bridge->calls = link_new(bridge, "calls");
 	begin_routes(bridge);
+	link_begin(bridge->streams);
+	link_begin(bridge->calls);
 	status_begin(bridge);
 	every = event_new(bridge->base, -1, EV_PERSIST, on_second, bridge);
 	event_add(every, &second);

@@ -400,7 +400,7 @@ natsStatus route_put_aside(struct route *route, const char *origin, const char *
 		status = natsMsgHeader_Set(message, route->id_header, id);
 	if (status == NATS_OK)
 		status = link_publish(bridge->streams, message);
-	natsMsg_Destroy(message);
+	discard(message);
 	free(subject);
 	return status;
 }

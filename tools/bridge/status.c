@@ -63,7 +63,8 @@ static json_t *link_json(struct link *link)
 
 	link_error(link, error, sizeof(error));
 	return json_pack("{s:b, s:I, s:s}", "connected", link_up(link), "reconnects",
-			 (json_int_t)link_reconnects(link), "last_error", error);
+			 (json_int_t)(link_ups(link) ? link_ups(link) - 1 : 0), "last_error",
+			 error);
 }
 
 json_t *status_json(struct bridge *bridge)
