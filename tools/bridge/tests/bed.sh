@@ -17,7 +17,7 @@ machines=(m1 m2 m3)
 net=10.9.0
 
 # The mailboxes that machines may import: rights have no wildcard for a part of a word.
-importable='orders jobs slow small spare late sealed stress twice'
+importable='orders jobs slow small spare late sealed stress twice halt'
 
 # ---- machines and processes
 
@@ -191,7 +191,12 @@ tell()
 # publish USER SUBJECT ID TEXT: the same, with an id
 publish()
 {
-	local headers=$'NATS/1.0\r\n'"Nats-Msg-Id: $3"$'\r\n\r\n'
+	publish_headers "$1" "$2" $'NATS/1.0\r\n'"Nats-Msg-Id: $3"$'\r\n\r\n' "$4"
+}
+
+# publish_headers USER SUBJECT HEADERS TEXT
+publish_headers()
+{
 	# shellcheck disable=SC2016 # for the shell that is started
 	timeout 20 bash -c '
 		exec 3<>"/dev/tcp/$1/4222" || exit
@@ -199,7 +204,7 @@ publish()
 			"HPUB $3 ${#4} $((${#4} + ${#5}))" "$4$5" PING >&3
 		while IFS=" " read -r verb rest <&3; do
 			[[ $verb != PONG* ]] || exit 0
-		done' - "$(address desk)" "$1" "$2" "$headers" "$4"
+		done' - "$(address desk)" "$1" "$2" "$3" "$4"
 }
 
 cluster_up()

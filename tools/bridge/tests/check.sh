@@ -481,6 +481,8 @@ own_messages()
 	holds '... and the log says so' 'on this machine before: it is dropped' "$(cat "$bed/bridge-m1.log")"
 	stop_bridge m1
 	stop_bridge m3
+	# A work queue has one consumer for a subject, and another part has another for this.
+	ask "\$JS.API.CONSUMER.DELETE.KPOST_SMALL.m1-small" >/dev/null
 }
 
 # A message that fits into NATS and not into the mailbox goes aside, and those behind it come.
@@ -624,6 +626,57 @@ twice()
 	stop_bridge m2
 }
 
+# What looks like the server's word that nobody was there is a message as any other.  And a server
+# that stops, in the middle of what it says or of what it is told, stops nobody else.
+halts()
+{
+	local total=200 most=0 took
+	streams halt 'max-bytes = 64M' 'max-messages = 100000'
+	verdict $? 'the streams for what follows'
+	export_route halt | bridge_config m1 m1
+	import_route halt | bridge_config m2 m2
+	sed -i "s/^servers = .*/servers = tls:\/\/$(address m2):4223/" "$bed/m2.conf"
+	start stall m2 kpost-stall "$(address m2)" 4223 4222 1000000
+	start_bridge m2 m2
+	publish m1 kpost.m1.q.halt beef.1 before
+	publish_headers m1 kpost.m1.q.halt $'NATS/1.0 503\r\n\r\n' ''
+	publish m1 kpost.m1.q.halt beef.2 behind
+	within 60 has_mailbox m2 halt
+	is 'a message that looks like the word that nobody is there comes as any other' $'before\n\nbehind' \
+		"$(in_machine m2 kpost recv --timeout 60 --count 3 halt 2>&1)" || logs bridge-m2
+	start_bridge m1 m1
+	flow recv m2 recv halt $total 90 5
+	flow send m1 send halt $total 16384
+	while running recv; do
+		took=$(milliseconds in_machine m2 kpost-bridge status | tail -n 1)
+		[ "$took" -le "$most" ] || most=$took
+	done
+	finish send 90
+	finish recv 90
+	is 'a server that stops in the middle of what it says loses and doubles nothing' \
+		"received=$total $all_there badges=101:$total" "$(last_line recv)" || logs bridge-m2
+	[ "$(grep -c stopped "$bed/stall.out")" -ge 3 ]
+	verdict $? '... again and again'
+	[ "$most" -le $((5000 * slack)) ]
+	verdict $? '... and the bridge goes on'
+	say "it said how it is within $most ms; the server stopped $(grep -c stopped "$bed/stall.out") times"
+
+	flow recv m2 recv halt $total 90 5
+	flow send m1 send halt $total 16384
+	within 60 stat_reaches m2 halt received $((total + total / 4))
+	signal nats-m1 STOP
+	finish send 90
+	finish recv 90
+	is '... nor when it takes nothing any more, and its connections stay' \
+		"received=$total $all_there badges=101:$total" "$(last_line recv)" || logs bridge-m1 bridge-m2
+	say "$(last_line send)"
+	server_dies m1 && server_again m1
+	verdict $? '... and another one is there in its place'
+	stop_bridge m1
+	stop_bridge m2
+	crash stall
+}
+
 # Two bridges with the same file: one has the routes, and when it is killed the other has them.
 standby()
 {
@@ -749,7 +802,7 @@ while [[ ${1-} == --* ]]; do
 	esac
 	shift
 done
-parts=${*:-messages deaths pressure calls refusals aside expires envelopes twice standby}
+parts=${*:-messages deaths pressure calls refusals aside expires envelopes twice halts standby}
 echo 'TAP version 13'
 for tool in "$nats" ip openssl insmod kpost kpost-flow kpost-bridge kpost-bare; do
 	command -v "$tool" >/dev/null && continue
