@@ -93,7 +93,7 @@ void config_read(struct config *config, const char *file);
 struct link;
 
 struct link *link_new(struct bridge *bridge, const char *what);
-/* Connects, now or as soon as there is a server, with all routes; what comes goes to bridge_take(). */
+/* Connects, now or as soon as there is a server; what comes goes to bridge_take(). */
 void link_begin(struct link *link);
 /* Once a second: ends a connection whose server has stopped. */
 void link_watch(struct link *link);

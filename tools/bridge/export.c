@@ -65,7 +65,7 @@ struct exporter {
 	uint64_t looked; /* when the stream was asked for its state last */
 	bool looking;
 	int64_t unknown; /* what that state can lack: was under way then, or published since */
-	/* What comes before the number of a message, in its id, and in the subject of its answer. */
+	/* What comes before the number of a message, in its id, and in its answer's subject. */
 	char id[40], reply[240];
 	char stored[240]; /* what the answer begins with where it is stored in the route's stream */
 	uint64_t *done; /* tokens to be given back in this round */

@@ -112,7 +112,7 @@ static natsStatus on_attach(void **data, void *loop, natsConnection *connection,
 	return NATS_OK;
 }
 
-/* It is only told to stop, once: the connection is lost.  It has its lock now: the rest is later. */
+/* It is only told to stop, once: the connection is lost.  The rest is later, without its lock. */
 static natsStatus on_read_wanted(void *data, bool wanted)
 {
 	struct link *link = data;
@@ -182,8 +182,8 @@ static uint64_t bytes_of(int fd)
 
 /*
  * With TLS, which a server can ask for, the library waits for the rest of a record, or until there
- * is room for all that is to be written, for ever.  Where nothing comes or goes meanwhile the socket
- * is ended.  It cannot be another one by then, since it is closed only after on_read_wanted().
+ * is room for all that is to be written, for ever.  Where nothing comes or goes meanwhile the
+ * socket is ended.  It cannot be another one by then: it is closed only after on_read_wanted().
  */
 static void *guard(void *data)
 {
@@ -723,7 +723,7 @@ static void subscribe_all(struct link *link)
 	const struct bridge *bridge = link->bridge;
 
 	if (link == bridge->calls) {
-		/* They come under the name of the machine that replies: its rights go no further. */
+		/* They come by the name of the machine that replies: its rights go no further. */
 		if (has_call_out(&bridge->config))
 			subscribe(link, NULL,
 				  text("kpost.*.reply.%s.>", strchr(link->inbox, '.') + 1));
