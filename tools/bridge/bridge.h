@@ -88,7 +88,7 @@ struct config {
 /* Ends the program with one line for the first thing that is wrong. */
 void config_read(struct config *config, const char *file);
 
-/* ---- link.c: a connection to NATS ------------------------------------------ */
+/* ---- link.c, connect.c: a connection to NATS ------------------------------- */
 
 struct link;
 

@@ -5,10 +5,6 @@
  * It is read and written in the loop: the library lets an event loop do that.  So nothing is handed
  * from thread to thread on its way, and what a round of the loop publishes is written at once.
  *
- * A connection that is lost is closed, and another is made, by a thread that ends with that.  The
- * library can make it again by itself, but takes what it had read of a message for the beginning
- * of what comes next (in all versions, so far): it would mix two messages to one.
- *
  * What comes by a subscription that the loop asks is not told if it looks like the server's word
  * that nobody has taken a message: the library says only that there was one.  So a route has a
  * subscription of its own for what comes from its stream.  Where it has to be told, it comes
@@ -19,155 +15,33 @@
  * Threads of the library's come here only for that, which is guarded by link->lock, and to have a
  * ping written.
  */
-#include <limits.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "bridge.h"
+#include "link.h"
 
-#define RECONNECT_MS 100
-#define PING_MS 5000
-#define SILENT_MOST 11 /* seconds: two pings have had no answer */
+#define SILENT_MOST 11 /* seconds: two pings have had no answer, see connect.c */
 #define STUCK_MOST 1 /* seconds in which nothing of what waits was written */
-#define READ_SIZE (128 << 10)
 #define WRITE_AT (64 << 10) /* bytes that are not kept until the end of a round */
 #define BESIDE 256 /* what a message takes beside its payload, about */
 #define QUEUED_MOST (1 << 20) /* bytes that wait while the server takes none */
-
-struct source {
-	natsSubscription *subscription;
-	struct route *route; /* whose it is; NULL: what comes says that */
-	struct source *next;
-};
 
 struct arrival {
 	struct route *route;
 	natsMsg *message; /* NULL: nobody has taken something that was published */
 };
 
-struct link {
-	struct bridge *bridge;
-	const char *what;
-	char inbox[200];
-	natsOptions *options;
-	natsStatistics *statistics;
-	pthread_t loop;
-	int wake;
-	struct event *woken;
-	atomic_bool to_write; /* the library has something */
-	_Atomic uint64_t inside; /* the library since when, where it can get stuck */
-	pthread_mutex_t lock;
-	bool made; /* a connection, with all below, for the loop; under lock */
-	int fd; /* its socket, or -1; changed under lock */
-	char error[200]; /* under lock */
-	/* What came through a thread of the library's; under lock. */
-	natsMsg **replies;
-	unsigned int replies_count, replies_size;
-	/* The loop's, or while there is none, of the thread that makes it. */
-	natsConnection *connection;
-	struct source *sources; /* that which had a message last comes first */
-	struct source *others; /* what comes by them goes through a thread of the library's */
-	natsSock closing;
-	bool lost, detached;
-	/* The loop's. */
-	natsMsg **taken_replies;
-	unsigned int taken_size;
-	struct event *readable, *writable; /* NULL: there is no connection */
-	struct arrival *arrivals;
-	unsigned int arrivals_size;
-	unsigned long ups; /* how often there was one */
-	uint64_t payload_max, taken;
-	uint64_t queued; /* bytes that wait to be written, about */
-	bool starved; /* somebody wants to be told when there are fewer */
-	unsigned int silent, stuck; /* seconds */
-};
-
-/* ---- what the library wants of an event loop -------------------------------- */
-
-static void wake(struct link *link)
+void link_wake(struct link *link)
 {
 	uint64_t one = 1;
 
 	/* It fails only if the counter is full: then the loop is woken anyway. */
 	if (write(link->wake, &one, sizeof(one)) < 0)
 		return;
-}
-
-/* In the thread that connects. */
-static natsStatus on_attach(void **data, void *loop, natsConnection *connection, natsSock fd)
-{
-	struct link *link = loop;
-
-	link->connection = connection;
-	pthread_mutex_lock(&link->lock);
-	link->fd = fd;
-	pthread_mutex_unlock(&link->lock);
-	*data = link;
-	return NATS_OK;
-}
-
-/* It is only told to stop, once: the connection is lost.  The rest is later, without its lock. */
-static natsStatus on_read_wanted(void *data, bool wanted)
-{
-	struct link *link = data;
-
-	if (wanted)
-		return NATS_OK;
-	pthread_mutex_lock(&link->lock);
-	link->closing = link->fd;
-	link->fd = -1;
-	pthread_mutex_unlock(&link->lock);
-	if (!link->readable)
-		return NATS_OK; /* in the thread that connects */
-	event_free(link->readable);
-	event_free(link->writable);
-	link->readable = link->writable = NULL;
-	link->lost = true;
-	event_active(link->woken, EV_WRITE, 0);
-	return NATS_OK;
-}
-
-static natsStatus on_write_wanted(void *data, bool wanted)
-{
-	struct link *link = data;
-
-	atomic_store(&link->to_write, wanted);
-	if (wanted && pthread_equal(pthread_self(), link->loop))
-		event_active(link->woken, EV_WRITE, 0); /* after what is done in this round */
-	else if (wanted)
-		wake(link);
-	return NATS_OK;
-}
-
-static natsStatus on_detach(void *data)
-{
-	struct link *link = data;
-
-	link->detached = true;
-	return NATS_OK;
-}
-
-/*
- * Later versions leave these two to the event loop; the first ones have neither, and do it
- * themselves.
- */
-void __attribute__((weak)) natsConnection_ProcessCloseEvent(natsSock *fd);
-void __attribute__((weak)) natsConnection_ProcessDetachedEvent(natsConnection *connection);
-
-static void clean_up(struct link *link)
-{
-	if (link->closing >= 0 && natsConnection_ProcessCloseEvent)
-		natsConnection_ProcessCloseEvent(&link->closing);
-	if (link->detached && natsConnection_ProcessDetachedEvent)
-		natsConnection_ProcessDetachedEvent(link->connection);
-	link->closing = -1;
-	link->lost = link->detached = false;
 }
 
 /* How many bytes have come and gone. */
@@ -213,10 +87,7 @@ static void inside(struct link *link, void (*process)(natsConnection *connection
 	atomic_store_explicit(&link->inside, 0, memory_order_relaxed);
 }
 
-/* ---- in the loop ------------------------------------------------------------ */
-
-/* Returns whether it is another than the last one. */
-static bool note_error(struct link *link, const char *error)
+bool link_note_error(struct link *link, const char *error)
 {
 	char line[sizeof(link->error)];
 	bool is_new;
@@ -228,17 +99,6 @@ static bool note_error(struct link *link, const char *error)
 	memcpy(link->error, line, sizeof(line));
 	pthread_mutex_unlock(&link->lock);
 	return is_new;
-}
-
-/* In a thread of the library's: what the server does not permit. */
-static void on_error(natsConnection *connection, natsSubscription *subscription, natsStatus status,
-		     void *data)
-{
-	const char *last = NULL;
-
-	if (natsConnection_GetLastError(connection, &last) == NATS_OK || !last || !last[0])
-		last = natsStatus_GetText(status);
-	note_error(data, last);
 }
 
 static void on_reply(natsConnection *connection, natsSubscription *subscription, natsMsg *message,
@@ -259,8 +119,10 @@ static void on_reply(natsConnection *connection, natsSubscription *subscription,
 	link->replies[link->replies_count++] = message;
 	pthread_mutex_unlock(&link->lock);
 	if (first)
-		wake(link);
+		link_wake(link);
 }
+
+/* ---- in the loop ------------------------------------------------------------ */
 
 static void take_replies(struct link *link)
 {
@@ -387,7 +249,7 @@ static void on_readable(evutil_socket_t fd, short what, void *data)
 	bridge_pump(link->bridge);
 }
 
-static void source_add(struct source **list, natsSubscription *subscription, struct route *route)
+void source_add(struct source **list, natsSubscription *subscription, struct route *route)
 {
 	struct source *source = make(sizeof(*source));
 
@@ -405,8 +267,6 @@ static void source_end(struct source **place)
 	natsSubscription_Destroy(source->subscription);
 	free(source);
 }
-
-static void connect_begin(struct link *link);
 
 static void came(struct link *link)
 {
@@ -428,14 +288,12 @@ static void went(struct link *link)
 	const char *last = NULL;
 
 	if (natsConnection_GetLastError(link->connection, &last) != NATS_OK && last && last[0])
-		note_error(link, last);
-	clean_up(link);
+		link_note_error(link, last);
 	while (link->sources)
 		source_end(&link->sources);
 	while (link->others)
 		source_end(&link->others);
-	natsConnection_Destroy(link->connection);
-	link->connection = NULL;
+	connect_end(link);
 	bridge_link_changed(link->bridge, link, false);
 	connect_begin(link);
 }
@@ -474,7 +332,7 @@ void link_watch(struct link *link)
 		fault = "the server takes nothing any more";
 	if (!fault)
 		return;
-	note_error(link, fault);
+	link_note_error(link, fault);
 	shutdown(link->fd, SHUT_RDWR); /* to be read as its end */
 }
 
@@ -595,7 +453,7 @@ void link_unsubscribe(struct link *link, const struct route *route)
 		source_end(place);
 }
 
-static natsStatus subscribe_replies(struct link *link, char *subject)
+natsStatus subscribe_replies(struct link *link, char *subject)
 {
 	natsSubscription *subscription;
 	natsStatus status =
@@ -607,7 +465,7 @@ static natsStatus subscribe_replies(struct link *link, char *subject)
 	return status;
 }
 
-static char *route_inbox(const struct link *link, const struct route *route)
+char *route_inbox(const struct link *link, const struct route *route)
 {
 	return text("%s.r.%u.>", link->inbox, route->index);
 }
@@ -627,188 +485,23 @@ natsStatus link_exact(struct link *link, const struct route *route)
 	return status;
 }
 
-/* ---- connecting ------------------------------------------------------------ */
-
-static void need(natsStatus status, const char *what)
-{
-	if (status != NATS_OK)
-		fail(EX_UNAVAILABLE, "%s: %s", what,
-		     nats_GetLastError(NULL) ?: natsStatus_GetText(status));
-}
-
-static void set_servers(natsOptions *options, const char *servers)
-{
-	const char *list[32];
-	char *all = text("%s", servers), *rest = all, *server;
-	int count = 0;
-
-	while ((server = strsep(&rest, " ,\t\n")))
-		if (server[0] && count < 32)
-			list[count++] = server;
-	need(natsOptions_SetServers(options, list, count), "servers");
-	free(all);
-}
-
-natsOptions *link_options(const struct config *config, const char *what)
-{
-	natsOptions *options;
-	char *name = text("kpost-bridge %s, %s", config->machine, what);
-	char *inbox = text("_INBOX.%s", config->machine);
-
-	need(natsOptions_Create(&options), "NATS");
-	set_servers(options, config->servers);
-	need(natsOptions_SetName(options, name), "name");
-	need(natsOptions_SetCustomInboxPrefix(options, inbox), "inbox");
-	if (config->user)
-		need(natsOptions_SetUserInfo(options, config->user, config->password ?: ""),
-		     "user");
-	if (config->creds)
-		need(natsOptions_SetUserCredentialsFromFiles(options, config->creds, NULL),
-		     "creds");
-	if (config->nkey)
-		need(natsOptions_SetNKeyFromSeed(options, config->nkey_public, config->nkey),
-		     "nkey");
-	if (config->ca) {
-		need(natsOptions_SetSecure(options, true), "TLS");
-		need(natsOptions_LoadCATrustedCertificates(options, config->ca), config->ca);
-	}
-	if (config->cert)
-		need(natsOptions_LoadCertificatesChain(options, config->cert, config->key),
-		     config->cert);
-	/* In the order of the file: the machine's own server comes first. */
-	need(natsOptions_SetNoRandomize(options, true), "servers");
-	need(natsOptions_SetTimeout(options, 2000), "timeout");
-	free(name);
-	free(inbox);
-	return options;
-}
-
-static void set_loop(natsOptions *options, struct link *link)
-{
-	need(natsOptions_SetEventLoop(options, link, on_attach, on_read_wanted, on_write_wanted,
-				      on_detach),
-	     "loop");
-	need(natsOptions_SetSendAsap(options, true), "send");
-	need(natsOptions_SetIOBufSize(options, READ_SIZE), "buffer");
-	need(natsOptions_SetAllowReconnect(options, false), "reconnect");
-	/* One thread for all of them, of which there can be as many as imports. */
-	need(natsOptions_UseGlobalMessageDelivery(options, true), "delivery");
-	/* The loop looks itself for who does not answer: no other thread ends a connection. */
-	need(natsOptions_SetPingInterval(options, PING_MS), "ping");
-	need(natsOptions_SetMaxPingsOut(options, INT_MAX / 2), "ping");
-	need(natsOptions_SetErrorHandler(options, on_error, link), "callback");
-}
-
-/* Replies come to nobody else: without one, the right to subscribe to them is not needed. */
-static bool has_call_out(const struct config *config)
-{
-	const struct route_config *route = config->routes;
-
-	while (route && route->kind != ROUTE_CALL_OUT)
-		route = route->next;
-	return route;
-}
-
-static void subscribe(struct link *link, struct route *route, char *subject)
-{
-	natsSubscription *subscription;
-
-	need(natsConnection_SubscribeSync(&subscription, link->connection, subject), subject);
-	source_add(&link->sources, subscription, route);
-	free(subject);
-}
-
-static void subscribe_all(struct link *link)
-{
-	const struct bridge *bridge = link->bridge;
-
-	if (link == bridge->calls) {
-		/* They come by the name of the machine that replies: its rights go no further. */
-		if (has_call_out(&bridge->config))
-			subscribe(link, NULL,
-				  text("kpost.*.reply.%s.>", strchr(link->inbox, '.') + 1));
-		need(subscribe_replies(link, text("%s.>", link->inbox)), "inbox");
-		return;
-	}
-	need(subscribe_replies(link, text("%s.a.>", link->inbox)), "inbox");
-	for (unsigned int i = 0; i < bridge->routes_count; i++)
-		if (bridge->routes[i]->config->stream)
-			subscribe(link, bridge->routes[i], route_inbox(link, bridge->routes[i]));
-}
-
-/* Not all bridges of a server at once. */
-static void pause_before_connecting(void)
-{
-	usleep((RECONNECT_MS + arc4random_uniform(RECONNECT_MS / 2)) * 1000);
-}
-
-/* Until there is a connection, which it gives to the loop. */
-static void *connect_at_last(void *data)
-{
-	struct link *link = data;
-	unsigned int refusals = 0;
-	natsStatus status;
-
-	/* A server can end each connection as soon as it has it. */
-	if (link->ups)
-		pause_before_connecting();
-	while ((status = natsConnection_Connect(&link->connection, link->options)) != NATS_OK) {
-		const char *error = nats_GetLastError(NULL) ?: natsStatus_GetText(status);
-
-		clean_up(link);
-		/* One that was let in before is believed to be known still, once. */
-		if (status == NATS_CONNECTION_AUTH_FAILED && (!link->ups || refusals++))
-			fail(EX_UNAVAILABLE, "NATS: %s", error);
-		if (note_error(link, error) && !link->ups)
-			say("no connection to NATS yet, for %s: %s", link->what, error);
-		pause_before_connecting();
-	}
-	subscribe_all(link);
-	pthread_mutex_lock(&link->lock);
-	link->made = true;
-	pthread_mutex_unlock(&link->lock);
-	wake(link);
-	return NULL;
-}
-
-static void thread_begin(void *(*function)(void *data), struct link *link)
-{
-	pthread_t thread;
-	int ret = pthread_create(&thread, NULL, function, link);
-
-	if (ret)
-		fail(EX_OSERR, "a thread: %s", strerror(ret));
-	pthread_detach(thread);
-}
-
-static void connect_begin(struct link *link)
-{
-	thread_begin(connect_at_last, link);
-}
+/* ---- beginning -------------------------------------------------------------- */
 
 struct link *link_new(struct bridge *bridge, const char *what)
 {
 	struct link *link = make(sizeof(*link));
-	natsInbox *unique;
 
 	link->bridge = bridge;
 	link->what = what;
 	link->loop = pthread_self();
 	link->fd = link->closing = -1;
 	pthread_mutex_init(&link->lock, NULL);
-	need(natsStatistics_Create(&link->statistics), "statistics");
 	link->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (link->wake < 0)
 		fail(EX_OSERR, "eventfd: %s", strerror(errno));
 	link->woken = event_new(bridge->base, link->wake, EV_READ | EV_PERSIST, on_wake, link);
 	event_add(link->woken, NULL);
-	/* Nobody else's: what a bridge before this one asked for comes to no inbox. */
-	need(natsInbox_Create(&unique), "inbox");
-	snprintf(link->inbox, sizeof(link->inbox), "_INBOX.%s.%s", bridge->config.machine,
-		 strrchr(unique, '.') + 1);
-	natsInbox_Destroy(unique);
-	link->options = link_options(&bridge->config, what);
-	set_loop(link->options, link);
+	connect_prepare(link);
 	return link;
 }
 
