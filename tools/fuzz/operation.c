@@ -630,6 +630,9 @@ long operation_ioctl(struct work *work)
 		if (ret < 0)
 			ret = -errno;
 	}
+	/* A signal has given it a name, and another lane has closed the file before its restart. */
+	if (op->kind == OP_CALL && ret == -EBADF)
+		before.arg.call.id = work->arg.call.id;
 	if (work->address == work->arg.bytes && leaves_struct(op, ret) &&
 	    memcmp(&before.arg, &work->arg, sizeof(before.arg)))
 		machine_found("operation %u changed its struct and returned %ld", me->index, ret);

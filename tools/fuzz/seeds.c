@@ -99,6 +99,13 @@ const struct seed seeds[] = {
 		{ .lane = 1, .kind = OP_SHOW, .fd = 1, .value = 1 },
 		{ .lane = 1, .kind = OP_CLOSE, .fd = 1 },
 	} } },
+	/* The call has a name then, and its restart no file. */
+	{ "call-restarts-closed", { SETUP_NAMED, 0, {
+		{ .lane = 1, .kind = OP_CALL, .fd = 2, .deadline = AT_NEVER },
+		{ .kind = OP_SETTLE },
+		{ .kind = OP_KILL, .to = 1, .value = 1 },
+		{ .kind = OP_CLOSE, .fd = 2 },
+	} } },
 	{ "caller-leaves", { SETUP_NAMED, 0, {
 		{ .kind = OP_CALL, .fd = 2, .reply_len = LEN_100 },
 		{ .lane = 1, .kind = OP_RECV, .fd = 1 },
