@@ -331,8 +331,7 @@ static int run(struct bridge *bridge)
 	struct event *every;
 
 	lift_limit();
-	event_config_set_flag(config,
-			      EVENT_BASE_FLAG_PRECISE_TIMER | EVENT_BASE_FLAG_NO_CACHE_TIME);
+	event_config_set_flag(config, EVENT_BASE_FLAG_NO_CACHE_TIME);
 	bridge->base = event_base_new_with_config(config);
 	event_config_free(config);
 	if (!bridge->base)

@@ -14,6 +14,8 @@
 # shellcheck source=tools/bridge/tests/common.sh
 . "$top/tools/bridge/tests/common.sh"
 machines=(m1 m2 m3)
+# Those that have a nats-server; without any there is that of the desk alone.
+clustered=("${machines[@]}")
 net=10.9.0
 
 # The mailboxes that machines may import: rights have no wildcard for a part of a word.
@@ -137,7 +139,7 @@ rights()
 server_config()
 {
 	local machine at routes=
-	for machine in "${machines[@]}"; do
+	for machine in "${clustered[@]}"; do
 		[ "$machine" = "$1" ] || routes+="nats://$(address "$machine"):6222 "
 	done
 	at=$(address "$1")
@@ -210,11 +212,11 @@ publish_headers()
 cluster_up()
 {
 	local machine
-	for machine in "${machines[@]}" desk; do
+	for machine in "${clustered[@]}" desk; do
 		server_config "$machine" >"$bed/nats-$machine.conf"
 		start_server "$machine"
 	done
-	for machine in "${machines[@]}"; do
+	for machine in "${clustered[@]}"; do
 		within 90 server_ready "$machine" || { say "no leader for $machine"; return 1; }
 	done
 }

@@ -304,9 +304,38 @@ calls()
 	serve
 	within 60 in_machine m1 kpost-flow call time 1 >/dev/null 2>&1
 	verdict $? '... and calls are answered again when both are there again'
-	what_calls_take
 	serve_no_more
 	server_of_calls_dies
+	stop_bridge m1
+	stop_bridge m2
+}
+
+# Over two bridges, beside what it is made of, in the foreground: one that looks whether it has
+# ended takes a processor, and with it as much time as a call does.
+what_calls_take()
+{
+	local bare near far failed
+	bare=$(number_in p50_us "$(bare_requests 200)")
+	near=$(number_in p50_us "$(in_machine m2 timeout 60 kpost-flow call time 200)")
+	far=$(number_in p50_us "$(in_machine m1 timeout 60 kpost-flow call time 200)")
+	serve_no_more
+	within 10 not served
+	failed=$(number_in failed_p50_us "$(in_machine m1 timeout 60 kpost-flow call time 200)")
+	say "a call takes $far us, a request of NATS $bare us, a call on one machine $near us"
+	[ $((10 * far)) -le $((13 * (bare + 2 * near))) ]
+	verdict $? 'a call costs at most 1.3 times what a request of NATS and two local calls do'
+	say "one that nobody is there for takes $failed us"
+	[ "$failed" -le $((2 * bare)) ]
+	verdict $? '... and at most two requests if nobody is there'
+}
+
+# In a VM whose time is what was executed, see run.
+costs()
+{
+	call_routes
+	serve
+	within 60 in_machine m1 kpost-flow call time 1 >/dev/null 2>&1
+	what_calls_take
 	stop_bridge m1
 	stop_bridge m2
 }
@@ -342,21 +371,6 @@ bare_requests()
 	within 20 grep -qs ready "$bed/bare.out"
 	in_machine m1 kpost-bare request "$url" bare.time "$1"
 	crash bare
-}
-
-# Over two bridges, beside what it is made of. No verdict: how long it takes to wake somebody is the
-# emulator's doing, and there are twice as many to be woken.
-what_calls_take()
-{
-	local bare near far
-	bare=$(number_in p50_us "$(bare_requests 200)")
-	flow near m2 call time 200
-	finish near 60
-	near=$(number_in p50_us "$(last_line near)")
-	flow call m1 call time 200
-	finish call 60
-	far=$(number_in p50_us "$(last_line call)")
-	say "a call takes $far us, a request of NATS $bare us, a call on one machine $near us"
 }
 
 threads_of()
@@ -802,6 +816,7 @@ while [[ ${1-} == --* ]]; do
 	esac
 	shift
 done
+[ "$*" != costs ] || clustered=()
 parts=${*:-messages deaths pressure calls refusals aside expires envelopes twice halts standby}
 echo 'TAP version 13'
 for tool in "$nats" ip openssl insmod kpost kpost-flow kpost-bridge kpost-bare; do
