@@ -267,7 +267,6 @@ struct origin {
 	int fd;
 	struct seen *seen; /* what has come from its mailboxes, see seen.c */
 	struct event *ready;
-	bool looked_at; /* its mark, since the stream was looked at last */
 	struct origin *next;
 };
 
@@ -300,6 +299,9 @@ struct seen *seen_get(struct origin *origin, uint64_t identity, int memory, uint
 void seen_free(struct origin *origin);
 /* Returns 0 or -errno. */
 int seen_save(int memory, const struct seen *seen);
+/* For what else is kept there: what replaces it has the same tag.  Returns 0 or -errno. */
+uint64_t seen_tag(const char *of, uint64_t identity);
+int seen_put(int memory, uint64_t tag, const void *record, size_t size);
 
 /* ---- status.c: seen from outside ------------------------------------------- */
 

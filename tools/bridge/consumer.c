@@ -77,13 +77,16 @@ static void consumer_made(struct route *route, json_t *answer, const char *error
 	consumer_pull(import);
 }
 
-/* All that is kept before is in the mailbox, since all of it comes in order. */
-static void start_behind(json_t *request, uint64_t done)
+/*
+ * All that is kept before @done is in the mailbox, since all of it comes in order.  That one comes
+ * once more: if it is another now, the stream was set back.
+ */
+static void start_with(json_t *request, uint64_t done)
 {
 	json_t *config = json_object_get(request, "config");
 
 	json_object_set_new(config, "deliver_policy", json_string("by_start_sequence"));
-	json_object_set_new(config, "opt_start_seq", json_integer((json_int_t)done + 1));
+	json_object_set_new(config, "opt_start_seq", json_integer((json_int_t)done));
 }
 
 static void consumer_deleted(struct route *route, json_t *answer, const char *error, int code)
@@ -106,8 +109,9 @@ static void consumer_deleted(struct route *route, json_t *answer, const char *er
 			 (json_int_t)ACK_WAIT, "max_deliver", -1, "max_ack_pending",
 			 (json_int_t)ring_size(import), "filter_subject", config->subject,
 			 "replay_policy", "instant");
-	if (json && import->keeps && import->done)
-		start_behind(json, import->done);
+	import->behind = import->keeps && import->done;
+	if (json && import->behind)
+		start_with(json, import->done);
 	body = json ? json_dumps(json, JSON_COMPACT) : NULL;
 	if (!body)
 		fail(EXIT_FAILURE, "out of memory");

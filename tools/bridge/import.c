@@ -4,7 +4,8 @@
  *
  * A message is acknowledged to JetStream once it is in the mailbox; whatever happens before, it
  * comes again.  That it is not doubled then is the mailbox's doing: each is sent with its number
- * in the stream, and the mailbox takes none that is not above its mark (KPOST_NUMBERED).
+ * in the stream, see place.c, and the mailbox takes none that is not above its mark
+ * (KPOST_NUMBERED).
  *
  * So nothing must be sent out of order, or the mark would lose what comes late.  JetStream gives
  * new messages before those that it gives again.  Hence a message is taken only if the consumer
@@ -16,10 +17,6 @@
 #include <stdio.h>
 
 #include "import.h"
-
-/* Numbers have the time when the stream was made above this, and below it its own. */
-#define NUMBER_BITS 40
-#define NUMBER_MASK ((1ull << NUMBER_BITS) - 1)
 
 void import_forget(struct import *import)
 {
@@ -34,12 +31,6 @@ void import_forget(struct import *import)
 }
 
 /* ---- to the mailbox -------------------------------------------------------- */
-
-/* What it is sent to the mailbox with. */
-static uint64_t number_of(const struct import *import, const struct item *item)
-{
-	return import->made << NUMBER_BITS | item->sequence;
-}
 
 static void tell(struct import *import, natsMsg *message, const char *what)
 {
@@ -78,8 +69,8 @@ static void put_aside(struct import *import, int err)
 	struct route *route = &import->route;
 	char *reply = text("%s.r.%u.aside%" PRIu64, link_inbox(route->bridge->streams),
 			   route->index, item->sequence);
-	char *id = text("%s.%" PRIu64 ".%" PRIu64, route->config->stream, import->made,
-			item->sequence);
+	char *id =
+		text("%s.%" PRIu64 ".%" PRIu64, route->config->stream, item->mark, item->sequence);
 	natsStatus status;
 
 	route_error(route, "a message of %d bytes for the dead letters: %s",
@@ -125,7 +116,7 @@ static void came_too_late(struct import *import)
 	struct route *route = &import->route;
 	struct kpost_stat st;
 
-	if (!kpost_stat(item->origin->fd, &st) && st.mark >= number_of(import, item)) {
+	if (!kpost_stat(item->origin->fd, &st) && st.mark >= item->mark) {
 		route->counts.duplicates++;
 		return;
 	}
@@ -201,6 +192,20 @@ static void remember(struct import *import, struct seen *seen, unsigned int coun
 		route_error(&import->route, "what has come is not kept: %s", strerror(-ret));
 }
 
+/* For the next process: before the mailbox has a message of it. */
+static void keep_place(struct import *import)
+{
+	int ret = 0;
+
+	if (import->place_is_new && import->memory >= 0)
+		ret = place_save(&import->place, import->memory, import->route.config->stream,
+				 import->target);
+	if (ret)
+		route_error(&import->route, "the place in the stream is not kept: %s",
+			    strerror(-ret));
+	import->place_is_new = false;
+}
+
 /* Returns whether there is more to be done at once. */
 static bool send_some(struct import *import)
 {
@@ -214,7 +219,7 @@ static bool send_some(struct import *import)
 	unsigned int count = 0;
 	int ret;
 
-	if (!origin || first->sequence > NUMBER_MASK) {
+	if (!origin || !place_has_number(first->sequence)) {
 		put_aside(import, origin ? EOVERFLOW : EACCES);
 		return false;
 	}
@@ -229,7 +234,7 @@ static bool send_some(struct import *import)
 	for (uint64_t i = import->head; i != import->tail && count < ROUND; i++) {
 		struct item *item = item_at(import, i);
 
-		if (item->origin != origin || item->sequence > NUMBER_MASK ||
+		if (item->origin != origin || !place_has_number(item->sequence) ||
 		    item->identity != first->identity)
 			break;
 		/* One that is no later than that before it may be it: it is looked at alone. */
@@ -244,12 +249,13 @@ static bool send_some(struct import *import)
 			.len = natsMsg_GetDataLength(item->message),
 			.tag = header_number(item->message, "Kpost-Tag", 0),
 			.expires = item->expires,
-			.number = number_of(import, item),
+			.number = item->mark,
 		};
 		if (route->config->envelope)
 			wrap(item, &envelopes[count], pieces[count], &entries[count]);
 		count++;
 	}
+	keep_place(import);
 	ret = kpost_send_batch(origin->fd, entries, count, KPOST_DONTWAIT, 0, NULL);
 	if (ret < 0)
 		return send_failed(import, ret);
@@ -306,33 +312,6 @@ static bool meta_read(const char *subject, struct meta *meta)
 	return meta->delivered && meta->sequence && meta->consumer;
 }
 
-/*
- * A stream that gives numbers again, since a server has lost what it had, or it was set back, or is
- * an older one: what is new would be taken for what is known.
- */
-static bool was_set_back(const struct import *import, struct origin *origin)
-{
-	struct kpost_stat st;
-
-	if (origin->looked_at)
-		return false;
-	origin->looked_at = true;
-	return kpost_stat(origin->fd, &st) ||
-	       st.mark > (import->made << NUMBER_BITS | import->last_sequence);
-}
-
-static void was_older(struct import *import)
-{
-	const struct route_config *config = import->route.config;
-
-	route_state(&import->route, STATE_WAITING,
-		    "stream %s was set back, or is older than what mailbox %s has seen: new ones "
-		    "would be taken for known ones; remove the mailbox, once it is empty",
-		    config->stream, config->mailbox);
-	import_forget(import);
-	consumer_later(import);
-}
-
 static void on_writable(evutil_socket_t fd, short what, void *data)
 {
 	struct import *import = data;
@@ -385,8 +364,21 @@ static bool came(struct import *import, natsMsg *message)
 	import->pull = PULL_LEAST;
 	import->backoff = 0;
 	import->last = meta.consumer;
-	if (meta.sequence > import->last_sequence)
-		import->last_sequence = meta.sequence;
+	if (place_goes_back(&import->place, meta.sequence, meta.time)) {
+		route_error(route, "stream %s was set back: it gives numbers again",
+			    route->config->stream);
+		if (import->behind) {
+			/* There is more of that before this one. */
+			import->done = 0;
+			consumer_anew(import);
+			return false;
+		}
+	} else if (import->behind && meta.sequence <= import->done) {
+		tell(import, message, "+ACK");
+		return false;
+	}
+	place_note(&import->place, meta.sequence, meta.time);
+	import->place_is_new = true;
 	route->counts.in++;
 	if (comes_round(import, natsMsg_GetSubject(message))) {
 		route->counts.looped++;
@@ -408,10 +400,6 @@ static bool came(struct import *import, natsMsg *message)
 		consumer_later(import);
 		return false;
 	}
-	if (origin && was_set_back(import, origin)) {
-		was_older(import);
-		return false;
-	}
 	if ((natsMsgHeader_Get(message, "Nats-Msg-Id", &id) != NATS_OK &&
 	     natsMsgHeader_Get(message, "Kpost-Id", &id) != NATS_OK) ||
 	    !seen_parse(id, &identity, &number))
@@ -419,6 +407,7 @@ static bool came(struct import *import, natsMsg *message)
 	*item_at(import, import->tail++) = (struct item){
 		.message = message,
 		.sequence = meta.sequence,
+		.mark = place_number(&import->place, meta.sequence, meta.time),
 		.identity = identity,
 		.number = number,
 		.stored = meta.time,
@@ -494,10 +483,10 @@ static void on_timer(struct route *route)
 	route_touch(route);
 }
 
-/* The highest number of this stream that the mailbox has, by any of its marks. */
-static uint64_t last_put_in(const struct import *import)
+/* The highest number that the mailbox has, by any of its marks. */
+static uint64_t highest_mark(const struct import *import)
 {
-	uint64_t last = 0;
+	uint64_t highest = 0;
 
 	for (const struct badge *badge = import->route.config->badges; badge; badge = badge->next) {
 		const struct kpost_grant grant = {
@@ -510,12 +499,11 @@ static uint64_t last_put_in(const struct import *import)
 
 		if (fd < 0)
 			continue;
-		if (!kpost_stat(fd, &st) && st.mark >> NUMBER_BITS == import->made &&
-		    (st.mark & NUMBER_MASK) > last)
-			last = st.mark & NUMBER_MASK;
+		if (!kpost_stat(fd, &st) && st.mark > highest)
+			highest = st.mark;
 		kpost_close(fd);
 	}
-	return last;
+	return highest;
 }
 
 static void start(struct route *route, json_t *info)
@@ -525,6 +513,7 @@ static void start(struct route *route, json_t *info)
 	const char *retention = json_string_value(json_object_get(config, "retention"));
 	int64_t made = stream_made(info);
 	struct kpost_stat st = { 0 };
+	uint64_t mark;
 
 	if (made < 0) {
 		route_state(route, STATE_REFUSED, "stream %s does not say when it was made",
@@ -540,19 +529,16 @@ static void start(struct route *route, json_t *info)
 			    route->config->mailbox, mailbox_fault(import->memory));
 	if (!import->queue)
 		import->queue = make(ring_size(import) * sizeof(import->queue[0]));
-	if (import->made != (uint64_t)made)
+	if (import->place.made != (uint64_t)made)
 		import->done = 0;
-	import->made = made;
-	import->last_sequence = stream_last(info);
+	mark = highest_mark(import);
+	place_begin(&import->place, import->memory, route->config->stream, import->target, made,
+		    mark);
 	import->keeps = !retention || strcmp(retention, "workqueue");
-	if (import->keeps && !import->done)
-		import->done = last_put_in(import);
-	if (import->keeps && import->done > import->last_sequence) {
-		was_older(import);
-		return;
-	}
-	for (struct origin *origin = import->origins; origin; origin = origin->next)
-		origin->looked_at = false;
+	if (!import->done)
+		import->done = place_sequence(&import->place, mark);
+	if (import->done > stream_last(info))
+		import->done = 0; /* it was set back, and what it has may be new */
 	consumer_anew(import);
 }
 
@@ -563,6 +549,7 @@ static void give_back(struct route *route)
 	import_forget(import);
 	origins_free(&import->origins);
 	import->done = 0; /* the next mailbox has nothing yet */
+	import->place = (struct place){ 0 };
 	import->phase = DOWN;
 	route_timer(route, 0);
 }

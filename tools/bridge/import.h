@@ -15,9 +15,18 @@ enum import_phase {
 	PULLING,
 };
 
+/* Where an import is in its stream, see place.c. */
+struct place {
+	uint64_t made; /* when the stream was, in minutes; 0: nothing is known yet */
+	uint64_t epoch; /* of what was stored after @since; what was before is of that before it */
+	uint64_t since, time; /* nanoseconds of the server's; that which was stored last */
+	uint64_t sequence; /* the highest of this epoch that came */
+};
+
 struct item {
 	natsMsg *message;
 	uint64_t sequence; /* in the stream */
+	uint64_t mark; /* that it is sent to the mailbox with */
 	uint64_t identity, number; /* of the mailbox that it is from, and in that; or 0 */
 	uint64_t stored; /* when it was, in nanoseconds of CLOCK_REALTIME */
 	uint64_t expires; /* CLOCK_MONOTONIC, or 0 for never */
@@ -36,9 +45,10 @@ struct import {
 	uint64_t alive; /* when it was told last that work goes on */
 	uint64_t backoff;
 	bool progress; /* something was taken since the consumer was made */
-	uint64_t made; /* when the stream was */
-	uint64_t last_sequence; /* that it has given */
-	bool keeps; /* it keeps what is acknowledged */
+	struct place place;
+	bool place_is_new; /* since it was kept */
+	bool keeps; /* the stream does, what is acknowledged */
+	bool behind; /* the consumer began with the last that is in the mailbox */
 	uint64_t done; /* the last of it that is in the mailbox, as far as is known */
 	bool full; /* the mailbox is: one waits to be told */
 	bool aside; /* the first in the queue is on its way to the dead letters */
@@ -62,6 +72,26 @@ static inline struct item *item_at(struct import *import, uint64_t index)
 {
 	return &import->queue[index % ring_size(import)];
 }
+
+/* ---- place.c ---- */
+
+/*
+ * Before anything comes, of a stream that was @made then, for a mailbox whose identity is @target
+ * and whose highest mark is @mark.  Without @memory (< 0) it is what this process knows.
+ */
+void place_begin(struct place *place, int memory, const char *stream, uint64_t target,
+		 uint64_t made, uint64_t mark);
+/* Is it given the number of another that came before? */
+bool place_goes_back(const struct place *place, uint64_t sequence, uint64_t stored);
+/* It came.  Then the number of it that the mailbox is told; and back, 0 if of another epoch. */
+void place_note(struct place *place, uint64_t sequence, uint64_t stored);
+uint64_t place_number(const struct place *place, uint64_t sequence, uint64_t stored);
+uint64_t place_sequence(const struct place *place, uint64_t number);
+bool place_has_number(uint64_t sequence);
+/* Returns 0 or -errno. */
+int place_save(const struct place *place, int memory, const char *stream, uint64_t target);
+
+/* ---- import.c ---- */
 
 /* What was taken and is not in the mailbox is JetStream's again. */
 void import_forget(struct import *import);

@@ -78,20 +78,20 @@ void seen_note(struct seen *seen, uint64_t sequence)
 
 /* ---- the mailbox ----------------------------------------------------------------- */
 
-static uint64_t tag_of(const char *machine, uint64_t identity)
+uint64_t seen_tag(const char *of, uint64_t identity)
 {
 	uint64_t hash = 0xcbf29ce484222325 ^ identity; /* FNV-1a */
 
-	while (*machine)
-		hash = (hash ^ (unsigned char)*machine++) * 0x100000001b3;
+	while (*of)
+		hash = (hash ^ (unsigned char)*of++) * 0x100000001b3;
 	return hash;
 }
 
 int seen_open(const char *mailbox)
 {
 	struct kpost_attr attr = {
-		.messages = KEPT,
-		.bytes = KEPT * RECORD,
+		.messages = KEPT + 1, /* and one of the stream's */
+		.bytes = (KEPT + 1) * RECORD,
 		.message_max = RECORD,
 		.overflow = KPOST_OVERFLOW_REPLACE,
 		.owner = geteuid(),
@@ -111,7 +111,7 @@ static struct seen *load(int memory, const char *machine, uint64_t identity, uin
 	struct seen *seen = make(sizeof(*seen));
 
 	if (memory >= 0 &&
-	    kpost_recv_tag(memory, tag_of(machine, identity), seen, RECORD, NULL,
+	    kpost_recv_tag(memory, seen_tag(machine, identity), seen, RECORD, NULL,
 			   KPOST_PEEK | KPOST_DONTWAIT, 0) == RECORD &&
 	    seen->target == target && seen->identity == identity &&
 	    !strncmp(seen->machine, machine, sizeof(seen->machine)))
@@ -153,19 +153,42 @@ void seen_free(struct origin *origin)
 	}
 }
 
-int seen_save(int memory, const struct seen *seen)
+static int put(int memory, uint64_t tag, const void *record, size_t size)
 {
 	struct kpost_send entry = {
 		.flags = KPOST_REPLACE,
-		.tag = tag_of(seen->machine, seen->identity),
-		.buf = (uintptr_t)seen,
-		.len = RECORD,
+		.tag = tag,
+		.buf = (uintptr_t)record,
+		.len = size,
 	};
-	struct seen oldest;
 	int ret = kpost_send_batch(memory, &entry, 1, KPOST_DONTWAIT, 0, NULL);
 
-	/* If that one is still used, it is kept anew the next time. */
-	if (ret == -EAGAIN && kpost_recv(memory, &oldest, RECORD, NULL, KPOST_DONTWAIT, 0) >= 0)
-		ret = kpost_send_batch(memory, &entry, 1, KPOST_DONTWAIT, 0, NULL);
 	return ret < 0 ? ret : 0;
+}
+
+int seen_put(int memory, uint64_t tag, const void *record, size_t size)
+{
+	int ret = put(memory, tag, record, size);
+	struct kpost_message message;
+	struct seen oldest;
+
+	/*
+	 * The oldest of a mailbox's goes: if that one is still used, it is kept anew the next time.
+	 * What else is here stays, as what is newest.
+	 */
+	for (int i = 0; ret == -EAGAIN && i <= KEPT; i++) {
+		ssize_t got = kpost_recv(memory, &oldest, RECORD, &message, KPOST_DONTWAIT, 0);
+
+		if (got < 0)
+			return got;
+		ret = got == RECORD			     ? put(memory, tag, record, size) :
+		      put(memory, message.tag, &oldest, got) ?:
+							       -EAGAIN;
+	}
+	return ret;
+}
+
+int seen_save(int memory, const struct seen *seen)
+{
+	return seen_put(memory, seen_tag(seen->machine, seen->identity), seen, RECORD);
 }
