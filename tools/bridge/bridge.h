@@ -299,9 +299,12 @@ struct seen *seen_get(struct origin *origin, uint64_t identity, int memory, uint
 void seen_free(struct origin *origin);
 /* Returns 0 or -errno. */
 int seen_save(int memory, const struct seen *seen);
-/* For what else is kept there: what replaces it has the same tag.  Returns 0 or -errno. */
+/*
+ * For what else is kept there, in place of what has the same tag.  Where there is no room the
+ * oldest of the highest priority goes.  Returns 0 or -errno.
+ */
 uint64_t seen_tag(const char *of, uint64_t identity);
-int seen_put(int memory, uint64_t tag, const void *record, size_t size);
+int seen_put(int memory, uint64_t tag, unsigned int priority, const void *record, size_t size);
 
 /* ---- status.c: seen from outside ------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #include "import.h"
 
 #define PULL_MOST (8 * SECOND) /* of one that is idle */
+#define LOOK (30 * SECOND) /* without a message, whether there is one */
 #define SLACK (1500 * MS) /* after which its end should have been told */
 #define EARLY (50 * MS) /* a timer can be so much: its clock is coarse */
 
@@ -70,6 +71,10 @@ static void consumer_made(struct route *route, json_t *answer, const char *error
 		consumer_later(import);
 		return;
 	}
+	if (import->behind && !json_integer_value(json_object_get(answer, "num_pending"))) {
+		consumer_from_begin(import);
+		return;
+	}
 	import->phase = PULLING;
 	import->pull = PULL_LEAST;
 	import->alive = now();
@@ -79,7 +84,7 @@ static void consumer_made(struct route *route, json_t *answer, const char *error
 
 /*
  * All that is kept before @done is in the mailbox, since all of it comes in order.  That one comes
- * once more: if it is another now, the stream was set back.
+ * once more: if it does not, the stream was set back, and what is before it may be new.
  */
 static void start_with(json_t *request, uint64_t done)
 {
@@ -136,6 +141,12 @@ void consumer_anew(struct import *import)
 	free(subject);
 }
 
+void consumer_from_begin(struct import *import)
+{
+	import->done = 0;
+	consumer_anew(import);
+}
+
 void consumer_start_over(struct import *import)
 {
 	if (import->progress) {
@@ -144,6 +155,44 @@ void consumer_start_over(struct import *import)
 	}
 	import_forget(import);
 	consumer_later(import);
+}
+
+static void looked(struct route *route, json_t *answer, const char *error, int code)
+{
+	json_t *subjects = json_object_get(json_object_get(answer, "state"), "subjects"), *count;
+	struct import *import = import_of(route);
+	json_int_t all = 0;
+	const char *subject;
+
+	if (import->phase != PULLING || import->given > import->looked)
+		return;
+	json_object_foreach(subjects, subject, count) all += json_integer_value(count);
+	if (!all)
+		return;
+	route_error(route, "consumer %s does not give what stream %s has: it is made anew",
+		    route->config->consumer, route->config->stream);
+	consumer_anew(import);
+}
+
+/*
+ * A consumer whose leader has a replica that is no longer like the others gives nothing of what
+ * they have, and calls that all (nats-server 2.9, which is killed with much under way).  Another
+ * may have another leader.  Only of a work queue it can be told: what is given is no longer there.
+ */
+static void look(struct import *import)
+{
+	const struct route_config *config = import->route.config;
+	char *subject = text("$JS.API.STREAM.INFO.%s", config->stream);
+	json_t *json = json_pack("{s:s}", "subjects_filter", config->subject);
+	char *body = json ? json_dumps(json, JSON_COMPACT) : NULL;
+
+	if (!body)
+		fail(EXIT_FAILURE, "out of memory");
+	import->looked = now();
+	api_request(&import->route, subject, body, looked);
+	json_decref(json);
+	free(subject);
+	free(body);
 }
 
 void consumer_said(struct import *import, natsMsg *message, const char *wanted)
@@ -167,6 +216,9 @@ void consumer_said(struct import *import, natsMsg *message, const char *wanted)
 		consumer_start_over(import);
 		return;
 	}
+	if (!import->keeps && import->head == import->tail &&
+	    import->heard - import->given > LOOK && import->heard - import->looked > LOOK)
+		look(import);
 	if (import->pull < PULL_MOST)
 		import->pull *= 2;
 	if (import->pull > PULL_MOST)

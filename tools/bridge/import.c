@@ -180,6 +180,16 @@ static void wrap(const struct item *item, struct kpost_envelope *envelope,
 	entry->len = 2;
 }
 
+static void not_kept(struct import *import, int err)
+{
+	route_error(&import->route, "what has come is not kept: %s", strerror(-err));
+	if (err != -EPIPE)
+		return;
+	/* It was removed: the next look at the stream makes it anew. */
+	kpost_close(import->memory);
+	import->memory = -1;
+}
+
 /* The first ones in the queue, which are in the mailbox, and are going to be acknowledged. */
 static void remember(struct import *import, struct seen *seen, unsigned int count)
 {
@@ -189,21 +199,20 @@ static void remember(struct import *import, struct seen *seen, unsigned int coun
 		seen_note(seen, item_at(import, i)->number);
 	ret = import->memory >= 0 ? seen_save(import->memory, seen) : 0;
 	if (ret)
-		route_error(&import->route, "what has come is not kept: %s", strerror(-ret));
+		not_kept(import, ret);
 }
 
 /* For the next process: before the mailbox has a message of it. */
 static void keep_place(struct import *import)
 {
-	int ret = 0;
+	int ret;
 
-	if (import->place_is_new && import->memory >= 0)
-		ret = place_save(&import->place, import->memory, import->route.config->stream,
-				 import->target);
+	if (!import->place_is_new || import->memory < 0)
+		return;
+	ret = place_save(&import->place, import->memory, import->place_tag, import->target);
+	import->place_is_new = ret;
 	if (ret)
-		route_error(&import->route, "the place in the stream is not kept: %s",
-			    strerror(-ret));
-	import->place_is_new = false;
+		not_kept(import, ret);
 }
 
 /* Returns whether there is more to be done at once. */
@@ -219,6 +228,7 @@ static bool send_some(struct import *import)
 	unsigned int count = 0;
 	int ret;
 
+	keep_place(import);
 	if (!origin || !place_has_number(first->sequence)) {
 		put_aside(import, origin ? EOVERFLOW : EACCES);
 		return false;
@@ -255,7 +265,6 @@ static bool send_some(struct import *import)
 			wrap(item, &envelopes[count], pieces[count], &entries[count]);
 		count++;
 	}
-	keep_place(import);
 	ret = kpost_send_batch(origin->fd, entries, count, KPOST_DONTWAIT, 0, NULL);
 	if (ret < 0)
 		return send_failed(import, ret);
@@ -340,6 +349,13 @@ static uint64_t expiry(natsMsg *message, uint64_t stored)
 	return left > ago ? at + left - ago : 1;
 }
 
+/* Is it the last that is in the mailbox? */
+static bool is_known(const struct import *import, const struct meta *meta)
+{
+	return meta->sequence == import->done &&
+	       !place_goes_back(&import->place, meta->sequence, meta->time);
+}
+
 /* Returns whether it has a place in the queue. */
 static bool came(struct import *import, natsMsg *message)
 {
@@ -364,17 +380,17 @@ static bool came(struct import *import, natsMsg *message)
 	import->pull = PULL_LEAST;
 	import->backoff = 0;
 	import->last = meta.consumer;
-	if (place_goes_back(&import->place, meta.sequence, meta.time)) {
+	import->given = import->heard;
+	if (place_goes_back(&import->place, meta.sequence, meta.time))
 		route_error(route, "stream %s was set back: it gives numbers again",
 			    route->config->stream);
-		if (import->behind) {
-			/* There is more of that before this one. */
-			import->done = 0;
-			consumer_anew(import);
+	if (import->behind && meta.consumer == 1) {
+		if (!is_known(import, &meta)) {
+			consumer_from_begin(import);
 			return false;
 		}
-	} else if (import->behind && meta.sequence <= import->done) {
 		tell(import, message, "+ACK");
+		route_touch(route);
 		return false;
 	}
 	place_note(&import->place, meta.sequence, meta.time);
@@ -384,6 +400,7 @@ static bool came(struct import *import, natsMsg *message)
 		route->counts.looped++;
 		route_error(route, "a message came that was on this machine before: it is dropped");
 		tell(import, message, "+ACK");
+		route_touch(route);
 		return false;
 	}
 	origin = origin_get(&import->origins, route, natsMsg_GetSubject(message), EV_WRITE,
@@ -407,7 +424,7 @@ static bool came(struct import *import, natsMsg *message)
 	*item_at(import, import->tail++) = (struct item){
 		.message = message,
 		.sequence = meta.sequence,
-		.mark = place_number(&import->place, meta.sequence, meta.time),
+		.mark = place_number(&import->place, meta.sequence),
 		.identity = identity,
 		.number = number,
 		.stored = meta.time,
@@ -532,9 +549,12 @@ static void start(struct route *route, json_t *info)
 	if (import->place.made != (uint64_t)made)
 		import->done = 0;
 	mark = highest_mark(import);
-	place_begin(&import->place, import->memory, route->config->stream, import->target, made,
-		    mark);
 	import->keeps = !retention || strcmp(retention, "workqueue");
+	import->place_tag = seen_tag(route->config->stream, 0);
+	/* A work queue has all that nobody has asked for, which another subject may find. */
+	if (!import->keeps)
+		import->place_tag = seen_tag(route->config->subject, import->place_tag);
+	place_begin(&import->place, import->memory, import->place_tag, import->target, made, mark);
 	if (!import->done)
 		import->done = place_sequence(&import->place, mark);
 	if (import->done > stream_last(info))

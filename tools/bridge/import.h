@@ -18,9 +18,9 @@ enum import_phase {
 /* Where an import is in its stream, see place.c. */
 struct place {
 	uint64_t made; /* when the stream was, in minutes; 0: nothing is known yet */
-	uint64_t epoch; /* of what was stored after @since; what was before is of that before it */
-	uint64_t since, time; /* nanoseconds of the server's; that which was stored last */
+	uint64_t epoch, first; /* what has a lower number than that is of the epoch before */
 	uint64_t sequence; /* the highest of this epoch that came */
+	uint64_t time; /* when the last of all that came was stored, in nanoseconds */
 };
 
 struct item {
@@ -42,13 +42,16 @@ struct import {
 	uint64_t asked; /* how many are to come */
 	uint64_t pull; /* how long the last request waits */
 	uint64_t heard; /* when the server said something last */
+	uint64_t given; /* when it gave a message last */
+	uint64_t looked; /* when it was asked whether there is one */
 	uint64_t alive; /* when it was told last that work goes on */
 	uint64_t backoff;
 	bool progress; /* something was taken since the consumer was made */
 	struct place place;
+	uint64_t place_tag; /* that it is kept under */
 	bool place_is_new; /* since it was kept */
 	bool keeps; /* the stream does, what is acknowledged */
-	bool behind; /* the consumer began with the last that is in the mailbox */
+	bool behind; /* the consumer begins with the last that is in the mailbox */
 	uint64_t done; /* the last of it that is in the mailbox, as far as is known */
 	bool full; /* the mailbox is: one waits to be told */
 	bool aside; /* the first in the queue is on its way to the dead letters */
@@ -77,19 +80,20 @@ static inline struct item *item_at(struct import *import, uint64_t index)
 
 /*
  * Before anything comes, of a stream that was @made then, for a mailbox whose identity is @target
- * and whose highest mark is @mark.  Without @memory (< 0) it is what this process knows.
+ * and whose highest mark is @mark.  It is kept in @memory under @tag; without (< 0) it is what this
+ * process knows.
  */
-void place_begin(struct place *place, int memory, const char *stream, uint64_t target,
-		 uint64_t made, uint64_t mark);
-/* Is it given the number of another that came before? */
+void place_begin(struct place *place, int memory, uint64_t tag, uint64_t target, uint64_t made,
+		 uint64_t mark);
+/* Does a message that was @stored then, in nanoseconds, have the number of one that came before? */
 bool place_goes_back(const struct place *place, uint64_t sequence, uint64_t stored);
 /* It came.  Then the number of it that the mailbox is told; and back, 0 if of another epoch. */
 void place_note(struct place *place, uint64_t sequence, uint64_t stored);
-uint64_t place_number(const struct place *place, uint64_t sequence, uint64_t stored);
+uint64_t place_number(const struct place *place, uint64_t sequence);
 uint64_t place_sequence(const struct place *place, uint64_t number);
 bool place_has_number(uint64_t sequence);
 /* Returns 0 or -errno. */
-int place_save(const struct place *place, int memory, const char *stream, uint64_t target);
+int place_save(const struct place *place, int memory, uint64_t tag, uint64_t target);
 
 /* ---- import.c ---- */
 
@@ -100,6 +104,8 @@ void import_forget(struct import *import);
 
 /* Deletes the consumer and makes it anew: all that is not acknowledged comes again. */
 void consumer_anew(struct import *import);
+/* And what the stream keeps, too: the mailbox knows what it has. */
+void consumer_from_begin(struct import *import);
 /* Likewise, later; sooner where that has not been so for a while. */
 void consumer_later(struct import *import);
 /* Now, unless that was of no use the last time: others may do the same to this one. */

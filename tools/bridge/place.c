@@ -7,10 +7,10 @@
  * be made anew, or be an older one, or a copy of it.  What is new would be taken for known, and be
  * lost.  So above that number there is an epoch.  The next one begins with a message whose number
  * is not above all that came, though it was stored later than all of it: one that comes once more
- * was not.  What was stored before is of the epoch before, whenever it comes.
+ * was not.  What has a lower number than that one was left, and is of the epoch before.
  *
  * It is kept beside the mailbox before a message of it is sent there, see seen.c: what is kept is
- * never behind what the mailbox has.
+ * never behind what the mailbox has.  Without it all is new: that may be doubled, but not lost.
  */
 #include <sys/param.h>
 
@@ -18,8 +18,6 @@
 
 /* Minutes, or more than they are, above this; and below it the number in the stream. */
 #define EPOCH_BIT 40
-
-#define CLOCKS_DIFFER (60 * SECOND) /* at most */
 
 struct record {
 	uint64_t target; /* identity of the mailbox */
@@ -31,9 +29,9 @@ bool place_has_number(uint64_t sequence)
 	return sequence < 1ull << EPOCH_BIT;
 }
 
-uint64_t place_number(const struct place *place, uint64_t sequence, uint64_t stored)
+uint64_t place_number(const struct place *place, uint64_t sequence)
 {
-	uint64_t epoch = place->epoch - (stored <= place->since);
+	uint64_t epoch = place->epoch - (sequence < place->first);
 
 	return epoch << EPOCH_BIT | sequence;
 }
@@ -52,53 +50,41 @@ void place_note(struct place *place, uint64_t sequence, uint64_t stored)
 {
 	if (place_goes_back(place, sequence, stored)) {
 		place->epoch++;
-		place->since = place->time;
-		place->sequence = 0;
+		place->first = place->sequence = sequence;
 	}
 	place->sequence = MAX(place->sequence, sequence);
 	place->time = MAX(place->time, stored);
 }
 
-static bool load(struct place *place, int memory, const char *stream, uint64_t target)
+static bool load(struct place *place, int memory, uint64_t tag, uint64_t target)
 {
 	struct record record;
 
 	if (memory < 0 ||
-	    kpost_recv_tag(memory, seen_tag(stream, 0), &record, sizeof(record), NULL,
-			   KPOST_PEEK | KPOST_DONTWAIT, 0) != sizeof(record) ||
+	    kpost_recv_tag(memory, tag, &record, sizeof(record), NULL, KPOST_PEEK | KPOST_DONTWAIT,
+			   0) != sizeof(record) ||
 	    record.target != target)
 		return false;
 	*place = record.place;
 	return true;
 }
 
-void place_begin(struct place *place, int memory, const char *stream, uint64_t target,
-		 uint64_t made, uint64_t mark)
+void place_begin(struct place *place, int memory, uint64_t tag, uint64_t target, uint64_t made,
+		 uint64_t mark)
 {
-	uint64_t marked = mark >> EPOCH_BIT;
-	bool known = place->made || load(place, memory, stream, target);
+	bool known = place->made || load(place, memory, tag, target);
+	uint64_t last;
 
-	if (known && place->made == made) {
-		if (marked <= place->epoch)
-			return;
-		/* Another stream was here meanwhile: nothing is known by the mark. */
-		place->epoch = marked + 1;
-		place->since = 0;
-	} else if (!known && marked == made) {
-		/* What is stored from now on is new, as far as clocks agree. */
-		*place = (struct place){ .made = made, .epoch = made };
-		place->sequence = place_sequence(place, mark);
-		place->time = real_time() + CLOCKS_DIFFER;
-	} else {
-		uint64_t last = MAX(marked, place->epoch);
-
-		*place = (struct place){ .made = made, .epoch = made > last ? made : last + 1 };
-	}
+	/* If the mailbox has more, it was not kept, or another stream was here meanwhile. */
+	if (known && place->made == made && mark <= place_number(place, place->sequence))
+		return;
+	last = MAX(mark >> EPOCH_BIT, place->epoch);
+	*place = (struct place){ .made = made, .epoch = made > last ? made : last + 1 };
 }
 
-int place_save(const struct place *place, int memory, const char *stream, uint64_t target)
+int place_save(const struct place *place, int memory, uint64_t tag, uint64_t target)
 {
 	const struct record record = { target, *place };
 
-	return seen_put(memory, seen_tag(stream, 0), &record, sizeof(record));
+	return seen_put(memory, tag, 0, &record, sizeof(record));
 }

@@ -153,42 +153,26 @@ void seen_free(struct origin *origin)
 	}
 }
 
-static int put(int memory, uint64_t tag, const void *record, size_t size)
+int seen_put(int memory, uint64_t tag, unsigned int priority, const void *record, size_t size)
 {
 	struct kpost_send entry = {
 		.flags = KPOST_REPLACE,
+		.priority = priority,
 		.tag = tag,
 		.buf = (uintptr_t)record,
 		.len = size,
 	};
+	struct seen oldest;
 	int ret = kpost_send_batch(memory, &entry, 1, KPOST_DONTWAIT, 0, NULL);
 
+	/* If that one is still used, it is kept anew the next time. */
+	if (ret == -EAGAIN && kpost_recv(memory, &oldest, RECORD, NULL, KPOST_DONTWAIT, 0) >= 0)
+		ret = kpost_send_batch(memory, &entry, 1, KPOST_DONTWAIT, 0, NULL);
 	return ret < 0 ? ret : 0;
-}
-
-int seen_put(int memory, uint64_t tag, const void *record, size_t size)
-{
-	int ret = put(memory, tag, record, size);
-	struct kpost_message message;
-	struct seen oldest;
-
-	/*
-	 * The oldest of a mailbox's goes: if that one is still used, it is kept anew the next time.
-	 * What else is here stays, as what is newest.
-	 */
-	for (int i = 0; ret == -EAGAIN && i <= KEPT; i++) {
-		ssize_t got = kpost_recv(memory, &oldest, RECORD, &message, KPOST_DONTWAIT, 0);
-
-		if (got < 0)
-			return got;
-		ret = got == RECORD			     ? put(memory, tag, record, size) :
-		      put(memory, message.tag, &oldest, got) ?:
-							       -EAGAIN;
-	}
-	return ret;
 }
 
 int seen_save(int memory, const struct seen *seen)
 {
-	return seen_put(memory, seen_tag(seen->machine, seen->identity), seen, RECORD);
+	/* Above that of a place, see place.c: these are given up first. */
+	return seen_put(memory, seen_tag(seen->machine, seen->identity), 1, seen, RECORD);
 }
